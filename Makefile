@@ -1,0 +1,77 @@
+# Everything a contributor runs. `make help` lists it; .ci/run runs `make test` and `make demo`.
+
+GO         ?= go
+FUZZTIME   ?= 60s
+BENCH      ?= .
+BENCHTIME  ?= 1s
+TESTFLAGS  ?=
+PKGS       ?= ./...
+# Each test package may take this long before it is stopped with its goroutines printed.
+TESTTIMEOUT ?= 10m
+
+# One static binary is the product: nothing here needs a C compiler, but for the race detector.
+export CGO_ENABLED = 0
+
+LINT_DIR := tools/golangci-lint
+LINT     := bin/golangci-lint
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-deps fmt fmt-check vet lint cross unit race docs docs-check bench fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build jingled, jingle and jingle-relay into ./bin
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+demo: ## run the main job: two accounts, a call with DTMF, a file, all on loopback
+	$(GO) run ./cmd/jingle demo
+
+test: test-deps fmt-check vet lint cross race docs-check ## everything that must hold before a commit lands
+
+test-deps: ## install what the tests need, or say what is missing
+	./scripts/test-deps.sh
+
+fmt: ## format all Go files
+	gofmt -w $$(./scripts/gofiles.sh)
+
+fmt-check:
+	@bad=$$(gofmt -l $$(./scripts/gofiles.sh)); \
+	if [ -n "$$bad" ]; then echo "not formatted, run make fmt:"; echo "$$bad"; exit 1; fi
+
+vet: ## go vet
+	$(GO) vet ./...
+
+# The linter has a module of its own, so that its dependencies never choose versions for the product.
+$(LINT): $(LINT_DIR)/go.mod $(LINT_DIR)/go.sum
+	$(GO) build -modfile=$(LINT_DIR)/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+lint: $(LINT) ## golangci-lint; PKGS=./jid/... for one package
+	$(LINT) run $(PKGS)
+
+cross: ## build everything for Linux, macOS and Windows, without cgo
+	GOOS=linux   $(GO) build ./...
+	GOOS=darwin  GOARCH=arm64 $(GO) build ./...
+	GOOS=windows GOARCH=amd64 $(GO) build ./...
+
+unit: ## the tests without the race detector; PKGS=./jid/... for one package
+	$(GO) test -p 2 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS)
+
+race: ## the tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS)
+
+docs: ## write the generated parts of the documentation
+	$(GO) generate ./...
+
+docs-check:
+	$(GO) test ./internal/xeps
+
+bench: ## all benchmarks; BENCH=Decode for some, PKGS=./jingle/... for one package
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -p 1 $(PKGS)
+
+fuzz: ## every fuzz target for FUZZTIME (60s) each
+	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PKGS)
+
+clean: ## remove what was built
+	rm -rf bin dist

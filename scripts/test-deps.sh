@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond Go and is missing. As root on Debian or Ubuntu it uses apt-get; anywhere else it
+# says what to install, and the tests that need it skip and say so. With CI=true a missing component is a failure.
+set -euo pipefail
+
+# package | a command that succeeds if it is there | what it is for
+COMPONENTS='
+gcc|command -v gcc|the race detector (with libc6-dev)
+libc6-dev|test -e /usr/include/stdlib.h|the race detector
+prosody|test -x /usr/bin/prosody|tests against a real XMPP server
+python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
+'
+
+missing=()
+notes=()
+while IFS='|' read -r package probe use; do
+	[ -n "$package" ] || continue
+	if ! sh -c "$probe" >/dev/null 2>&1; then
+		missing+=("$package")
+		notes+=("  $package: $use")
+	fi
+done <<<"$COMPONENTS"
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing: ${missing[*]}"
+	# Debian starts a server as soon as it is installed. The tests start their own, so nothing else should listen.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
+		trap 'rm -f $policy' EXIT
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	exit 0
+fi
+
+echo "The tests use components that are not on this machine:"
+printf '%s\n' "${notes[@]}"
+echo "On Debian or Ubuntu: sudo apt-get install ${missing[*]}"
+if [ "${CI:-}" = true ]; then
+	echo "CI=true: this is a failure."
+	exit 1
+fi
+echo "Without them the tests concerned are skipped."
