@@ -29,7 +29,7 @@ func (e *StanzaError) Error() string {
 	return s
 }
 
-// Is reports whether the error carries Jingle's application condition of this name.
+// HasApp reports whether the error carries Jingle's application condition of this name.
 func (e *StanzaError) HasApp(local string) bool { return e != nil && e.App.Is(NSErrors, local) }
 
 // Element returns the <error/> for a stanza in the namespace ns, e.g. "jabber:client".
