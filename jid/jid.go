@@ -30,7 +30,7 @@ func Parse(s string) (JID, error) {
 	}
 	var err error
 	if domain, err = normalDomain(domain); err != nil {
-		return "", fmt.Errorf("%w: %q: %v", ErrInvalid, clip(s), err)
+		return "", fmt.Errorf("%w: %q: %w", ErrInvalid, clip(s), err)
 	}
 	out := domain
 	if local != "" {

@@ -48,10 +48,10 @@ func Parse(b []byte, lim Limits) (*Element, error) {
 	var root *Element
 	for {
 		tok, err := d.Token()
-		if err == io.EOF && root != nil {
+		if errors.Is(err, io.EOF) && root != nil {
 			return root, nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("xmltree: no element: %w", io.ErrUnexpectedEOF)
 		}
 		if err != nil {
