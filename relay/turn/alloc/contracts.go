@@ -66,6 +66,9 @@ type AuthRequest struct {
 type Credential struct {
 	// Key is the long-term key for the asked Algorithm; with an access token the token's mac key as it is.
 	Key []byte
+	// OtherKeys are tried after Key: a shared secret that is being rotated out. The first that matches the
+	// message's integrity is the session's key; Failed is called if none does. At most 7.
+	OtherKeys [][]byte
 	// User is who limits, logs and records count: for REST credentials the part after the timestamp.
 	User string
 	// MaxLifetime bounds how long an allocation of this credential may live in all, refreshes
