@@ -121,9 +121,7 @@ func (s *Session) doAccept(now time.Time, m *Message) error {
 		}
 		k.agree(&given[i])
 	}
-	s.contents = slices.DeleteFunc(s.contents, func(c *content) bool {
-		return c.phase == offeredByPeer && c.disposition == DispositionSession
-	})
+	s.dropUnaccepted(offeredByPeer)
 	s.state = Active
 	m.Contents, m.Responder = given, s.cfg.Local
 	s.request(now, m)
@@ -147,7 +145,7 @@ func (s *Session) doAdd(now time.Time, m *Message) error {
 		}
 	}
 	for i := range m.Contents {
-		s.add(&m.Contents[i], offeredByUs)
+		s.add(&m.Contents[i], offeredByUs).added = true
 	}
 	s.request(now, m)
 	return nil

@@ -21,6 +21,7 @@ type content struct {
 	senders     Senders
 	before      Senders // what senders was before a content-modify of ours
 	phase       phase
+	added       bool   // by content-add rather than by session-initiate
 	transport   string // namespace in use or in negotiation
 	// Fallback: see fallback.go.
 	transports   []string // namespaces that we can use, in order
@@ -64,7 +65,7 @@ func (s *Session) Contents() []ContentID {
 	return ids
 }
 
-func (s *Session) add(c *Content, p phase) {
+func (s *Session) add(c *Content, p phase) *content {
 	senders := c.Senders
 	if senders == "" {
 		senders = SendersBoth
@@ -73,9 +74,9 @@ func (s *Session) add(c *Content, p phase) {
 	if disposition == "" {
 		disposition = DispositionSession
 	}
-	s.contents = append(s.contents, &content{
-		id: c.ID(), disposition: disposition, senders: senders, phase: p, transport: NSOf(c.Transport),
-	})
+	k := &content{id: c.ID(), disposition: disposition, senders: senders, phase: p, transport: NSOf(c.Transport)}
+	s.contents = append(s.contents, k)
+	return k
 }
 
 func (s *Session) remove(c *content) {
@@ -96,6 +97,9 @@ func (s *Session) inPhase(m *Message, p phase) ([]*content, []Content) {
 	var given []Content
 	for _, c := range m.Contents {
 		k := s.find(c.ID())
+		if m.Action == ContentAccept && k != nil && !k.added {
+			continue // contents of the session-initiate are accepted by session-accept
+		}
 		if k != nil && k.phase == p && !slices.Contains(known, k) {
 			c.Creator = k.id.Creator
 			known, given = append(known, k), append(given, c)

@@ -145,6 +145,7 @@ func (s *Session) receiveReplaceAccept(iq string, m *Message) *StanzaError {
 		}
 	}
 	for i, k := range known {
+		k.markTried(k.transport)
 		k.transport, k.ours = NSOf(given[i].Transport), nil
 	}
 	s.emit(Answer{IQ: iq}, TransportReplaced{m.withContents(given)})

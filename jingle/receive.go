@@ -145,9 +145,7 @@ func (s *Session) receiveAccept(now time.Time, iq string, m *Message) *StanzaErr
 		k.agree(&given[i])
 	}
 	// What the responder left out of its answer it did not accept (section 7.2.8).
-	s.contents = slices.DeleteFunc(s.contents, func(c *content) bool {
-		return c.phase == offeredByUs && c.disposition == DispositionSession && !s.adding(c)
-	})
+	s.dropUnaccepted(offeredByUs)
 	s.state = Active
 	s.emit(Answer{IQ: iq}, Accepted{m.withContents(given)})
 	return nil
@@ -164,9 +162,13 @@ func (s *Session) withoutEarly(known []*content, given []Content) (k []*content,
 	return k, g
 }
 
-// adding reports whether c was offered by content-add rather than by session-initiate.
-func (s *Session) adding(c *content) bool {
-	return s.outstanding(ContentAdd, func(m *Message) bool { return m.Content(c.id.Name) != nil }) != nil
+// dropUnaccepted removes the contents of the session-initiate that the session-accept left out.
+func (s *Session) dropUnaccepted(p phase) {
+	for _, c := range slices.Clone(s.contents) {
+		if c.phase == p && c.disposition == DispositionSession && !c.added {
+			s.remove(c)
+		}
+	}
 }
 
 // receiveReaccept takes a second session-accept, which is how Movim answers content-add, -modify and -remove.
@@ -208,12 +210,11 @@ func (s *Session) receiveInfo(iq string, m *Message) *StanzaError {
 			if ns == "" {
 				return ErrBadRequest("The content %.40q has no transport.", c.Name)
 			}
+			if slices.Contains(k.tried, ns) {
+				continue // it crossed the replacement of its transport: received, and of no use any more
+			}
 			if !k.negotiates(ns) {
-				if _, opaque := c.Transport.(Opaque); opaque {
-					return ErrUnsupportedInfo("The transport %.80q is not known here.", ns)
-				}
-				// It crossed our transport-replace on the way: received, and of no use any more.
-				continue
+				return ErrUnsupportedInfo("The transport %.80q is not in use here.", ns)
 			}
 		}
 		given = append(given, c)
@@ -245,7 +246,8 @@ func (s *Session) receiveAdd(iq string, m *Message) *StanzaError {
 		if k == nil {
 			continue
 		}
-		overruled := s.cfg.Role == Responder && k.phase == offeredByUs && s.adding(k)
+		overruled := s.cfg.Role == Responder && k.phase == offeredByUs &&
+			s.outstanding(ContentAdd, func(o *Message) bool { return o.Content(k.id.Name) != nil }) != nil
 		if !overruled {
 			return ErrBadRequest("The session has a content %.40q already.", c.Name)
 		}
@@ -254,7 +256,7 @@ func (s *Session) receiveAdd(iq string, m *Message) *StanzaError {
 		s.emit(ContentRemoved{&Message{Action: ContentRemove, Contents: []Content{{Creator: k.id.Creator, Name: k.id.Name}}}, true})
 	}
 	for i := range m.Contents {
-		s.add(&m.Contents[i], offeredByPeer)
+		s.add(&m.Contents[i], offeredByPeer).added = true
 	}
 	s.emit(Answer{IQ: iq}, ContentAdded{m})
 	return nil

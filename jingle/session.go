@@ -174,6 +174,9 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 		return
 	}
 	switch {
+	case m.Action == SessionInitiate && !fromPeer:
+		// The message may have arrived and only its reply be lost: the peer must not go on ringing.
+		s.terminate(now, reasonOfInitiateError(nil, err), err)
 	case m.Action == SessionInitiate:
 		s.end(Ended{Reason: reasonOfInitiateError(se, err), ByPeer: fromPeer, Err: err})
 	case fromPeer && se.HasApp("unknown-session"):

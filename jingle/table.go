@@ -104,8 +104,8 @@ func (t *Table) Route(local, peer jid.JID, m *Message) (s *Session, accept bool,
 		}
 	}
 	if s != nil {
-		// The same sid from both sides, and the peer's goes first: only one of them can bear it.
-		return nil, false, jingleError("cancel", "conflict", "", "There is a session with this id.")
+		// The same sid from both sides, and the peer's goes first: the peer answers ours with tie-break.
+		t.Remove(s)
 	}
 	if err := t.room(peer); err != nil {
 		return nil, false, err
