@@ -41,6 +41,7 @@ var rooms = []room{
 	{"jingle/...", payloads},
 	{"ice", payloads},
 	{"filetransfer", payloads},
+	{"filetransfer/hashes", payloads},
 	{"jingle/engine/...", engine},
 	{"ice/agent/...", connections},
 	{"media/...", connections},
