@@ -76,6 +76,9 @@ func (a *Authority) Authenticate(r alloc.AuthRequest) (alloc.Credential, error) 
 			if len(keys) == 0 {
 				return alloc.Credential{}, alloc.ErrUnauthorized
 			}
+			if user == "" { // a bare time stamp names nobody: each such credential counts for itself
+				user = r.Username
+			}
 			return alloc.Credential{Key: keys[0], OtherKeys: keys[1:], User: user}, nil
 		}
 	}
