@@ -25,10 +25,7 @@ func Answer(offer Description, local Capabilities) (Description, error) {
 	d.Feedback = commonFeedback(offer, picks, local)
 	if local.AVPF && offer.avpf() && !d.avpf() {
 		// XEP-0293 section 4: an interval as offered, or of 0, keeps the profile if every message is refused.
-		d.Feedback.TRRInt = offer.Feedback.TRRInt
-		if d.Feedback.TRRInt == nil {
-			d.Feedback.TRRInt = new(uint32)
-		}
+		d.Feedback.TRRInt = everyFeedback(offer).TRRInt
 	}
 	// RFC 5761 section 5.1.1: only if it was offered.
 	d.RTCPMux = offer.RTCPMux && local.RTCPMux
