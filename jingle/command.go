@@ -225,6 +225,7 @@ func (s *Session) doReplace(now time.Time, m *Message) error {
 		k := s.find(m.Contents[i].ID())
 		k.ours = &m.Contents[i]
 		k.replaces++
+		k.replaceUntil = now.Add(s.cfg.ReplaceTimeout)
 	}
 	s.request(now, m)
 	return nil
@@ -275,7 +276,7 @@ func (s *Session) undo(now time.Time, m *Message, se *StanzaError) {
 				k.senders = k.before
 			}
 		case TransportReplace:
-			if k.ours == nil {
+			if k.ours == nil || NSOf(k.ours.Transport) != NSOf(m.Contents[i].Transport) {
 				continue
 			}
 			if se.HasApp("tie-break") {

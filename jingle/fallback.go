@@ -19,14 +19,20 @@ func (s *Session) SetTransports(id ContentID, ns ...string) {
 	}
 }
 
-// TransportFailed tells the session that the transport in use for a content cannot work.
-func (s *Session) TransportFailed(now time.Time, id ContentID, reason *Reason) []Effect {
+// TransportFailed tells the session that a transport of a content cannot work: the one in use, or one that a
+// [TransportNeeded] asked for and that could not be made. reason is for the peer, if nothing else is left to try.
+func (s *Session) TransportFailed(now time.Time, id ContentID, ns string, reason *Reason) []Effect {
 	c := s.find(id)
-	if c == nil || s.state == Done || c.theirs != nil || c.ours != nil {
+	if c == nil || s.state == Done {
+		return s.take()
+	}
+	c.markTried(ns)
+	if c.theirs != nil || c.ours != nil {
 		return s.take() // a replacement is under way already
 	}
-	c.markTried(c.transport)
 	switch {
+	case !slices.Contains(c.tried, c.transport):
+		// What failed was only an alternative.
 	case len(c.transports) == 0:
 		s.giveUp(now, c, reason)
 	case s.cfg.Role == Responder:
@@ -146,7 +152,7 @@ func (s *Session) receiveReplaceAccept(iq string, m *Message) *StanzaError {
 	}
 	for i, k := range known {
 		k.markTried(k.transport)
-		k.transport, k.ours = NSOf(given[i].Transport), nil
+		k.transport, k.ours, k.replaceUntil = NSOf(given[i].Transport), nil, time.Time{}
 	}
 	s.emit(Answer{IQ: iq}, TransportReplaced{m.withContents(given)})
 	return nil
@@ -168,7 +174,7 @@ func (s *Session) receiveReplaceReject(now time.Time, iq string, m *Message) *St
 // before, the next one is tried.
 func (s *Session) replaceFailed(now time.Time, k *content) {
 	k.markTried(NSOf(k.ours.Transport))
-	k.ours = nil
+	k.ours, k.replaceUntil = nil, time.Time{}
 	if s.state == Done || !slices.Contains(k.tried, k.transport) {
 		return
 	}

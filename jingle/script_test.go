@@ -93,6 +93,7 @@ func (p *player) play(t *testing.T, words []string) []string {
 			return []string{"refused: " + errorWords(err)}
 		}
 		effects, lines = p.do(s, "session-initiate", args)
+		p.table.Initiating(s, message(t, "session-initiate", p.sid, args))
 	case "do":
 		if s == nil {
 			t.Fatalf("no session %s", p.sid)
@@ -120,6 +121,9 @@ func (p *player) play(t *testing.T, words []string) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n == 1 {
+			p.table.Initiating(s, nil)
+		}
 		effects = s.Replied(p.now, n, reply(args[1:]))
 	case "unavailable":
 		effects = s.PeerUnavailable(p.now)
@@ -135,7 +139,7 @@ func (p *player) play(t *testing.T, words []string) []string {
 	case "transports":
 		s.SetTransports(jingle.ContentID{Creator: jingle.Initiator, Name: args[0]}, nsOf(args[1:])...)
 	case "failed":
-		effects = s.TransportFailed(p.now, jingle.ContentID{Creator: jingle.Initiator, Name: args[0]}, reason(args[1:]))
+		effects = s.TransportFailed(p.now, jingle.ContentID{Creator: jingle.Initiator, Name: args[0]}, "urn:"+args[1], reason(args[2:]))
 	case "contents":
 		for _, id := range s.Contents() {
 			senders, accepted, _ := s.Content(id)

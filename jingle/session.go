@@ -3,6 +3,7 @@ package jingle
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jingled/jingled/jid"
@@ -36,7 +37,8 @@ type SessionConfig struct {
 	// PeerGrace is how long a peer that went unavailable may stay silent (default 10 s; XEP-0166 section 6.7 has
 	// 5 or 10 seconds).
 	PeerGrace time.Duration
-	// ReplaceTimeout is how long to wait, once a transport failed, for the peer to offer another (default 30 s).
+	// ReplaceTimeout is how long to wait, once a transport failed, for the peer to offer another, and for its answer to
+	// one that we offer (default 30 s).
 	ReplaceTimeout time.Duration
 	// MaxContents bounds the contents of the session (default 16), MaxRequests the requests without an answer
 	// (default 256) and MaxReplaces the transports that one content may go through (default 8).
@@ -191,6 +193,8 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 		if s.state != Done {
 			s.emit(RequestFailed{m, err})
 		}
+	case m.Action == TransportReplace:
+		s.undo(now, m, jingleError("wait", "remote-server-timeout", "", ""))
 	default:
 		// Monal does not answer several actions at all, so silence alone ends nothing.
 		s.emit(RequestFailed{m, ErrNoReply})
@@ -258,9 +262,14 @@ func (s *Session) Advance(now time.Time) []Effect {
 	if s.state != Done && due(s.goneUntil) {
 		s.terminate(now, &Reason{Condition: Gone, Text: "The other side went offline."}, nil)
 	}
-	for _, c := range s.contents {
-		if s.state != Done && due(c.replaceUntil) {
-			c.replaceUntil = time.Time{}
+	for _, c := range slices.Clone(s.contents) {
+		if s.state == Done || !due(c.replaceUntil) {
+			continue
+		}
+		c.replaceUntil = time.Time{}
+		if c.ours != nil {
+			s.replaceFailed(now, c)
+		} else {
 			s.giveUp(now, c, &Reason{Condition: ConnectivityError,
 				Text: "No connection could be made, and no other transport was offered."})
 		}

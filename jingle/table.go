@@ -4,13 +4,13 @@ import (
 	"github.com/jingled/jingled/jid"
 )
 
-// Table is the sessions of one account: it says to which session a message belongs. It is as pure as [Session] and not
-// safe for concurrent use.
+// Table is the sessions of one account: it says to which session a message belongs. It looks at nothing of a session
+// that changes, so that a session may be owned by another goroutine than the table. It is not safe for concurrent use.
 type Table struct {
 	// MaxSessions bounds all sessions (0: 1000) and MaxPerPeer those with one bare address (0: 32).
 	MaxSessions, MaxPerPeer int
 
-	sessions map[tableKey]*Session
+	sessions map[tableKey]*tableEntry
 	perPeer  map[jid.JID]int
 }
 
@@ -20,8 +20,14 @@ type tableKey struct {
 	sid  string
 }
 
-// Add enters a session. It reports a [*StanzaError] of the condition resource-constraint if there are too many, and
-// conflict if there is one with this peer and sid.
+type tableEntry struct {
+	session *Session
+	// initiate is our session-initiate while it has no answer.
+	initiate *Message
+}
+
+// Add enters a session. Its error is a [*StanzaError]: resource-constraint if there are too many sessions, conflict
+// if there is one with this peer and sid.
 func (t *Table) Add(s *Session) error {
 	if err := t.room(s.Peer()); err != nil {
 		return err
@@ -31,11 +37,19 @@ func (t *Table) Add(s *Session) error {
 		return jingleError("cancel", "conflict", "", "There is a session with this id.")
 	}
 	if t.sessions == nil {
-		t.sessions, t.perPeer = make(map[tableKey]*Session), make(map[jid.JID]int)
+		t.sessions, t.perPeer = make(map[tableKey]*tableEntry), make(map[jid.JID]int)
 	}
-	t.sessions[k] = s
+	t.sessions[k] = &tableEntry{session: s}
 	t.perPeer[s.Peer().Bare()]++
 	return nil
+}
+
+// Initiating tells the table that the session's session-initiate is sent, with its content, and, with nil, that its
+// answer came. A tie-break is possible in between.
+func (t *Table) Initiating(s *Session, m *Message) {
+	if e := t.sessions[tableKey{s.Peer(), s.SID()}]; e != nil && e.session == s {
+		e.initiate = m
+	}
 }
 
 func (t *Table) room(peer jid.JID) *StanzaError {
@@ -55,12 +69,13 @@ func (t *Table) room(peer jid.JID) *StanzaError {
 // Remove takes a session out.
 func (t *Table) Remove(s *Session) {
 	k := tableKey{s.Peer(), s.SID()}
-	if t.sessions[k] != s {
+	if e := t.sessions[k]; e == nil || e.session != s {
 		return
 	}
 	delete(t.sessions, k)
-	if t.perPeer[s.Peer().Bare()]--; t.perPeer[s.Peer().Bare()] <= 0 {
-		delete(t.perPeer, s.Peer().Bare())
+	bare := s.Peer().Bare()
+	if t.perPeer[bare]--; t.perPeer[bare] <= 0 {
+		delete(t.perPeer, bare)
 	}
 }
 
@@ -68,15 +83,22 @@ func (t *Table) Remove(s *Session) {
 func (t *Table) Len() int { return len(t.sessions) }
 
 // Find returns the session with this peer (a full address) and sid, or nil.
-func (t *Table) Find(peer jid.JID, sid string) *Session { return t.sessions[tableKey{peer, sid}] }
+func (t *Table) Find(peer jid.JID, sid string) *Session {
+	if e := t.sessions[tableKey{peer, sid}]; e != nil {
+		return e.session
+	}
+	return nil
+}
 
-// With calls f for every session with a peer. A bare address stands for all its resources.
-func (t *Table) With(peer jid.JID, f func(*Session)) {
-	for k, s := range t.sessions {
+// With returns the sessions with a peer. A bare address stands for all its resources.
+func (t *Table) With(peer jid.JID) []*Session {
+	var out []*Session
+	for k, e := range t.sessions {
 		if k.peer == peer || (peer.IsBare() && k.peer.Bare() == peer) {
-			f(s)
+			out = append(out, e.session)
 		}
 	}
+	return out
 }
 
 // Route finds where a message from the peer (a full address) belongs. It returns the session to give it to; or
@@ -94,12 +116,8 @@ func (t *Table) Route(local, peer jid.JID, m *Message) (s *Session, accept bool,
 	}
 	// XEP-0166 section 7.2.16. Ours crossed the peer's only if it has no answer yet: an answer, and so the peer's
 	// knowledge of our session, would have come before this message.
-	for _, o := range t.sessions {
-		r := o.outstanding(SessionInitiate, func(ours *Message) bool { return equivalentContents(ours, m) })
-		if o.Peer() != peer || r == nil {
-			continue
-		}
-		if overrules(o.SID(), local, m.SID, peer) {
+	for k, e := range t.sessions {
+		if k.peer == peer && e.initiate != nil && equivalentContents(e.initiate, m) && overrules(k.sid, local, m.SID, peer) {
 			return nil, false, ErrTieBreak("We call at this moment, and our call goes first.")
 		}
 	}

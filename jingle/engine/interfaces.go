@@ -47,9 +47,9 @@ type Transport interface {
 // TransportHost is what a [Transport] posts to. The functions may be called from any goroutine and never block;
 // after [Transport.Close] they do nothing.
 type TransportHost interface {
-	// SendInfo sends a transport-info with this payload. done, if not nil, is told of the reply on the session's
-	// goroutine.
-	SendInfo(p jingle.Payload, done func(error))
+	// SendInfo sends a transport-info with this payload. Whether the peer liked it does not come back: what matters
+	// shows in what the peer does.
+	SendInfo(p jingle.Payload)
 	// Connected hands over the working connection. For streams it is an [io.ReadWriteCloser].
 	Connected(conn io.ReadWriteCloser)
 	// Failed says that the transport cannot work, and why.
