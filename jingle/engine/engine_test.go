@@ -30,6 +30,7 @@ const (
 type wire struct {
 	t     *testing.T
 	ends  map[jid.JID]*engine.Engine
+	pumps map[jid.JID]chan func()
 	delay time.Duration
 	// lose drops replies to this action.
 	lose jingle.Action
@@ -41,7 +42,6 @@ type wire struct {
 type end struct {
 	w    *wire
 	self jid.JID
-	in   chan func()
 }
 
 func (e end) Send(to jid.JID, m *jingle.Message, done func(error)) {
@@ -50,26 +50,25 @@ func (e end) Send(to jid.JID, m *jingle.Message, done func(error)) {
 	w.mu.Lock()
 	w.log = append(w.log, e.self.Local()+" "+string(m.Action))
 	w.mu.Unlock()
-	e.in <- func() {
+	w.pumps[e.self] <- func() {
 		time.Sleep(w.delay)
 		x, err := xmltree.Parse([]byte(text), xmltree.Limits{})
 		if err != nil {
 			w.t.Error(err)
 		}
-		peer := w.ends[to]
-		if peer == nil {
-			done(&jingle.StanzaError{Type: "cancel", Condition: "service-unavailable"})
-			return
-		}
-		peer.Receive(e.self, x, func(se *jingle.StanzaError) {
+		w.ends[to].Receive(e.self, x, func(se *jingle.StanzaError) {
 			if m.Action == w.lose {
 				return
 			}
-			if se != nil {
-				done(se)
-				return
+			// The reply goes the peer's way, behind what the peer sent before.
+			w.pumps[to] <- func() {
+				time.Sleep(w.delay)
+				if se != nil {
+					done(se)
+					return
+				}
+				done(nil)
 			}
-			done(nil)
 		})
 	}
 }
@@ -80,17 +79,15 @@ func start(t *testing.T, w *wire, incoming func(*engine.Session, *jingle.Message
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg, pumping sync.WaitGroup
 	w.t, w.ends = t, make(map[jid.JID]*engine.Engine)
-	var pumps []chan func()
+	w.pumps = map[jid.JID]chan func(){romeo: make(chan func(), 1000), juliet: make(chan func(), 1000)}
 	for _, self := range []jid.JID{romeo, juliet} {
-		in := make(chan func(), 1000)
-		pumps = append(pumps, in)
 		pumping.Go(func() {
-			for f := range in {
+			for f := range w.pumps[self] {
 				f()
 			}
 		})
 		e, err := engine.New(engine.Config{
-			Local: func() jid.JID { return self }, Signaler: end{w, self, in}, Registry: &jingle.Registry{},
+			Local: func() jid.JID { return self }, Signaler: end{w, self}, Registry: &jingle.Registry{},
 			Incoming: incoming, MaxPerPeer: 4,
 		})
 		if err != nil {
@@ -106,7 +103,9 @@ func start(t *testing.T, w *wire, incoming func(*engine.Session, *jingle.Message
 	return w.ends[romeo], w.ends[juliet], func() {
 		cancel()
 		wg.Wait()
-		for _, p := range pumps {
+		synctest.Wait()
+		time.Sleep(time.Minute) // let the last stanzas and their replies arrive
+		for _, p := range w.pumps {
 			close(p)
 		}
 		pumping.Wait()
