@@ -78,12 +78,18 @@ func start(t *testing.T, w *wire, incoming func(*engine.Session, *jingle.Message
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg, pumping sync.WaitGroup
+	quit := make(chan struct{})
 	w.t, w.ends = t, make(map[jid.JID]*engine.Engine)
 	w.pumps = map[jid.JID]chan func(){romeo: make(chan func(), 1000), juliet: make(chan func(), 1000)}
 	for _, self := range []jid.JID{romeo, juliet} {
 		pumping.Go(func() {
-			for f := range w.pumps[self] {
-				f()
+			for {
+				select {
+				case f := <-w.pumps[self]:
+					f()
+				case <-quit:
+					return
+				}
 			}
 		})
 		e, err := engine.New(engine.Config{
@@ -105,9 +111,7 @@ func start(t *testing.T, w *wire, incoming func(*engine.Session, *jingle.Message
 		wg.Wait()
 		synctest.Wait()
 		time.Sleep(time.Minute) // let the last stanzas and their replies arrive
-		for _, p := range w.pumps {
-			close(p)
-		}
+		close(quit)
 		pumping.Wait()
 	}
 }
