@@ -142,8 +142,7 @@ func (b *Buffer) Pull(now time.Duration) Step {
 		// Older packets than the one at hand are due and not here. What was played as Late has stood for them already.
 		if b.ahead >= missing {
 			b.lost++
-			b.take(head)
-			return b.paced(head, now)
+			return b.take(head, now)
 		}
 		b.lost++
 		d := min(missing-b.ahead, b.step())
@@ -162,8 +161,7 @@ func (b *Buffer) Pull(now time.Duration) Step {
 		b.time += d
 		return Step{Kind: Silence, Duration: d}
 	}
-	b.take(head)
-	return b.paced(head, now)
+	return b.take(head, now)
 }
 
 // dropEvents takes packets without sound that are next in the sequence.
@@ -190,10 +188,16 @@ func (b *Buffer) starve() Step {
 	return Step{Kind: Late, Duration: d}
 }
 
-func (b *Buffer) take(e entry) {
+// take plays the head of the queue.
+func (b *Buffer) take(e entry, now time.Duration) Step {
 	b.queue = slices.Delete(b.queue, 0, 1)
+	if e.p.Duration == 0 { // an event after a loss
+		b.next, b.quiet = e.seq+1, true
+		return b.Pull(now)
+	}
 	b.next, b.time = e.seq+1, e.time+e.p.Duration
 	b.ahead, b.quiet, b.stepLen = 0, false, e.p.Duration
+	return b.paced(e, now)
 }
 
 // paced plays a packet so that the delay nears its aim.
