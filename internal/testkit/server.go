@@ -1,0 +1,64 @@
+package testkit
+
+import (
+	"crypto/x509"
+	"testing"
+)
+
+// Domain is the XMPP domain of every server of this package (RFC 2606: never a real one).
+const Domain = "example.test"
+
+// Server is a running XMPP server.
+type Server struct {
+	// Domain is its XMPP domain; its certificate is for that name.
+	Domain string
+	// Addr and DirectTLSAddr are host:port for clients, by STARTTLS and with TLS from the first byte (XEP-0368).
+	Addr, DirectTLSAddr string
+	// HTTPAddr is host:port of its plain HTTP server, where BOSH (/http-bind) and WebSocket (/xmpp-websocket) are.
+	HTTPAddr string
+	// ComponentAddr is host:port for components (XEP-0114); ComponentDomain and ComponentSecret let one in.
+	ComponentAddr, ComponentDomain, ComponentSecret string
+	// ProxyJID is its SOCKS5 bytestreams proxy (XEP-0065), and MUC its chat room service (XEP-0045).
+	ProxyJID, MUC string
+	// CA is what clients have to trust, in PEM; CAFile is a file with the same.
+	CA     []byte
+	CAFile string
+
+	addUser  func(t testing.TB, user, password string)
+	befriend func(t testing.TB, a, b string)
+	restart  func(t testing.TB)
+	stop     func()
+	log      func() string
+}
+
+// AddUser makes an account and returns its bare address.
+func (s *Server) AddUser(t testing.TB, user, password string) string {
+	t.Helper()
+	s.addUser(t, user, password)
+	return user + "@" + s.Domain
+}
+
+// Befriend gives two accounts, named without their domain, a mutual subscription. Neither may be logged in yet.
+func (s *Server) Befriend(t testing.TB, a, b string) {
+	t.Helper()
+	s.befriend(t, a, b)
+}
+
+// Restart stops the server and starts it again on the same ports and with the same accounts.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.restart(t)
+}
+
+// Stop ends the server before the test does; its connections break.
+func (s *Server) Stop() { s.stop() }
+
+// Log returns the end of what the server has printed, its stanzas included where it can.
+func (s *Server) Log() string { return s.log() }
+
+// Pool returns a pool with the server's authority only.
+func (s *Server) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AppendCertsFromPEM(s.CA)
+	return p
+}

@@ -1,0 +1,93 @@
+// Package testkit starts strangers for tests: real servers and clients of other people, each in a directory of its own,
+// on loopback, on ports of its own, gone when the test ends.
+//
+// A component that is not on the machine is a skip with its reason, and a failure where CI=true. scripts/test-deps.sh
+// installs them.
+package testkit
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Missing ends the test for want of a component: a failure where CI=true, a skip elsewhere. The reason says what is
+// missing and how to get it.
+func Missing(t testing.TB, reason string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI=true and a component is missing: %s", reason)
+	}
+	t.Skipf("skipped: %s", reason)
+}
+
+// Binary returns the path of a program of a Debian package, or ends the test by [Missing].
+func Binary(t testing.TB, name, debianPackage string) string {
+	t.Helper()
+	p, err := exec.LookPath(name)
+	if err != nil {
+		// Debian has some servers where only root's PATH looks.
+		for _, dir := range []string{"/usr/sbin/", "/usr/local/sbin/", "/sbin/"} {
+			if _, err := os.Stat(dir + name); err == nil {
+				return dir + name
+			}
+		}
+		Missing(t, name+" is not installed: sudo apt-get install "+debianPackage)
+	}
+	return p
+}
+
+// Python returns the path of a python3 that has the given module, or ends the test by [Missing]. It prefers the
+// system's own, where Debian's packages go.
+func Python(t testing.TB, module, debianPackage string) string {
+	t.Helper()
+	for _, p := range []string{"/usr/bin/python3", "python3"} {
+		path, err := exec.LookPath(p)
+		if err == nil && exec.Command(path, "-c", "import "+module).Run() == nil {
+			return path
+		}
+	}
+	Missing(t, "there is no python3 with "+module+": sudo apt-get install "+debianPackage)
+	return ""
+}
+
+// FreePorts returns n different TCP ports of 127.0.0.1 that nobody listened on a moment ago.
+func FreePorts(t testing.TB, n int) []int {
+	t.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		// All are held until the last is found, so that they differ.
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports
+}
+
+// Shared returns a path below the folder of reference material that may stand beside the project's own folder, or
+// skips the test: that folder is optional everywhere.
+func Shared(t testing.TB, rel string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir != "/" && dir != "." && !strings.HasSuffix(dir, ":\\") {
+		p := dir + "/shared/" + rel
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+		i := strings.LastIndexAny(dir, `/\`)
+		if i <= 0 {
+			break
+		}
+		dir = dir[:i]
+	}
+	t.Skipf("skipped: there is no shared/%s above the project", rel)
+	return ""
+}
