@@ -66,6 +66,9 @@ func normalDomain(d string) (string, error) {
 	if d == "" {
 		return "", errors.New("the domain is empty")
 	}
+	if strings.HasPrefix(d, ".") || strings.Contains(d, "..") || strings.HasSuffix(d, ".") {
+		return "", errors.New("the domain has an empty label")
+	}
 	if strings.HasPrefix(d, "[") || strings.ContainsAny(d, "@/ \t\r\n<>&\"'") {
 		if strings.HasPrefix(d, "[") && strings.HasSuffix(d, "]") && !strings.ContainsAny(d, "@/ \t\r\n<>&\"'") {
 			return strings.ToLower(d), nil

@@ -6,6 +6,7 @@
 package xmltree
 
 import (
+	"cmp"
 	"encoding/xml"
 	"iter"
 	"slices"
@@ -159,8 +160,9 @@ func (e *Element) Clone() *Element {
 	return c
 }
 
-// Equal reports whether two elements carry the same information: names, attributes in any order, child elements
-// in order, and text. White space around text and between elements does not count.
+// Equal reports whether two elements carry the same information: names, attributes in any order, text, and child
+// elements. The order of children of one name counts; that of children of different names does not, as no XMPP protocol
+// gives it a meaning. White space around text and between elements does not count either.
 func (e *Element) Equal(o *Element) bool {
 	if e == nil || o == nil {
 		return e == o
@@ -173,13 +175,9 @@ func (e *Element) Equal(o *Element) bool {
 			return false
 		}
 	}
-	theirs, stop := iter.Pull(o.Elements())
-	defer stop()
-	for c := range e.Elements() {
-		if d, ok := theirs(); !ok || !c.Equal(d) {
-			return false
-		}
+	byName := func(a, b *Element) int {
+		return cmp.Or(cmp.Compare(a.Name.Local, b.Name.Local), cmp.Compare(a.Name.Space, b.Name.Space))
 	}
-	_, more := theirs()
-	return !more
+	return slices.EqualFunc(slices.SortedStableFunc(e.Elements(), byName), slices.SortedStableFunc(o.Elements(), byName),
+		(*Element).Equal)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Limits bound what a peer can make us hold. The zero value means the defaults.
@@ -62,7 +64,7 @@ func Parse(b []byte, lim Limits) (*Element, error) {
 			if root != nil {
 				return nil, errors.New("xmltree: more than one element")
 			}
-			if root, err = Read(t, d, lim); err != nil {
+			if root, err = newBuilder(lim).read(t, d); err != nil {
 				return nil, err
 			}
 		case xml.CharData:
@@ -85,9 +87,17 @@ func Parse(b []byte, lim Limits) (*Element, error) {
 // Read reads the rest of the element that start began from r, up to and with its end. Names in r must be
 // resolved, as [xml.Decoder.Token] does.
 func Read(start xml.StartElement, r xml.TokenReader, lim Limits) (*Element, error) {
-	b := builder{lim: lim.withDefaults(), declared: map[string]bool{"": true, xmlNS: true}}
-	// The names of the first element may come from declarations above it.
+	b := newBuilder(lim)
+	// The name of the first element may come from declarations above it.
 	b.declared[start.Name.Space] = true
+	return b.read(start, r)
+}
+
+func newBuilder(lim Limits) *builder {
+	return &builder{lim: lim.withDefaults(), declared: map[string]bool{"": true, xmlNS: true}}
+}
+
+func (b *builder) read(start xml.StartElement, r xml.TokenReader) (*Element, error) {
 	root, err := b.open(start)
 	if err != nil {
 		return nil, err
@@ -186,7 +196,9 @@ func (b *builder) open(t xml.StartElement) (*Element, error) {
 }
 
 func (b *builder) check(n xml.Name) error {
-	if n.Local == "" || strings.ContainsRune(n.Local, ':') {
+	// encoding/xml checks the name with its prefix; without it, it must be a name too (Namespaces in XML, section 3).
+	first, _ := utf8.DecodeRuneInString(n.Local)
+	if first != '_' && !unicode.IsLetter(first) || strings.ContainsRune(n.Local, ':') {
 		return fmt.Errorf("xmltree: bad name %q", n.Local)
 	}
 	if !b.declared[n.Space] {
