@@ -118,7 +118,7 @@ func (l *Limiter) Sessions() int { return int(l.node.Load()) }
 // Refused returns how many sessions were not admitted since the start.
 func (l *Limiter) Refused() uint64 { return l.refused.Load() }
 
-// Hold is one session's place. Charge is called from one goroutine at a time.
+// Hold is one session's place. Its methods are safe from any goroutine.
 type Hold struct {
 	l     *Limiter
 	state *userState
@@ -138,6 +138,11 @@ func (h *Hold) Charge(now time.Time, n int) bool {
 	}
 	at := now.UnixNano()
 	return h.own.take(at, s, n) && h.state.rate.take(at, u, n) && h.l.whole.take(at, t, n)
+}
+
+// Limited reports whether any rate is set at present.
+func (h *Hold) Limited() bool {
+	return h.l.session.Load()|h.l.user.Load()|h.l.full.Load() != 0
 }
 
 // End gives the place back. Only the first call counts.
