@@ -106,14 +106,14 @@ func (st *stream) copyPaced(dst, src *net.TCPConn, moved *atomic.Uint64) error {
 		}
 		n, err := move(dst, src, chunk)
 		moved.Add(uint64(n))
+		if st.hold != nil {
+			st.pace(int(n))
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
-		}
-		if st.hold != nil {
-			st.pace(int(n))
 		}
 	}
 }
