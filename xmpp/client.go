@@ -1,0 +1,291 @@
+package xmpp
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp/caps"
+	"github.com/jingled/jingled/xmpp/disco"
+	"github.com/jingled/jingled/xmpp/roster"
+)
+
+// Client is one account's connection. It is made by [New] and driven by [Client.Run]. Handlers are set before Run; all
+// other methods are safe for concurrent use at any time.
+type Client struct {
+	cfg      Config
+	log      *slog.Logger
+	ownInfo  *disco.Info
+	ownCaps  caps.Caps
+	handlers handlers
+	started  atomic.Bool
+
+	inbox      *inbox
+	router     *router
+	unanswered *tally
+	online     *onlineTable
+	contacts   contactTable
+	peers      peerInfo
+	stats      counters
+
+	mu       sync.Mutex
+	link     *link // nil: no connection
+	jid      jid.JID
+	presence Presence
+	state    StateChange
+
+	// Of the goroutine of Run.
+	noBinding bool
+	scramOnly bool
+	redirect  string
+}
+
+type handlers struct {
+	iq       map[xml.Name]func(*IQ)
+	message  []func(*Message)
+	presence []func(*PresenceStanza)
+	state    []func(StateChange)
+	contact  []func(roster.Item)
+}
+
+// State is where a client stands.
+type State int
+
+// The states. A client begins Offline, and ends Stopped when Run returns.
+const (
+	Offline    State = iota // no connection; will connect again unless Run has not begun
+	Connecting              // on its way
+	Online                  // logged in
+	Stopped                 // for good
+)
+
+func (s State) String() string {
+	return [...]string{"offline", "connecting", "online", "stopped"}[s]
+}
+
+// StateChange tells about a new [State].
+type StateChange struct {
+	State State
+	JID   jid.JID       // Online: the full address that the server has bound
+	Err   error         // Offline, Stopped: why; an [*Error] mostly. nil if Run was asked to end
+	Retry time.Duration // Offline: the time until the next attempt
+	// Resumed, with Online, means that the stream from before goes on: nothing was lost, and sessions, presence and
+	// open requests are still good. Without it they are not.
+	Resumed bool
+}
+
+// New checks the configuration and returns a client that is not connected yet.
+func New(cfg Config) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg:        cfg,
+		log:        cfg.Logger.With("account", cfg.JID),
+		handlers:   handlers{iq: make(map[xml.Name]func(*IQ))},
+		inbox:      newInbox(cfg.Limits),
+		router:     newRouter(cfg.Limits.Pending),
+		unanswered: newTally(cfg.Limits.Unanswered),
+		online:     newOnlineTable(cfg.Limits.Resources),
+		jid:        cfg.JID,
+		presence:   cfg.Presence,
+	}
+	if err := c.initDisco(); err != nil {
+		return nil, err
+	}
+	c.HandleIQ(disco.NSInfo, "query", c.answerInfo)
+	c.HandleIQ(disco.NSItems, "query", c.answerItems)
+	c.HandleIQ(nsPing, "ping", answerPing)
+	c.HandleIQ(roster.NS, "query", c.rosterPush)
+	return c, nil
+}
+
+// HandleIQ sets the handler of requests whose payload is {ns}local. It must not block and must see to it that the
+// request is answered. A second handler for the same name panics, as that is a mistake of the program.
+func (c *Client) HandleIQ(ns, local string, h func(*IQ)) {
+	name := xml.Name{Space: ns, Local: local}
+	if c.handlers.iq[name] != nil {
+		panic("xmpp: two handlers for {" + ns + "}" + local)
+	}
+	c.handlers.iq[name] = h
+}
+
+// HandleMessage adds a handler of messages. Every one is called with every message, errors included.
+func (c *Client) HandleMessage(h func(*Message)) { c.handlers.message = append(c.handlers.message, h) }
+
+// HandlePresence adds a handler of presence. It is called after [Client.Resources] knows.
+func (c *Client) HandlePresence(h func(*PresenceStanza)) {
+	c.handlers.presence = append(c.handlers.presence, h)
+}
+
+// OnState adds a handler of changes of state.
+func (c *Client) OnState(h func(StateChange)) { c.handlers.state = append(c.handlers.state, h) }
+
+// OnContact adds a handler of changes to the contact list. One with subscription "remove" has been deleted.
+func (c *Client) OnContact(h func(roster.Item)) { c.handlers.contact = append(c.handlers.contact, h) }
+
+// JID returns the full address that the server has bound, which is kept while the connection is away, and the bare
+// address of the account before the first login.
+func (c *Client) JID() jid.JID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.jid
+}
+
+// Account returns the bare address of the account.
+func (c *Client) Account() jid.JID { return c.JID().Bare() }
+
+// State returns where the client stands.
+func (c *Client) State() StateChange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Run connects, serves, and connects again until ctx ends, and then says goodbye and returns nil. It returns an error
+// that trying again cannot mend, such as a wrong password (see [Permanent]), or any error of the first attempt with
+// [Config].FailFast. A certificate that is not trusted after an earlier login counts as passing: hotels' networks do
+// that. When Run returns, all that it started has ended and every open request has been told. It can be called once.
+func (c *Client) Run(ctx context.Context) error {
+	if c.started.Swap(true) {
+		return errors.New("xmpp: Run was called before")
+	}
+	dispatched := make(chan struct{})
+	go func() {
+		defer close(dispatched)
+		c.inbox.drain()
+	}()
+	err := c.keepConnected(ctx)
+	c.setState(StateChange{State: Stopped, Err: err})
+	c.router.failAll(ErrOffline)
+	c.inbox.close()
+	<-dispatched
+	return err
+}
+
+func (c *Client) keepConnected(ctx context.Context) error {
+	back := backoff{cfg: c.cfg.Backoff}
+	loggedIn := false
+	for {
+		c.setState(StateChange{State: Connecting})
+		l, err := c.connect(ctx)
+		if err == nil {
+			loggedIn = true
+			began := time.Now()
+			err = c.serve(ctx, l)
+			if time.Since(began) >= c.cfg.Backoff.Max {
+				back.reset()
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if Permanent(err) && !(loggedIn && errors.Is(err, ErrCertificate)) || c.cfg.FailFast && !loggedIn {
+			c.log.Error("giving up", "err", err)
+			return err
+		}
+		wait := back.next(rand.Int64N)
+		c.log.Warn("not connected", "err", err, "retry", wait)
+		c.setState(StateChange{State: Offline, Err: err, Retry: wait})
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// connect tries one way after the other to reach the server.
+func (c *Client) connect(ctx context.Context) (*link, error) {
+	targets, err := c.cfg.targets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.redirect != "" {
+		targets = append([]target{{addr: c.redirect}}, targets...)
+		c.redirect = ""
+	}
+	var worst error
+	for _, t := range targets {
+		l, err := c.attempt(ctx, t)
+		if err == nil {
+			return l, nil
+		}
+		if ctx.Err() != nil || Permanent(err) && !errors.Is(err, ErrCertificate) && !errors.Is(err, ErrTLSRequired) {
+			return nil, err
+		}
+		c.log.Debug("attempt failed", "addr", t.addr, "err", err)
+		if worst == nil || telling(err) > telling(worst) {
+			worst = err
+		}
+	}
+	return nil, worst
+}
+
+// telling ranks errors of several attempts: the one that came furthest says most.
+func telling(err error) int {
+	for i, kind := range []error{ErrUnreachable, ErrNotXMPP, ErrTLS, ErrProtocol, ErrTLSRequired, ErrCertificate} {
+		if errors.Is(err, kind) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// attempt connects and logs in at one target.
+func (c *Client) attempt(ctx context.Context, t target) (*link, error) {
+	for noBinding := c.noBinding; ; noBinding = true {
+		raw, err := c.cfg.dial(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		l := &login{cfg: &c.cfg, addr: t.addr, resource: c.cfg.Resource, noBinding: noBinding, scramOnly: c.scramOnly}
+		err = l.run(ctx, raw, t)
+		if err == nil {
+			c.noBinding = noBinding
+			c.scramOnly = c.scramOnly || l.mechanism != "PLAIN"
+			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "mechanism", l.mechanism, "tls", l.tls != nil)
+			return newLink(l.conn, l.jid, l.tls != nil, c.cfg.Limits), nil
+		}
+		var refused *SASLError
+		if l.bindingGuessed && errors.As(err, &refused) && refused.Condition == "not-authorized" {
+			// The server offers channel binding but not the kind that this TLS version has, and does not say so
+			// (XEP-0440 section 1). A wrong password will be refused once more.
+			continue
+		}
+		return nil, err
+	}
+}
+
+func (c *Client) setState(s StateChange) {
+	c.mu.Lock()
+	c.state = s
+	c.mu.Unlock()
+	c.inbox.post(func() {
+		for _, h := range c.handlers.state {
+			c.guard(nil, func() { h(s) })
+		}
+	})
+}
+
+// backoff is the wait before the next attempt.
+type backoff struct {
+	cfg  Backoff
+	last time.Duration
+}
+
+func (b *backoff) reset() { b.last = 0 }
+
+func (b *backoff) next(random func(int64) int64) time.Duration {
+	b.last = min(max(b.cfg.Min, 2*b.last), max(b.cfg.Max, b.cfg.Min))
+	return b.last - time.Duration(random(int64(b.last/2)+1))
+}

@@ -1,0 +1,327 @@
+package xmpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp/carbons"
+	"github.com/jingled/jingled/xmpp/roster"
+)
+
+// link is a stream that is logged in.
+type link struct {
+	conn   *conn
+	jid    jid.JID
+	secure bool
+	out    *outbox
+}
+
+func newLink(c *conn, j jid.JID, secure bool, l Limits) *link {
+	return &link{conn: c, jid: j, secure: secure, out: newOutbox(l)}
+}
+
+// serve runs a stream until it ends. Its error says why, and is nil only if ctx ended it.
+func (c *Client) serve(ctx context.Context, l *link) error {
+	readEnd, writeEnd := make(chan error, 1), make(chan error, 1)
+	c.goOnline(l)
+	go func() { readEnd <- c.read(l) }()
+	go func() { writeEnd <- l.write(c.cfg.Timeouts.Write) }()
+
+	err := c.watch(ctx, l, readEnd, writeEnd)
+	c.goOffline()
+	if err == nil {
+		// RFC 6120 section 4.4: we close our side and wait for the server to close its own.
+		l.conn.SetWriteDeadline(time.Now().Add(c.cfg.Timeouts.Close))
+		l.out.end()
+		select {
+		case e := <-readEnd:
+			readEnd <- e
+		case <-time.After(c.cfg.Timeouts.Close):
+		}
+	} else {
+		l.out.end()
+	}
+	l.conn.Close()
+	<-readEnd
+	<-writeEnd
+	return err
+}
+
+// watch waits for the end of a stream and pings a server that is silent. The channels keep their values.
+func (c *Client) watch(ctx context.Context, l *link, readEnd, writeEnd chan error) error {
+	t := c.cfg.Timeouts
+	var tick <-chan time.Time
+	if t.KeepAlive > 0 {
+		ticker := time.NewTicker(min(t.KeepAlive, t.Ping))
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	asked := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-readEnd:
+			readEnd <- err
+			return c.streamEnd(l, err)
+		case err := <-writeEnd:
+			writeEnd <- err
+			return c.streamEnd(l, err)
+		case <-tick:
+			idle := l.conn.idle()
+			switch {
+			case idle >= t.KeepAlive+t.Ping && asked:
+				return &Error{Kind: ErrUnreachable, Message: fmt.Sprintf("the server has said nothing for %v", idle.Round(time.Second))}
+			case idle >= t.KeepAlive && !asked:
+				asked = true
+				c.Request(jid.JID(l.jid.Domain()), "get", pingElement(), t.Ping, func(*xmltree.Element, error) {})
+			case idle < t.KeepAlive:
+				asked = false
+			}
+		}
+	}
+}
+
+// streamEnd explains why a stream has ended.
+func (c *Client) streamEnd(l *link, err error) error {
+	e := &Error{Kind: ErrUnreachable, Message: "the connection was lost", Err: err}
+	var se *StreamError
+	switch {
+	case errors.As(err, &se) && se.Condition == "conflict":
+		e.Kind = ErrConflict
+		e.Message = fmt.Sprintf("another client has logged in as %s", l.jid)
+		e.Advice = "Give each client its own resource"
+	case errors.As(err, &se):
+		e.Kind, e.Message = ErrProtocol, se.Error()
+		if _, _, err := net.SplitHostPort(se.Host); err == nil && l.secure {
+			c.redirect = se.Host // RFC 6120 section 4.9.3.19; who is not authenticated must not send us elsewhere
+		}
+	case errors.Is(err, io.EOF):
+		e.Message = "the server closed the stream"
+	}
+	return e
+}
+
+// goOnline makes a stream the current one and sends what comes first, in the order of RFC 6121 section 2.2.
+func (c *Client) goOnline(l *link) {
+	c.mu.Lock()
+	c.link, c.jid = l, l.jid
+	presence := c.presence
+	c.mu.Unlock()
+	c.stats.connected.Add(1)
+	c.setState(StateChange{State: Online, JID: l.jid})
+	quiet := func(*xmltree.Element, error) {}
+	if !c.cfg.NoRoster {
+		c.Request("", "get", roster.Query(), 0, func(reply *xmltree.Element, err error) {
+			if err != nil || !reply.Is(roster.NS, "query") {
+				c.log.Warn("no roster", "err", err)
+				return
+			}
+			c.contacts.replace(roster.Parse(reply))
+		})
+	}
+	if !c.cfg.NoCarbons {
+		c.Request("", "set", carbons.Enable(), 0, quiet)
+	}
+	if !c.cfg.NoPresence {
+		if err := c.Send(presence.element("", c.ownCaps)); err != nil {
+			c.log.Warn("presence not sent", "err", err)
+		}
+	}
+}
+
+func (c *Client) goOffline() {
+	c.mu.Lock()
+	c.link = nil
+	c.mu.Unlock()
+	c.router.failAll(ErrOffline)
+	// In line with what the dispatcher still has to do.
+	c.inbox.post(func() {
+		c.online.clear()
+		c.peers.clear()
+	})
+}
+
+// write sends what is queued until the stream ends.
+func (l *link) write(timeout time.Duration) error {
+	for range l.out.wake {
+		buf, last := l.out.take()
+		if !last {
+			l.conn.SetWriteDeadline(time.Now().Add(timeout))
+		}
+		if _, err := l.conn.Write(buf); err != nil || last {
+			return err
+		}
+	}
+	return nil
+}
+
+// read takes stanzas until the stream ends. Nothing that a peer sends makes it end or wait.
+func (c *Client) read(l *link) error {
+	for {
+		frame, kind, err := l.conn.next()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case frameClose:
+			return io.EOF
+		case frameHeader:
+			return errNotXML
+		case frameOversize:
+			c.stats.oversize.Add(1)
+			if frame != nil {
+				head, _ := l.conn.parse(frame)
+				c.refuse(l, head, ErrTooLarge, stanzaError("modify", "policy-violation", "The stanza is too large."))
+			}
+		case frameElement:
+			if c.cfg.Trace != nil {
+				c.cfg.Trace(false, frame)
+			}
+			size := len(frame)
+			e, err := l.conn.parse(frame)
+			switch {
+			case err != nil:
+				c.stats.malformed.Add(1)
+				c.log.Debug("stanza dropped", "err", err)
+				c.refuse(l, e, err, stanzaError("modify", "bad-request", "The stanza cannot be read."))
+			case e.Is(nsStream, "error"):
+				return parseStreamError(e)
+			case e.Name.Space == nsClient:
+				c.stats.in.Add(1)
+				c.route(l, e, size)
+			}
+		}
+	}
+}
+
+// route hands a stanza to the router or the inbox.
+func (c *Client) route(l *link, e *xmltree.Element, size int) {
+	me := l.jid
+	from, ok := address(e, "from", "")
+	if !ok {
+		// Without a sender there is nobody to answer.
+		c.stats.malformed.Add(1)
+		return
+	}
+	sender := from
+	if sender == "" {
+		sender = me.Bare() // RFC 6120 section 8.1.2.1
+	}
+	switch e.Name.Local {
+	case "iq":
+		c.routeIQ(l, e, from, sender, size)
+	case "message":
+		c.offer(sender, size, func() {
+			if m, ok := c.newMessage(e, from, me); ok {
+				for _, h := range c.handlers.message {
+					c.guard(nil, func() { h(m) })
+				}
+			}
+		})
+	case "presence":
+		p := &PresenceStanza{Element: e, From: sender, Type: e.Attr("type")}
+		c.offer(sender, size, func() {
+			p.Gone = c.online.update(p, time.Now())
+			c.peers.forget(p)
+			for _, h := range c.handlers.presence {
+				c.guard(nil, func() { h(p) })
+			}
+		})
+	}
+}
+
+func (c *Client) offer(sender jid.JID, size int, run func()) bool {
+	if c.inbox.offer(sender, size, run) {
+		return true
+	}
+	if c.stats.overflow.Add(1)%1000 == 1 {
+		c.log.Warn("stanzas dropped: too many are waiting", "from", sender.Bare())
+	}
+	return false
+}
+
+func (c *Client) routeIQ(l *link, e *xmltree.Element, from, sender jid.JID, size int) {
+	id := e.Attr("id")
+	switch typ := e.Attr("type"); typ {
+	case "result":
+		if !c.router.match(id, from, l.jid, e.First(), nil) {
+			c.stats.unmatched.Add(1)
+		}
+	case "error":
+		x := e.Child(nsClient, "error")
+		if x == nil {
+			x = xmltree.New(nsClient, "error")
+		}
+		if !c.router.match(id, from, l.jid, nil, jingle.ParseStanzaError(x)) {
+			c.stats.unmatched.Add(1)
+		}
+	case "get", "set":
+		c.routeRequest(l, e, typ, from, sender, size)
+	default:
+		// RFC 6120 section 8.2.3 item 2.
+		c.refuse(l, e, nil, jingle.ErrBadRequest("The type of the iq is not one of get, set, result, error."))
+	}
+}
+
+func (c *Client) routeRequest(l *link, e *xmltree.Element, typ string, from, sender jid.JID, size int) {
+	to, ok := address(e, "to", l.jid.Bare())
+	payload := e.First()
+	if !ok || payload == nil || e.Attr("id") == "" {
+		// RFC 6120 section 8.2.3 items 1 and 4. More than one child is an error too, but a harmless one.
+		c.refuse(l, e, nil, jingle.ErrBadRequest("A request has an id and one child."))
+		return
+	}
+	if !c.unanswered.add(sender) {
+		c.stats.overflow.Add(1)
+		c.refuse(l, e, nil, stanzaError("wait", "resource-constraint", "Too many requests are waiting for their answers."))
+		return
+	}
+	iq := &IQ{ID: e.Attr("id"), Type: typ, From: sender, To: to, Payload: payload, client: c, from: from}
+	iq.timer = time.AfterFunc(c.cfg.Timeouts.Answer, iq.expire)
+	if !c.offer(sender, size, func() { c.handle(iq) }) {
+		iq.Fail(stanzaError("wait", "resource-constraint", "Too many stanzas are waiting."))
+	}
+}
+
+func (c *Client) handle(iq *IQ) {
+	h := c.handlers.iq[iq.Payload.Name]
+	if h == nil {
+		iq.Fail(nil) // RFC 6120 section 8.4
+		return
+	}
+	c.guard(iq, func() { h(iq) })
+}
+
+// refuse answers a request that does not get as far as a handler. head may lack its children. For a reply that
+// cannot be used, the request of ours is told err.
+func (c *Client) refuse(l *link, head *xmltree.Element, err error, answer *jingle.StanzaError) {
+	if !head.Is(nsClient, "iq") {
+		return
+	}
+	from, ok := address(head, "from", "")
+	if !ok {
+		return
+	}
+	id := head.Attr("id")
+	switch head.Attr("type") {
+	case "result", "error":
+		if err != nil {
+			c.router.match(id, from, l.jid, nil, fmt.Errorf("xmpp: reply not usable: %w", err))
+		}
+		return
+	}
+	if id == "" {
+		return
+	}
+	if err := c.reply(from, id, "error", answer.Element(nsClient)); err != nil {
+		c.log.Debug("answer not sent", "err", err)
+	}
+}

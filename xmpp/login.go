@@ -1,0 +1,286 @@
+package xmpp
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	mellium "mellium.im/xmpp"
+	melliumjid "mellium.im/xmpp/jid"
+	"mellium.im/xmpp/stream"
+
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/xmltree"
+)
+
+const (
+	nsTLS  = "urn:ietf:params:xml:ns:xmpp-tls"
+	nsBind = "urn:ietf:params:xml:ns:xmpp-bind"
+)
+
+// login is one attempt at one target. mellium reads and writes the stream headers, reads the features and calls ours
+// in the right order; the features themselves talk to the server element by element.
+type login struct {
+	cfg       *Config
+	addr      string
+	resource  string // to ask for
+	noBinding bool   // no channel binding: it failed on a server that does not say which it knows
+	scramOnly bool   // SCRAM has worked before
+
+	conn           *conn
+	tls            *tls.ConnectionState // nil without TLS
+	bindings       []string             // XEP-0440
+	mechanism      string
+	bindingGuessed bool
+	authenticated  bool
+	jid            jid.JID // bound
+}
+
+// run takes the connection from its first byte to a bound resource. raw is closed if that fails.
+func (l *login) run(ctx context.Context, raw net.Conn, t target) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeouts.Login)
+	defer cancel()
+	// mellium's own way of heeding a context sets a deadline and lifts it again, which a blocked read can miss.
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	err := l.negotiate(ctx, raw, t)
+	if err == nil && !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		raw.Close()
+		return l.explain(ctx, err)
+	}
+	return nil
+}
+
+func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
+	var state mellium.SessionState
+	l.conn = newConn(raw, raw, l.cfg.Limits)
+	switch {
+	case t.direct:
+		if err := l.secure(ctx, true); err != nil {
+			return err
+		}
+		state = mellium.Secure
+	case t.plain:
+		state = mellium.Secure // so that SASL begins; login.tls stays nil
+	}
+	server, err := melliumjid.New("", l.cfg.JID.Domain(), "")
+	if err != nil {
+		return fmt.Errorf("domain: %w", err)
+	}
+	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.bindingsFeature(), l.bindFeature()}
+	if state != 0 {
+		features = features[1:] // mellium would ask for STARTTLS even where it is not offered
+	}
+	negotiator := mellium.NewNegotiator(func(*mellium.Session, *mellium.StreamConfig) mellium.StreamConfig {
+		return mellium.StreamConfig{Features: features}
+	})
+	// The origin is empty: the full address must not be in the header before TLS, where anybody can read it.
+	_, err = mellium.NewSession(context.WithoutCancel(ctx), server, melliumjid.JID{}, l.conn, state, negotiator)
+	switch {
+	case err != nil:
+		return err
+	case !l.authenticated:
+		return &Error{Kind: ErrNoMechanism, Addr: l.addr, Message: l.cfg.JID.Domain() + " offers no login"}
+	case l.jid == "":
+		return &Error{Kind: ErrProtocol, Addr: l.addr, Message: "the server offers no resource binding"}
+	}
+	return nil
+}
+
+// secure puts TLS on the connection.
+func (l *login) secure(ctx context.Context, direct bool) error {
+	t, err := l.cfg.handshake(ctx, l.conn.raw, l.addr, direct)
+	if err != nil {
+		return err
+	}
+	state := t.ConnectionState()
+	l.tls = &state
+	l.conn = newConn(t, l.conn.raw, l.cfg.Limits)
+	return nil
+}
+
+func (l *login) startTLSFeature() mellium.StreamFeature {
+	return mellium.StreamFeature{
+		Name:       xml.Name{Space: nsTLS, Local: "starttls"},
+		Prohibited: mellium.Secure,
+		// Always required, whatever the server says: mellium takes a stream without required features as ready.
+		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
+			return true, nil, d.Skip()
+		},
+		Negotiate: func(ctx context.Context, s *mellium.Session, _ any) (mellium.SessionState, io.ReadWriter, error) {
+			if _, offered := s.Feature(nsTLS); !offered {
+				return 0, nil, &Error{Kind: ErrTLSRequired, Addr: l.addr, Message: l.cfg.JID.Domain() + " does not offer TLS",
+					Advice: "Somebody may be tampering with the connection. If the server has direct TLS, use --tls direct"}
+			}
+			if err := l.conn.send(xmltree.New(nsTLS, "starttls")); err != nil {
+				return 0, nil, err
+			}
+			answer, err := l.conn.element()
+			if err != nil {
+				return 0, nil, err
+			}
+			if !answer.Is(nsTLS, "proceed") {
+				return 0, nil, &Error{Kind: ErrTLSRequired, Addr: l.addr, Message: l.cfg.JID.Domain() + " refused to start TLS"}
+			}
+			// What came before TLS must not be taken as if it came inside (CVE-2011-0411).
+			if l.conn.f.buffered() {
+				return 0, nil, &Error{Kind: ErrTLS, Addr: l.addr, Message: "data was injected before TLS began",
+					Advice: "Somebody may be tampering with the connection"}
+			}
+			if err := l.secure(ctx, false); err != nil {
+				return 0, nil, err
+			}
+			return mellium.Secure, l.conn, nil
+		},
+	}
+}
+
+func (l *login) saslFeature() mellium.StreamFeature {
+	return mellium.StreamFeature{
+		Name:       xml.Name{Space: nsSASL, Local: "mechanisms"},
+		Necessary:  mellium.Secure,
+		Prohibited: mellium.Authn,
+		Parse: func(_ context.Context, d *xml.Decoder, start *xml.StartElement) (bool, any, error) {
+			names, err := parseTexts(d, start)
+			return true, names, err
+		},
+		Negotiate: func(_ context.Context, s *mellium.Session, data any) (mellium.SessionState, io.ReadWriter, error) {
+			offered, _ := data.([]string)
+			if err := l.authenticate(offered, l.bindings); err != nil {
+				return 0, nil, err
+			}
+			l.authenticated = true
+			l.conn.f.restart()
+			// From here on the header may say who we are (RFC 6120 section 4.7.1), and some servers say it back.
+			if me, err := melliumjid.New(l.cfg.JID.Local(), l.cfg.JID.Domain(), ""); err == nil {
+				s.UpdateAddr(me)
+			}
+			return mellium.Authn, l.conn, nil
+		},
+	}
+}
+
+// bindingsFeature only takes note (XEP-0440).
+func (l *login) bindingsFeature() mellium.StreamFeature {
+	return mellium.StreamFeature{
+		Name: xml.Name{Space: nsSASLCB, Local: "sasl-channel-binding"},
+		Parse: func(_ context.Context, d *xml.Decoder, start *xml.StartElement) (_ bool, _ any, err error) {
+			l.bindings, err = parseTexts(d, start)
+			return false, nil, err
+		},
+	}
+}
+
+func (l *login) bindFeature() mellium.StreamFeature {
+	return mellium.StreamFeature{
+		Name:       xml.Name{Space: nsBind, Local: "bind"},
+		Necessary:  mellium.Authn,
+		Prohibited: mellium.Ready,
+		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
+			return true, nil, d.Skip()
+		},
+		Negotiate: func(context.Context, *mellium.Session, any) (mellium.SessionState, io.ReadWriter, error) {
+			err := l.bind(l.resource)
+			var refused *jingle.StanzaError
+			if errors.As(err, &refused) && l.resource != "" {
+				// RFC 6120 section 7.7.2.2: taken or not allowed: let the server choose.
+				err = l.bind("")
+			}
+			return mellium.Ready, nil, err
+		},
+	}
+}
+
+// bind asks for a resource (RFC 6120 section 7). mellium's own feature sends an empty one.
+func (l *login) bind(resource string) error {
+	id := newID()
+	x := xmltree.New(nsBind, "bind")
+	if resource != "" {
+		x.Add(xmltree.New(nsBind, "resource").AddText(resource))
+	}
+	if err := l.conn.send(xmltree.New(nsClient, "iq").Set("type", "set").Set("id", id).Add(x)); err != nil {
+		return err
+	}
+	for {
+		reply, err := l.conn.element()
+		if err != nil {
+			return err
+		}
+		if !reply.Is(nsClient, "iq") || reply.Attr("id") != id {
+			continue // nothing else should come yet
+		}
+		if reply.Attr("type") != "result" {
+			if x := reply.Child(nsClient, "error"); x != nil {
+				return jingle.ParseStanzaError(x)
+			}
+			return errors.New("the server refused to bind a resource")
+		}
+		j, err := jid.Parse(reply.Child(nsBind, "bind").ChildText(nsBind, "jid"))
+		if err != nil || j.IsBare() {
+			return &Error{Kind: ErrProtocol, Addr: l.addr, Message: "the server bound no usable address"}
+		}
+		l.jid = j
+		return nil
+	}
+}
+
+// explain turns what went wrong into an [*Error].
+func (l *login) explain(ctx context.Context, err error) error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	if ctx.Err() == context.Canceled {
+		return ctx.Err()
+	}
+	e := &Error{Kind: ErrProtocol, Addr: l.addr, Err: err}
+	domain := l.cfg.JID.Domain()
+	var se *StreamError
+	var me stream.Error
+	if errors.As(err, &me) {
+		se = &StreamError{Condition: me.Err, Host: me.Content}
+		if len(me.Text) > 0 {
+			se.Text = me.Text[0].Value
+		}
+		e.Err = se
+	}
+	var refused *jingle.StanzaError
+	switch {
+	case errors.As(err, &se) && se.Condition == "host-unknown":
+		e.Message = fmt.Sprintf("the server does not serve %s", domain)
+		e.Advice = "Check the domain of the account, and --connect if it is given"
+	case se != nil, errors.As(err, &se):
+		e.Message = se.Error()
+	case errors.As(err, &refused):
+		e.Message = fmt.Sprintf("the server refused to bind a resource: %v", refused)
+	case ctx.Err() == context.DeadlineExceeded && !l.conn.header:
+		e.Kind, e.Message = ErrNotXMPP, "something answers there, but it does not speak XMPP"
+		e.Advice = "Check the port; a port for direct TLS needs --tls direct"
+	case ctx.Err() == context.DeadlineExceeded:
+		e.Kind, e.Message = ErrUnreachable, fmt.Sprintf("the login was not done within %v", l.cfg.Timeouts.Login)
+	case errors.Is(err, errTLSBytes):
+		e.Kind, e.Message = ErrNotXMPP, "the server expects TLS from the first byte there"
+		e.Advice = "Use --tls direct"
+	case !l.conn.header:
+		e.Kind, e.Message = ErrNotXMPP, "what answers there is not an XMPP server"
+		e.Advice = "Check the host and the port"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isClosed(err):
+		e.Kind, e.Message = ErrUnreachable, "the server closed the connection during the login"
+	default:
+		e.Message = fmt.Sprintf("the login failed: %v", err)
+	}
+	return e
+}
+
+func isClosed(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, net.ErrClosed) || errors.As(err, &op)
+}
