@@ -39,6 +39,7 @@ var rooms = []room{
 	{"jingle", core},
 	{"internal/xmppserver/...", core}, // knows stanzas only
 	{"internal/testkit/...", core},
+	{"internal/codectest", core},
 	{"jingle/...", payloads},
 	{"ice", payloads},
 	{"filetransfer", payloads},
