@@ -71,7 +71,7 @@ func reservedOnWindows(name string) bool {
 		return true
 	}
 	for _, device := range []string{"COM", "LPT"} {
-		if n, ok := strings.CutPrefix(stem, device); ok && utf8.RuneCountInString(n) == 1 && strings.Contains("0123456789¹²³", n) {
+		if n, ok := strings.CutPrefix(stem, device); ok && utf8.RuneCountInString(n) == 1 && strings.ContainsAny(n, "0123456789¹²³") {
 			return true
 		}
 	}
