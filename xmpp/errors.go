@@ -43,7 +43,8 @@ var (
 	// ErrTooLarge is returned for a stanza that servers would end the stream for.
 	ErrTooLarge = errors.New("xmpp: stanza too large to be sent")
 	// ErrBadStanza is returned for what is not a stanza.
-	ErrBadStanza = errors.New("xmpp: not a stanza")
+	ErrBadStanza     = errors.New("xmpp: not a stanza")
+	errNoCredentials = errors.New("xmpp: the answer does not hold the credentials that were asked for")
 )
 
 // Error says why there is no connection, in a sentence for people, and what they can do about it.

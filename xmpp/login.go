@@ -223,7 +223,11 @@ func (l *login) bind(resource string) error {
 			}
 			return errors.New("the server refused to bind a resource")
 		}
-		j, err := jid.Parse(reply.Child(nsBind, "bind").ChildText(nsBind, "jid"))
+		bound := ""
+		if x := reply.Child(nsBind, "bind"); x != nil {
+			bound = x.ChildText(nsBind, "jid")
+		}
+		j, err := jid.Parse(bound)
 		if err != nil || j.IsBare() {
 			return &Error{Kind: ErrProtocol, Addr: l.addr, Message: "the server bound no usable address"}
 		}
@@ -243,21 +247,16 @@ func (l *login) explain(ctx context.Context, err error) error {
 	}
 	e := &Error{Kind: ErrProtocol, Addr: l.addr, Err: err}
 	domain := l.cfg.JID.Domain()
-	var se *StreamError
-	var me stream.Error
-	if errors.As(err, &me) {
-		se = &StreamError{Condition: me.Err, Host: me.Content}
-		if len(me.Text) > 0 {
-			se.Text = me.Text[0].Value
-		}
+	se := streamError(err)
+	if se != nil {
 		e.Err = se
 	}
 	var refused *jingle.StanzaError
 	switch {
-	case errors.As(err, &se) && se.Condition == "host-unknown":
+	case se != nil && se.Condition == "host-unknown":
 		e.Message = fmt.Sprintf("the server does not serve %s", domain)
 		e.Advice = "Check the domain of the account, and --connect if it is given"
-	case se != nil, errors.As(err, &se):
+	case se != nil:
 		e.Message = se.Error()
 	case errors.As(err, &refused):
 		e.Message = fmt.Sprintf("the server refused to bind a resource: %v", refused)
@@ -278,6 +277,23 @@ func (l *login) explain(ctx context.Context, err error) error {
 		e.Message = fmt.Sprintf("the login failed: %v", err)
 	}
 	return e
+}
+
+// streamError finds the stream error in err, ours or mellium's.
+func streamError(err error) *StreamError {
+	var se *StreamError
+	if errors.As(err, &se) {
+		return se
+	}
+	var theirs stream.Error
+	if !errors.As(err, &theirs) {
+		return nil
+	}
+	se = &StreamError{Condition: theirs.Err, Host: theirs.Content}
+	if len(theirs.Text) > 0 {
+		se.Text = theirs.Text[0].Value
+	}
+	return se
 }
 
 func isClosed(err error) bool {
