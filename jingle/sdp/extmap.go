@@ -18,13 +18,7 @@ func writeExtensions(m *Media, d rtp.Description, from jingle.Role) {
 		if h.Senders != "" && h.Senders != jingle.SendersBoth {
 			v += "/" + directionOf(h.Senders, from)
 		}
-		v += " " + h.URI
-		for _, p := range h.Parameters {
-			v += " " + assignment(p, "=")
-		}
-		if phrase(v) {
-			m.Attributes.add(attrExtmap, v)
-		}
+		m.Attributes.add(attrExtmap, v+" "+h.URI+assignments(h.Parameters))
 	}
 	if d.ExtmapAllowMixed {
 		m.Attributes.add(attrExtmapMixed, "")
@@ -43,7 +37,7 @@ func readExtensions(m *Media, s *Session, d *rtp.Description, from jingle.Role) 
 		if !ok {
 			continue
 		}
-		h := rtp.HeaderExtension{ID: uint16(n), URI: f[1], Parameters: assignments(f[2:])}
+		h := rtp.HeaderExtension{ID: uint16(n), URI: f[1], Parameters: readAssignments(f[2:])}
 		if senders := sendersOf(dir, from); senders != jingle.SendersBoth {
 			h.Senders = senders
 		}

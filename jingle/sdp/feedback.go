@@ -15,9 +15,7 @@ func (as *Attributes) addFeedback(format string, f rtp.Feedback) {
 		if m.Subtype != "" {
 			v += " " + m.Subtype
 		}
-		for _, p := range m.Parameters {
-			v += " " + assignment(p, "=")
-		}
+		v += assignments(m.Parameters)
 		if word(m.Type) && phrase(v) {
 			as.add(attrRTCPFeedback, format+" "+v)
 		}
@@ -47,23 +45,31 @@ func readFeedback(f *rtp.Feedback, v string) {
 	if len(rest) > 0 && !strings.Contains(rest[0], "=") {
 		m.Subtype, rest = rest[0], rest[1:]
 	}
-	m.Parameters = assignments(rest)
+	m.Parameters = readAssignments(rest)
 	f.Messages = append(f.Messages, m)
 }
 
-// assignment writes a parameter, whose name stands alone if it has no value (XEP-0293 section 3).
-func assignment(p rtp.Parameter, sep string) string {
-	if p.Value == "" {
-		return p.Name
+// assignments writes parameters, each after a space; a name stands alone if it has no value (XEP-0293 section 3).
+func assignments(ps rtp.Parameters) string {
+	var b strings.Builder
+	for _, p := range ps {
+		switch {
+		case !word(p.Name) || strings.Contains(p.Name, "="):
+		case p.Value == "":
+			b.WriteString(" " + p.Name)
+		case word(p.Value):
+			b.WriteString(" " + p.Name + "=" + p.Value)
+		}
 	}
-	return p.Name + sep + p.Value
+	return b.String()
 }
 
-func assignments(fields []string) rtp.Parameters {
+func readAssignments(fields []string) rtp.Parameters {
 	var out rtp.Parameters
 	for _, s := range fields {
-		name, value, _ := strings.Cut(s, "=")
-		out = append(out, rtp.Parameter{Name: name, Value: value})
+		if name, value, _ := strings.Cut(s, "="); name != "" {
+			out = append(out, rtp.Parameter{Name: name, Value: value})
+		}
 	}
 	return out
 }

@@ -22,8 +22,12 @@ func writeSources(m *Media, d rtp.Description) {
 	}
 	for _, s := range d.Sources {
 		for _, p := range s.Parameters {
-			if v := assignment(p, ":"); token(p.Name) && phrase(v) {
-				m.Attributes.add(attrSSRC, decimal(s.SSRC)+" "+v)
+			switch v := decimal(s.SSRC) + " " + p.Name; {
+			case !token(p.Name):
+			case p.NoValue:
+				m.Attributes.add(attrSSRC, v)
+			case phrase(p.Value):
+				m.Attributes.add(attrSSRC, v+":"+p.Value)
 			}
 		}
 	}

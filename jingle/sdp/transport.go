@@ -78,7 +78,7 @@ func writeCandidates(m *Media, t ice.Transport) {
 	mux := m.Attributes.Has(attrRTCPMux) || m.Type == mediaApplication
 	good, _ := t.ValidCandidates()
 	for _, c := range good {
-		if !mux || c.Component == 1 {
+		if (!mux || c.Component == 1) && allowed(c, t.NS) {
 			m.Attributes.add(attrCandidate, candidateValue(c))
 		}
 	}
@@ -94,6 +94,11 @@ func writeCandidates(m *Media, t ice.Transport) {
 	if t.GatheringComplete {
 		m.Attributes.add(attrEndOfCandidates, "")
 	}
+}
+
+// allowed passes over TCP, which browsers know but XEP-0176 (section 5.3) does not.
+func allowed(c ice.Candidate, ns string) bool {
+	return ns == ice.NSICE || strings.EqualFold(c.Protocol, "udp")
 }
 
 // readTransport reads what writeCredentials and writeCandidates write. What is said of the session is said of each
@@ -124,8 +129,7 @@ func readTransport(m *Media, s *Session, ns string) ice.Transport {
 	}
 	for _, v := range m.Attributes.All(attrCandidate) {
 		c, err := ParseCandidate(v)
-		// XEP-0176 section 5.3 has UDP only.
-		if err != nil || ns == ice.NSUDP && c.Protocol != "udp" || len(t.Candidates) == ice.MaxCandidates {
+		if err != nil || !allowed(c, ns) || len(t.Candidates) == ice.MaxCandidates {
 			continue
 		}
 		t.Candidates = append(t.Candidates, c)

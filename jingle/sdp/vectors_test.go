@@ -381,7 +381,9 @@ func checkStable(t testing.TB, s *sdp.Session, from jingle.Role) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := again.String(); got != text {
-		t.Fatalf("by way of\n%s\ncomes back as\n%s\nand not\n%s", contentXML(cs, gs), got, text)
+	got := again.String()
+	if got == text {
+		return
 	}
+	t.Fatalf("lost %q, new %q, by way of\n%s", missing(got, lines(text)...), missing(text, lines(got)...), contentXML(cs, gs))
 }
