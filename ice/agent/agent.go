@@ -1,0 +1,320 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	pion "github.com/pion/ice/v4"
+	"github.com/pion/stun/v4"
+
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/internal/pionlog"
+)
+
+// State is how far an [Agent] is.
+type State uint8
+
+// The states of an agent.
+const (
+	// New: the peer's credentials are not known yet.
+	New State = iota
+	// Checking: a path is looked for.
+	Checking
+	// Connected: packets flow.
+	Connected
+	// Disturbed: nothing has arrived for a while; it may recover.
+	Disturbed
+	// Failed: no path was found, or it was lost for good.
+	Failed
+)
+
+func (s State) String() string {
+	return [...]string{"new", "checking", "connected", "disturbed", "failed"}[s]
+}
+
+// Handler is what an agent tells. Its functions are called from goroutines of the agent's, each in order but not one
+// after another, and must only post. They may be nil.
+type Handler struct {
+	// Candidate tells a candidate of ours, to be sent to the peer.
+	Candidate func(ice.Candidate)
+	// Gathered tells that no more candidates will come.
+	Gathered func()
+	// State tells a change.
+	State func(State)
+	// Pair tells which path is used, also when it changes.
+	Pair func(Pair)
+}
+
+// The timing of checks. pion's own values nominate a relayed path after two seconds only, and give up a pair after
+// seven checks.
+const (
+	checkInterval = 100 * time.Millisecond
+	maxChecks     = 75
+	acceptSrflx   = 50 * time.Millisecond
+	acceptPrflx   = 50 * time.Millisecond
+	acceptRelay   = 100 * time.Millisecond // a direct path that works is found by then
+	stunTimeout   = 3 * time.Second
+	keepalive     = 2 * time.Second
+)
+
+// Agent looks for one path. Its methods may be called from any goroutine.
+type Agent struct {
+	cfg   Config
+	h     Handler
+	agent *pion.Agent
+	id    string // prefix of candidate ids
+
+	mu         sync.Mutex
+	ufrag, pwd string
+	generation int
+	numbered   int
+	networks   map[string]int
+	remote     int // candidates of the peer that were taken
+	ours       tally
+	theirs     tally
+	started    bool
+}
+
+// NewAgent returns an agent with fresh credentials. The caller must call [Agent.Close].
+func NewAgent(cfg Config, h Handler) (*Agent, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	network, err := newNet()
+	if err != nil {
+		return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
+	}
+	a := &Agent{
+		cfg: cfg, h: h, networks: make(map[string]int), id: strings.ToLower(rand.Text()[:8]),
+		// 24 and 128 bits of randomness at least (RFC 8445 section 5.3). rand.Text has 5 bits a letter, all ice-chars.
+		ufrag: rand.Text()[:8], pwd: rand.Text(),
+	}
+	types := []pion.CandidateType{
+		pion.CandidateTypeHost, pion.CandidateTypeServerReflexive, pion.CandidateTypeRelay,
+	}
+	if cfg.Policy == RelayOnly {
+		types = []pion.CandidateType{pion.CandidateTypeRelay}
+	}
+	opts := []pion.AgentOption{
+		pion.WithNet(network),
+		pion.WithUrls(cfg.uris()),
+		pion.WithLocalCredentials(a.ufrag, a.pwd),
+		pion.WithCandidateTypes(types),
+		// XEP-0176 has UDP only; TURN itself may still use TCP and TLS to the server.
+		pion.WithNetworkTypes([]pion.NetworkType{pion.NetworkTypeUDP4, pion.NetworkTypeUDP6}),
+		// Multicast DNS costs up to a second, and XMPP peers trust each other with their addresses, or use a relay.
+		pion.WithMulticastDNSMode(pion.MulticastDNSModeDisabled),
+		pion.WithIPFilter(func(ip net.IP) bool { return filter(ip, cfg.mayUse) }),
+		pion.WithRemoteIPFilter(func(ip net.IP) bool { return filter(ip, cfg.mayCheck) }),
+		pion.WithCheckInterval(checkInterval),
+		pion.WithMaxBindingRequests(maxChecks),
+		pion.WithHostAcceptanceMinWait(0),
+		pion.WithSrflxAcceptanceMinWait(acceptSrflx),
+		pion.WithPrflxAcceptanceMinWait(acceptPrflx),
+		pion.WithRelayAcceptanceMinWait(acceptRelay),
+		pion.WithSTUNGatherTimeout(stunTimeout),
+		pion.WithKeepaliveInterval(keepalive),
+		pion.WithDisconnectedTimeout(cfg.DisconnectAfter),
+		// pion gives up looking for a first path after both.
+		pion.WithFailedTimeout(max(cfg.ConnectTimeout-cfg.DisconnectAfter, time.Second)),
+		pion.WithLoggerFactory(pionlog.Factory(cfg.Log)),
+	}
+	if cfg.Interface != nil {
+		opts = append(opts, pion.WithInterfaceFilter(cfg.Interface))
+	}
+	if cfg.LoopbackOnly {
+		opts = append(opts, pion.WithIncludeLoopback())
+	}
+	if a.agent, err = pion.NewAgentWithOptions(opts...); err != nil {
+		return nil, fmt.Errorf("ice: %w", err)
+	}
+	return a, errors.Join(
+		a.agent.OnCandidate(a.onCandidate),
+		a.agent.OnConnectionStateChange(a.onState),
+		a.agent.OnSelectedCandidatePairChange(a.onPair),
+	)
+}
+
+func (c Config) uris() []*stun.URI {
+	var us []*stun.URI
+	for _, s := range c.Servers {
+		u, err := s.parse()
+		if err != nil {
+			c.Log.Warn("ice server cannot be used", "err", err)
+			continue
+		}
+		us = append(us, u)
+	}
+	return us
+}
+
+func filter(ip net.IP, may func(netip.Addr) bool) bool {
+	a, ok := netip.AddrFromSlice(ip)
+	return ok && may(a)
+}
+
+// Credentials returns our user name fragment and password, to be sent with every transport element.
+func (a *Agent) Credentials() (ufrag, pwd string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ufrag, a.pwd
+}
+
+// Gather begins to look for our candidates, which go to [Handler.Candidate].
+func (a *Agent) Gather() error {
+	if err := a.agent.GatherCandidates(); err != nil {
+		return fmt.Errorf("ice: gathering candidates: %w", err)
+	}
+	return nil
+}
+
+// Start begins to look for a path with the peer's credentials. The session's initiator is always controlling
+// (XEP-0176 section 5.6). Packets can be read and written once the agent is [Connected].
+func (a *Agent) Start(controlling bool, ufrag, pwd string) (net.Conn, error) {
+	a.mu.Lock()
+	started := a.started
+	a.started = true
+	a.mu.Unlock()
+	if started {
+		return nil, errors.New("ice: started twice")
+	}
+	start := a.agent.StartAccept
+	if controlling {
+		start = a.agent.StartDial
+	}
+	c, err := start(ufrag, pwd)
+	if err != nil {
+		return nil, fmt.Errorf("ice: %w", err)
+	}
+	return c, nil
+}
+
+// Wait returns when the agent is [Connected] for the first time, or when it or ctx has ended.
+func (a *Agent) Wait(ctx context.Context) error { return a.agent.AwaitConnect(ctx) }
+
+// ErrTooManyCandidates says that the peer has sent more candidates than are checked.
+var ErrTooManyCandidates = errors.New("too many candidates")
+
+// AddRemote adds a candidate of the peer, before or after [Agent.Start]. The error says why it is not used; that is no
+// reason to end anything, as another candidate may work.
+func (a *Agent) AddRemote(c ice.Candidate) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case !strings.EqualFold(c.Protocol, "udp"):
+		return fmt.Errorf("candidate of the protocol %s: only udp is used", c.Protocol)
+	case c.Component != 1:
+		// Dino offers a second component for RTCP. We always multiplex, so it is mirrored by nothing and ignored.
+		return fmt.Errorf("candidate of component %d: RTP and RTCP share component 1", c.Component)
+	}
+	if addr, ok := c.Addr(); ok && !a.cfg.mayCheck(addr) {
+		return fmt.Errorf("candidate %s: packets are not sent there", addr)
+	}
+	p, err := toPion(&c)
+	if err != nil {
+		return fmt.Errorf("candidate: %w", err)
+	}
+	a.mu.Lock()
+	a.remote++
+	full := a.remote > a.cfg.MaxRemote
+	if !full {
+		a.theirs.add(c.Type)
+	}
+	a.mu.Unlock()
+	if full {
+		return ErrTooManyCandidates
+	}
+	return a.agent.AddRemoteCandidate(p)
+}
+
+// Selected returns the path in use.
+func (a *Agent) Selected() (Pair, bool) {
+	p, err := a.agent.GetSelectedCandidatePair()
+	if err != nil || p == nil {
+		return Pair{}, false
+	}
+	return Pair{endpoint(p.Local), endpoint(p.Remote)}, true
+}
+
+// Report says in a sentence what there was to try, for people: a path that was not found is the complaint heard most.
+func (a *Agent) Report() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return "candidates of ours: " + a.ours.String() + "; of the peer: " + a.theirs.String()
+}
+
+// tally counts candidates by type.
+type tally [4]int
+
+var tallied = [len(tally{})]ice.CandidateType{ice.Host, ice.ServerReflexive, ice.PeerReflexive, ice.Relayed}
+
+func (t *tally) add(c ice.CandidateType) {
+	if i := slices.Index(tallied[:], c); i >= 0 {
+		t[i]++
+	}
+}
+
+func (t *tally) String() string {
+	var parts []string
+	for i, n := range t {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, tallied[i]))
+		}
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Close ends the agent and returns when its goroutines have ended. It must not be called from a [Handler].
+func (a *Agent) Close() error { return a.agent.GracefulClose() }
+
+func (a *Agent) onCandidate(p pion.Candidate) {
+	if p == nil {
+		if a.h.Gathered != nil {
+			a.h.Gathered()
+		}
+		return
+	}
+	a.mu.Lock()
+	a.numbered++
+	a.ours.add(candidateType(p.Type()))
+	c := a.fromPion(p, a.numbered)
+	a.mu.Unlock()
+	if a.h.Candidate != nil {
+		a.h.Candidate(c)
+	}
+}
+
+func (a *Agent) onState(s pion.ConnectionState) {
+	if a.h.State == nil {
+		return
+	}
+	switch s {
+	case pion.ConnectionStateChecking:
+		a.h.State(Checking)
+	case pion.ConnectionStateConnected, pion.ConnectionStateCompleted:
+		a.h.State(Connected)
+	case pion.ConnectionStateDisconnected:
+		a.h.State(Disturbed)
+	case pion.ConnectionStateFailed:
+		a.h.State(Failed)
+	}
+}
+
+func (a *Agent) onPair(local, remote pion.Candidate) {
+	if a.h.Pair != nil {
+		a.h.Pair(Pair{endpoint(local), endpoint(remote)})
+	}
+}
