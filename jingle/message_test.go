@@ -144,6 +144,12 @@ func TestStanzaErrors(t *testing.T) {
 	if e := jingle.ParseStanzaError(element(t, `<error xmlns='jabber:client'/>`)); e.Condition != "undefined-condition" {
 		t.Errorf("an empty error was read as %v", e)
 	}
+	// XEP-0166 example 14: the address is the text of the condition.
+	redirect := element(t, `<error xmlns='jabber:client' type='modify'>
+		<redirect xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:voicemail@capulet.lit</redirect></error>`)
+	if got := jingle.ErrRedirect("xmpp:voicemail@capulet.lit").Element("jabber:client"); !got.Equal(redirect) {
+		t.Errorf("a redirect is written as %s", got)
+	}
 	var none *jingle.StanzaError
 	if none.HasApp("tie-break") || !jingle.ErrTieBreak("").HasApp("tie-break") {
 		t.Error("HasApp is wrong")

@@ -216,7 +216,7 @@ func reasonOfInitiateError(se *StanzaError, err error) *Reason {
 	case se.Condition == "resource-constraint":
 		return &Reason{Condition: Busy, Text: "The other side has no room for another session."}
 	case se.Condition == "redirect":
-		return &Reason{Condition: AlternativeSession, Text: "The other side asks to call " + se.Text + "."}
+		return &Reason{Condition: AlternativeSession, Text: "The other side asks to call " + se.URI + "."}
 	}
 	return &Reason{Condition: FailedApplication, Text: "The session-initiate was refused: " + se.Error()}
 }

@@ -14,6 +14,8 @@ type StanzaError struct {
 	Type      string // "auth", "cancel", "continue", "modify" or "wait"
 	Condition string // e.g. "item-not-found"
 	Text      string // a sentence for people, or ""
+	// URI is the new address in <gone/> or <redirect/>, or "" (RFC 6120 sections 8.3.3.5 and 8.3.3.14).
+	URI string
 	// App is the application condition, e.g. <unknown-session xmlns='urn:xmpp:jingle:errors:1'/>, or nil.
 	App *xmltree.Element
 }
@@ -26,6 +28,9 @@ func (e *StanzaError) Error() string {
 	if e.Text != "" {
 		s += ": " + e.Text
 	}
+	if e.URI != "" {
+		s += ": " + e.URI
+	}
 	return s
 }
 
@@ -34,7 +39,7 @@ func (e *StanzaError) HasApp(local string) bool { return e != nil && e.App.Is(NS
 
 // Element returns the <error/> for a stanza in the namespace ns, e.g. "jabber:client".
 func (e *StanzaError) Element(ns string) *xmltree.Element {
-	x := xmltree.New(ns, "error").Set("type", e.Type).Add(xmltree.New(NSStanzas, e.Condition))
+	x := xmltree.New(ns, "error").Set("type", e.Type).Add(xmltree.New(NSStanzas, e.Condition).AddText(e.URI))
 	if e.Text != "" {
 		x.Add(xmltree.New(NSStanzas, "text").AddText(e.Text))
 	}
@@ -50,6 +55,9 @@ func ParseStanzaError(x *xmltree.Element) *StanzaError {
 			e.Text = c.Text()
 		case c.Name.Space == NSStanzas && e.Condition == "":
 			e.Condition = c.Name.Local
+			if e.Condition == "gone" || e.Condition == "redirect" {
+				e.URI = c.Text()
+			}
 		case c.Name.Space != NSStanzas && e.App == nil:
 			e.App = c
 		}
@@ -112,5 +120,5 @@ func ErrResourceConstraint(format string, args ...any) *StanzaError {
 
 // ErrRedirect is the answer that sends a caller elsewhere; uri is an xmpp: URI (XEP-0166 section 6.3.2).
 func ErrRedirect(uri string) *StanzaError {
-	return &StanzaError{Type: "modify", Condition: "redirect", Text: uri}
+	return &StanzaError{Type: "modify", Condition: "redirect", URI: uri}
 }
