@@ -19,7 +19,7 @@ type RawUDP struct {
 
 // RawCandidate is its <candidate/> (XEP-0177 section 4.2).
 type RawCandidate struct {
-	Component  uint16 // 1 is RTP, 2 RTCP
+	Component  uint16 // 1 is RTP, 2 RTCP; 0 if absent, which means 1
 	Generation uint32
 	ID         string
 	IP         string
@@ -38,9 +38,11 @@ func (c *RawCandidate) AddrPort() (netip.AddrPort, bool) {
 func (t RawUDP) Element() *xmltree.Element {
 	e := xmltree.New(NSRawUDP, "transport")
 	for _, c := range t.Candidates {
-		e.Add(xmltree.New(NSRawUDP, "candidate").
-			Set("component", strconv.Itoa(int(c.Component))).
-			Set("generation", strconv.FormatUint(uint64(c.Generation), 10)).
+		x := xmltree.New(NSRawUDP, "candidate")
+		if c.Component != 0 {
+			x.Set("component", strconv.Itoa(int(c.Component)))
+		}
+		e.Add(x.Set("generation", strconv.FormatUint(uint64(c.Generation), 10)).
 			Set("id", c.ID).Set("ip", c.IP).Set("port", strconv.Itoa(int(c.Port))).
 			SetOpt("type", string(c.Type)))
 	}
@@ -51,7 +53,7 @@ func (t RawUDP) Element() *xmltree.Element {
 }
 
 // ParseRawUDP reads a <transport/> of [NSRawUDP]. As there is no second candidate to go on with, a broken one is an
-// error. An absent component is 1.
+// error.
 func ParseRawUDP(e *xmltree.Element) (RawUDP, error) {
 	if !e.Is(NSRawUDP, "transport") {
 		return RawUDP{}, &xmltree.Error{Element: e.Name.Local, Problem: "is not a raw UDP transport"}
@@ -64,7 +66,7 @@ func ParseRawUDP(e *xmltree.Element) (RawUDP, error) {
 		}
 		r := xmltree.Attrs(c)
 		t.Candidates = append(t.Candidates, RawCandidate{
-			Component:  uint16(r.Uint("component", 1, 256)),
+			Component:  uint16(r.Uint("component", 0, 256)),
 			Generation: uint32(r.Uint("generation", 0, 1<<31-1)),
 			ID:         r.Required("id"),
 			IP:         r.Required("ip"),
