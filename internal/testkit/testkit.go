@@ -57,14 +57,17 @@ func Python(t testing.TB, module, debianPackage string) string {
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	ports := make([]int, n)
+	// All are held until the last is found, so that they differ.
+	held := make([]net.Listener, n)
 	for i := range ports {
-		// All are held until the last is found, so that they differ.
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if held[i], err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		ports[i] = held[i].Addr().(*net.TCPAddr).Port
+	}
+	for _, l := range held {
+		_ = l.Close()
 	}
 	return ports
 }
