@@ -112,7 +112,6 @@ func mediaOf(c, tagged *jingle.Content, inBundle bool, from jingle.Role) (Media,
 // writeStream adds what describes an RTP stream (XEP-0167 section 6).
 func writeStream(m *Media, d rtp.Description, senders jingle.Senders, inBundle bool, from jingle.Role) {
 	m.Type = strings.ToLower(d.Media)
-	m.Proto = profile(m, d)
 	for _, b := range d.Bandwidths {
 		if token(b.Type) {
 			m.Bandwidths = append(m.Bandwidths, Bandwidth{b.Type, b.Value})
@@ -129,19 +128,20 @@ func writeStream(m *Media, d rtp.Description, senders jingle.Senders, inBundle b
 	writePayloadTypes(m, d)
 	writeSources(m, d)
 	writeEncryption(m, d.Encryption)
+	m.Proto = profile(m)
 }
 
-// profile returns the protocol of an RTP stream (XEP-0167 section 4, XEP-0293 section 3). WebRTC knows but one for
-// DTLS (RFC 9429 section 5.1.2).
-func profile(m *Media, d rtp.Description) string {
+// profile returns the protocol of an RTP stream by what was written of it (XEP-0167 section 4, XEP-0293 section 3). With
+// DTLS, WebRTC knows but one (RFC 9429 section 5.1.2).
+func profile(m *Media) string {
 	if m.Attributes.Has(attrFingerprint) {
 		return "UDP/TLS/RTP/SAVPF"
 	}
 	p := "RTP/AVP"
-	if d.Encryption != nil && len(d.Encryption.Cryptos) > 0 {
+	if m.Attributes.Has(attrCrypto) {
 		p = "RTP/SAVP"
 	}
-	if !d.Feedback.Empty() || slices.ContainsFunc(d.PayloadTypes, func(p rtp.PayloadType) bool { return !p.Feedback.Empty() }) {
+	if m.Attributes.Has(attrRTCPFeedback) {
 		p += "F"
 	}
 	return p
