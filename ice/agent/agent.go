@@ -80,7 +80,7 @@ type Agent struct {
 	remote     int // candidates of the peer that were taken
 	ours       tally
 	theirs     tally
-	started    bool
+	conn       *pion.Conn // once it was started
 }
 
 // NewAgent returns an agent with fresh credentials. The caller must call [Agent.Close].
@@ -178,13 +178,12 @@ func (a *Agent) Gather() error {
 }
 
 // Start begins to look for a path with the peer's credentials. The session's initiator is always controlling
-// (XEP-0176 section 5.6). Packets can be read and written once the agent is [Connected].
+// (XEP-0176 section 5.6). Packets can be read at once, and written after [Agent.Wait].
+// Closing the connection ends the agent, which still has to be closed itself.
 func (a *Agent) Start(controlling bool, ufrag, pwd string) (net.Conn, error) {
 	a.mu.Lock()
-	started := a.started
-	a.started = true
-	a.mu.Unlock()
-	if started {
+	defer a.mu.Unlock()
+	if a.conn != nil {
 		return nil, errors.New("ice: started twice")
 	}
 	start := a.agent.StartAccept
@@ -195,11 +194,47 @@ func (a *Agent) Start(controlling bool, ufrag, pwd string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ice: %w", err)
 	}
+	a.conn = c
 	return c, nil
 }
 
-// Wait returns when the agent is [Connected] for the first time, or when it or ctx has ended.
-func (a *Agent) Wait(ctx context.Context) error { return a.agent.AwaitConnect(ctx) }
+// writablePoll is how often [Agent.Wait] looks.
+const writablePoll = 5 * time.Millisecond
+
+// Wait returns when packets can be written: a path was checked to work, though it may not be the one that is chosen in
+// the end (RFC 8445 section 12.1 allows to use it already, which saves a round trip). It returns early when the agent or
+// ctx has ended. The agent must have been started.
+func (a *Agent) Wait(ctx context.Context) error {
+	a.mu.Lock()
+	conn := a.conn
+	a.mu.Unlock()
+	if conn == nil {
+		return errors.New("ice: not started")
+	}
+	chosen := make(chan error, 1)
+	wctx, cancel := context.WithCancel(ctx)
+	go func() { chosen <- a.agent.AwaitConnect(wctx) }()
+	poll := time.NewTicker(writablePoll)
+	defer poll.Stop()
+	for {
+		select {
+		case err := <-chosen:
+			cancel()
+			if err != nil && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		case <-poll.C:
+			for _, p := range conn.GetCandidatePairsInfo() {
+				if p.State == pion.CandidatePairStateSucceeded {
+					cancel()
+					<-chosen
+					return nil
+				}
+			}
+		}
+	}
+}
 
 // ErrTooManyCandidates says that the peer has sent more candidates than are checked.
 var ErrTooManyCandidates = errors.New("too many candidates")

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type peer struct {
 	*Agent
 	mu         sync.Mutex
+	paired     chan Pair
 	candidates []ice.Candidate
 	states     []State
 	gathered   chan struct{}
@@ -32,13 +33,14 @@ type peer struct {
 
 func newPeer(t *testing.T, cfg Config) *peer {
 	t.Helper()
-	p := &peer{gathered: make(chan struct{})}
+	p := &peer{gathered: make(chan struct{}), paired: make(chan Pair, 10)}
 	a, err := NewAgent(cfg, Handler{
 		Candidate: func(c ice.Candidate) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.candidates = append(p.candidates, c)
 		},
+		Pair:     func(pair Pair) { p.paired <- pair },
 		Gathered: func() { close(p.gathered) },
 		State: func(s State) {
 			p.mu.Lock()
@@ -112,9 +114,12 @@ func TestHostCandidatesConnect(t *testing.T) {
 	start := time.Now()
 	connect(t, a, b)
 	t.Logf("connected in %v", time.Since(start))
-	pair, ok := a.Selected()
-	if !ok || pair.Relayed() || !pair.Local.Addr.Addr().IsLoopback() || !pair.Remote.Addr.Addr().IsLoopback() {
-		t.Errorf("the path is %v, %v", pair, ok)
+	pair := <-a.paired
+	if got, ok := a.Selected(); !ok || got != pair {
+		t.Errorf("selected %v, %v; told %v", got, ok, pair)
+	}
+	if pair.Relayed() || !pair.Local.Addr.Addr().IsLoopback() || !pair.Remote.Addr.Addr().IsLoopback() {
+		t.Errorf("the path is %v", pair)
 	}
 	for _, c := range a.candidates {
 		if addr, ok := c.Addr(); !ok || !addr.IsLoopback() || c.Generation != 0 || c.Component != 1 || c.Protocol != "udp" {
@@ -164,7 +169,7 @@ func TestRelayOnlyHidesAddresses(t *testing.T) {
 	if d := time.Since(start); d > 1500*time.Millisecond {
 		t.Errorf("a relayed path took %v", d)
 	}
-	if pair, _ := a.Selected(); !pair.Relayed() {
+	if pair := <-a.paired; !pair.Relayed() {
 		t.Errorf("the path is %v", pair)
 	}
 	if len(a.candidates) == 0 {
