@@ -72,13 +72,11 @@ func hexPairs(s string) bool {
 	return true
 }
 
-// writeCandidates adds the candidates that make sense. With rtcp-mux those of RTCP are left out: the answerer does not
-// use them then (RFC 5761 section 5.1.3), and a stack that has one component would send media to them.
+// writeCandidates adds the candidates that make sense.
 func writeCandidates(m *Media, t ice.Transport) {
-	mux := m.Attributes.Has(attrRTCPMux) || m.Type == mediaApplication
 	good, _ := t.ValidCandidates()
 	for _, c := range good {
-		if (!mux || c.Component == 1) && allowed(c, t.NS) {
+		if allowed(c, m, t.NS) {
 			m.Attributes.add(attrCandidate, candidateValue(c))
 		}
 	}
@@ -96,9 +94,11 @@ func writeCandidates(m *Media, t ice.Transport) {
 	}
 }
 
-// allowed passes over TCP, which browsers know but XEP-0176 (section 5.3) does not.
-func allowed(c ice.Candidate, ns string) bool {
-	return ns == ice.NSICE || strings.EqualFold(c.Protocol, "udp")
+// allowed passes over TCP, which browsers know but XEP-0176 (section 5.3) does not, and with rtcp-mux over candidates of
+// RTCP. Those would not be used (RFC 5761 section 5.1.3); pion writes them all the same, and would send media to them.
+func allowed(c ice.Candidate, m *Media, ns string) bool {
+	mux := m.Attributes.Has(attrRTCPMux) || m.Type == mediaApplication
+	return (!mux || c.Component == 1) && (ns == ice.NSICE || strings.EqualFold(c.Protocol, "udp"))
 }
 
 // readTransport reads what writeCredentials and writeCandidates write. What is said of the session is said of each
@@ -129,7 +129,7 @@ func readTransport(m *Media, s *Session, ns string) ice.Transport {
 	}
 	for _, v := range m.Attributes.All(attrCandidate) {
 		c, err := ParseCandidate(v)
-		if err != nil || !allowed(c, ns) || len(t.Candidates) == ice.MaxCandidates {
+		if err != nil || !allowed(c, m, ns) || len(t.Candidates) == ice.MaxCandidates {
 			continue
 		}
 		t.Candidates = append(t.Candidates, c)
