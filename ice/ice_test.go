@@ -1,6 +1,7 @@
 package ice
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -122,7 +123,7 @@ func TestValidate(t *testing.T) {
 	} {
 		c := good
 		change(&c)
-		if _, ok := c.Validate().(*xmltree.Error); !ok {
+		if _, ok := errors.AsType[*xmltree.Error](c.Validate()); !ok {
 			t.Errorf("%s: no complaint", name)
 		}
 	}

@@ -152,7 +152,8 @@ func (s *Set) Accept(now time.Time, k Key, extra ...*xmltree.Element) ([]Effect,
 	return append(out, p.accept(now, extra)...), nil
 }
 
-// Started says that there is a Jingle session now: we have sent or received the session-initiate.
+// Started says that there is a Jingle session now: we have sent or received the session-initiate. From then on the
+// proposal has no deadline; when the session ends, [Set.End] tells all devices.
 func (s *Set) Started(k Key) error {
 	p := s.live[k]
 	if p == nil {
