@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +70,7 @@ func (q *IQ) send(typ string, payload *xmltree.Element) {
 
 func (c *Client) reply(to jid.JID, id, typ string, payload *xmltree.Element) error {
 	err := c.Send(xmltree.New(nsClient, "iq").Set("type", typ).SetOpt("to", to.String()).Set("id", id).Add(payload))
-	if err == ErrTooLarge {
+	if errors.Is(err, ErrTooLarge) {
 		// The asker must not be left without an answer.
 		payload = stanzaError("cancel", "internal-server-error", "The answer is too large.").Element(nsClient)
 		err = c.reply(to, id, "error", payload)

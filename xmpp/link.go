@@ -91,7 +91,7 @@ func (c *Client) watch(ctx context.Context, l *link, readEnd, writeEnd chan erro
 
 // streamEnd explains why a stream has ended.
 func (c *Client) streamEnd(l *link, err error) error {
-	e := &Error{Kind: ErrUnreachable, Message: "the connection was lost", Err: err}
+	e := &Error{Kind: ErrUnreachable, Message: fmt.Sprintf("the connection was lost: %v", err), Err: err}
 	var se *StreamError
 	switch {
 	case errors.As(err, &se) && se.Condition == "conflict":
@@ -153,6 +153,9 @@ func (c *Client) goOffline() {
 func (l *link) write(timeout time.Duration) error {
 	for range l.out.wake {
 		buf, last := l.out.take()
+		if len(buf) == 0 {
+			continue // taken with what came before
+		}
 		if !last {
 			l.conn.SetWriteDeadline(time.Now().Add(timeout))
 		}

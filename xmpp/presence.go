@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,10 +65,11 @@ func (c *Client) SetPresence(p Presence) error {
 	c.mu.Lock()
 	c.presence = p
 	c.mu.Unlock()
-	if err := c.Send(p.element("", c.ownCaps)); err != ErrOffline {
-		return err
+	err := c.Send(p.element("", c.ownCaps))
+	if errors.Is(err, ErrOffline) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // SendPresence sends our presence, capabilities included, to one entity that would not get it otherwise: directed

@@ -304,4 +304,23 @@ func kindOf(err error) error {
 	return err
 }
 
-func tlsServer(c net.Conn, cfg *tls.Config) *tls.Conn { return tls.Server(c, cfg) }
+// startTLS plays STARTTLS and returns the script inside, or nil if the client does not like our certificate.
+func (s *script) startTLS(srv *server, cfg *tls.Config) (*script, *tls.Conn) {
+	s.open(featTLS)
+	if e := s.want(); !e.Is(nsTLS, "starttls") {
+		s.t.Errorf("server: want starttls, got %s", e)
+	}
+	s.say("<proceed xmlns='%s'/>", nsTLS)
+	return srv.overTLS(s.raw, cfg)
+}
+
+func (s *server) overTLS(c net.Conn, cfg *tls.Config) (*script, *tls.Conn) {
+	t := tls.Server(c, cfg)
+	if t.Handshake() != nil {
+		c.Close()
+		return nil, nil
+	}
+	return &script{s.t, newConn(t, c, Limits{Stanza: 1 << 20, Depth: 64})}, t
+}
+
+func jidOf(s string) jid.JID { return jid.JID(s) }
