@@ -27,5 +27,46 @@ type Counters struct {
 
 	AuthFailures    uint64
 	HandshakeErrors uint64 // TLS, DTLS, PROXY
+	StreamsRefused  uint64 // over MaxStreams or MaxStreamsPerAddress
 	OffloadPackets  uint64 // relayed in the kernel, also counted above
 }
+
+// Counters adds up what all loops counted. It takes each loop's lock for a moment.
+func (s *Server) Counters() Counters {
+	c := Counters{Requests: map[string]uint64{}, ErrorCodes: map[int]uint64{}}
+	for _, sh := range s.live() {
+		sh.mu.Lock()
+		st := &sh.table.Stats
+		c.Allocations += uint64(sh.table.Len()) //nolint:gosec // a length
+		c.AllocationsTotal += st.Allocations
+		for code, n := range st.ErrorCodes {
+			c.ErrorCodes[code] += n
+		}
+		for m, n := range st.Requests {
+			if name := methodNames[m]; name != "" {
+				c.Requests[name] += n
+			}
+		}
+		c.PacketsToPeer += st.PacketsToPeer
+		c.BytesToPeer += st.BytesToPeer
+		c.PacketsToClient += st.PacketsToClient
+		c.BytesToClient += st.BytesToClient
+		c.DroppedPermission += st.DroppedPermission
+		c.DroppedBandwidth += st.DroppedBandwidth
+		c.DroppedMalformed += st.DroppedMalformed
+		c.DroppedUnknown += st.DroppedUnknown
+		c.DroppedRate += st.DroppedRate
+		c.AuthFailures += st.AuthFailures
+		c.DroppedSlowClient += sh.dropped
+		sh.io.counters(&c)
+		sh.mu.Unlock()
+	}
+	c.Streams = uint64(s.limits.count()) //nolint:gosec // a length
+	c.PortsFree = uint64(s.ports.Free()) //nolint:gosec // a length
+	c.HandshakeErrors = s.counts.handshakes.Load()
+	c.StreamsRefused = s.counts.refused.Load()
+	return c
+}
+
+// methodNames are the request methods by number.
+var methodNames = [16]string{1: "binding", 3: "allocate", 4: "refresh", 8: "create-permission", 9: "channel-bind", 10: "connect", 11: "connection-bind"}

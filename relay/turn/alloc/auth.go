@@ -107,7 +107,7 @@ func (t *Table) authenticate(now time.Time, c *context, m *message) (identity, b
 		}
 		id.cred = cred
 	}
-	if !m.verify(id.cred.Key) {
+	if !verifyAny(m, &id.cred) {
 		t.Stats.AuthFailures++
 		if t.cfg.Auth != nil {
 			t.cfg.Auth.Failed(req)
@@ -124,3 +124,21 @@ func (t *Table) authenticate(now time.Time, c *context, m *message) (identity, b
 	}
 	return id, true
 }
+
+// verifyAny finds the key that the message was signed with and leaves only that one in cred.
+func verifyAny(m *message, cred *Credential) bool {
+	for i := -1; i < min(len(cred.OtherKeys), maxOtherKeys); i++ {
+		key := cred.Key
+		if i >= 0 {
+			key = cred.OtherKeys[i]
+		}
+		if m.verify(key) {
+			cred.Key, cred.OtherKeys = key, nil
+			return true
+		}
+	}
+	return false
+}
+
+// maxOtherKeys bounds what one wrong password costs.
+const maxOtherKeys = 7

@@ -219,8 +219,9 @@ func (t *Table) FromPeer(now time.Time, r *Relay, peer netip.AddrPort, size int,
 	if ch := a.channels.peer(peer); ch != nil && ch.expires > i {
 		binary.BigEndian.PutUint16(head[0:], ch.number)
 		binary.BigEndian.PutUint16(head[2:], uint16(size)) //nolint:gosec // a datagram
-		if a.tuple.Transport.Stream() {
-			// Section 12.5: padding is required on streams, and left out on datagrams.
+		if a.tuple.Transport != UDP {
+			// Section 12.5: padding is required on streams and may be left out on datagrams. Over DTLS it stays: there are
+			// clients that read DTLS like a stream.
 			pad = -size & 3
 		}
 		return 4, pad, Forward

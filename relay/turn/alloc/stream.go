@@ -161,8 +161,8 @@ func (t *Table) ConnData(now time.Time, id uint32, d Direction, n int) (ok bool,
 	}
 	a := c.a
 	if a.sess != nil && !a.sess.Charge(now, d, n) {
-		// A stream loses nothing: the bytes wait.
-		wait = 10 * time.Millisecond
+		// A stream loses nothing: the bytes wait and are charged again.
+		return true, 10 * time.Millisecond
 	}
 	a.active = t.since(now)
 	if d == ToPeer {
@@ -172,7 +172,7 @@ func (t *Table) ConnData(now time.Time, id uint32, d Direction, n int) (ok bool,
 		a.usage.BytesToClient += uint64(n) //nolint:gosec // a length
 		t.Stats.BytesToClient += uint64(n) //nolint:gosec // a length
 	}
-	return true, wait
+	return true, 0
 }
 
 // ConnClosed tells that a peer connection, or the client's side of it, was closed.
@@ -184,3 +184,6 @@ func (t *Table) ConnClosed(now time.Time, id uint32) []Effect {
 	}
 	return t.out
 }
+
+// Live says whether a peer connection is known.
+func (t *Table) Live(id uint32) bool { return t.conns[id] != nil }
