@@ -1,10 +1,12 @@
 package sdptest
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -291,20 +293,20 @@ func TestPionNegotiated(t *testing.T) {
 
 var stanzaLine = regexp.MustCompile(`(?m)^\S+ [<>] (<.*>)$`)
 
-// TestPionTakesClients gives pion the offers that real clients sent. One that has no bundle gets a connection for each
-// content.
-func TestPionTakesClients(t *testing.T) {
+// clientOffers returns the offers of calls that real clients sent, if there are captures of them.
+func clientOffers(t testing.TB) map[string]*jingle.Message {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "..", "..", "shared", "transcripts", "*.xml"))
-	if err != nil || len(files) == 0 {
-		t.Skip("no transcripts of clients here")
+	if err != nil {
+		t.Fatal(err)
 	}
-	n := 0
+	offers := map[string]*jingle.Message{}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range stanzaLine.FindAllSubmatch(b, -1) {
+		for i, match := range stanzaLine.FindAllSubmatch(b, -1) {
 			e, err := xmltree.Parse(match[1], xmltree.Limits{})
 			if err != nil {
 				continue
@@ -317,36 +319,41 @@ func TestPionTakesClients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, ok := m.Contents[0].Description.(rtp.Description); !ok {
-				continue
-			}
-			groups := [][]jingle.Content{m.Contents}
-			if len(m.Groups) == 0 {
-				groups = nil
-				for i := range m.Contents {
-					groups = append(groups, m.Contents[i:i+1])
-				}
-			}
-			for _, cs := range groups {
-				n++
-				part := *m
-				part.Contents = cs
-				if len(m.Groups) == 0 {
-					// pion rejects what is in no bundle, so the only content of a connection gets one of its own.
-					part.Groups = []jingle.Group{{Semantics: "BUNDLE", Contents: []string{cs[0].Name}}}
-				}
-				pc := peer(t)
-				set(t, pc, webrtc.SDPTypeOffer, toSDP(t, &part, jingle.Initiator))
-				a := local(t, pc, answer(pc))
-				reply := toMessage(t, a, jingle.Responder, sdp.Options{})
-				if len(reply.Contents) != len(cs) || reply.Contents[0].Name != cs[0].Name {
-					t.Errorf("%s: answered with\n%s\nto\n%s", filepath.Base(f), a, toSDP(t, &part, jingle.Initiator))
-				}
+			if _, ok := m.Contents[0].Description.(rtp.Description); ok {
+				offers[fmt.Sprintf("%s, stanza %d", filepath.Base(f), i)] = m
 			}
 		}
 	}
-	if n == 0 {
-		t.Error("no offers found")
+	return offers
+}
+
+// TestPionTakesClients gives pion the offers that real clients sent. One that has no bundle gets a connection for each
+// content.
+func TestPionTakesClients(t *testing.T) {
+	offers := clientOffers(t)
+	if len(offers) == 0 {
+		t.Skip("no transcripts of clients here")
 	}
-	t.Logf("%d offers", n)
+	for name, m := range offers {
+		parts := [][]jingle.Content{m.Contents}
+		if len(m.Groups) == 0 {
+			parts = slices.Collect(slices.Chunk(m.Contents, 1))
+		}
+		for _, cs := range parts {
+			part := *m
+			part.Contents = cs
+			if len(m.Groups) == 0 {
+				// pion rejects what is in no bundle, so the only content of a connection gets one of its own.
+				part.Groups = []jingle.Group{{Semantics: "BUNDLE", Contents: []string{cs[0].Name}}}
+			}
+			pc := peer(t)
+			text := toSDP(t, &part, jingle.Initiator)
+			set(t, pc, webrtc.SDPTypeOffer, text)
+			a := local(t, pc, answer(pc))
+			reply := toMessage(t, a, jingle.Responder, sdp.Options{})
+			if len(reply.Contents) != len(cs) || reply.Contents[0].Name != cs[0].Name {
+				t.Errorf("%s: answered with\n%s\nto\n%s", name, a, text)
+			}
+		}
+	}
 }
