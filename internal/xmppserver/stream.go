@@ -71,6 +71,13 @@ func (r *reader) Read(p []byte) (int, error) {
 // header begins a stream: it reads up to the <stream:stream> tag.
 func (r *reader) header() (xml.StartElement, error) {
 	r.left = r.max
+	// A decoder would wait for the next tag; what speaks another protocol is told at once.
+	switch b, err := r.br.Peek(1); {
+	case err != nil:
+		return xml.StartElement{}, err
+	case b[0] != '<' && !isSpace(b[0]):
+		return xml.StartElement{}, &streamError{"not-well-formed", "this is an XMPP server"}
+	}
 	r.d = xml.NewDecoder(r)
 	for {
 		tok, err := r.d.Token()
@@ -96,6 +103,8 @@ func (r *reader) header() (xml.StartElement, error) {
 		}
 	}
 }
+
+func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }
 
 // next reads one element of the stream. It returns io.EOF when the client has closed its stream.
 func (r *reader) next() (*xmltree.Element, error) {
