@@ -56,7 +56,7 @@ func parseFeedbackMessage(e *xmltree.Element) (m FeedbackMessage, err error) {
 	r := xmltree.Attrs(e)
 	m.Type = required(r, "type", maxName)
 	m.Subtype = bounded(r, "subtype", maxName)
-	if err = r.Err(); err != nil {
+	if err := r.Err(); err != nil {
 		return m, err
 	}
 	m.Parameters, m.Extra, err = parseParameters(e)

@@ -38,7 +38,7 @@ func parseHeaderExtension(e *xmltree.Element) (h HeaderExtension, err error) {
 	h.ID = uint16(r.RequiredUint("id", 1<<16-1)) // an example of the XEP has an id outside its own range
 	h.URI = required(r, "uri", maxName)
 	h.Senders = jingle.Senders(r.OneOf("senders", "both", "initiator", "none", "responder"))
-	if err = r.Err(); err != nil {
+	if err := r.Err(); err != nil {
 		return h, err
 	}
 	h.Parameters, h.Extra, err = parseParameters(e)

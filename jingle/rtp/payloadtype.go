@@ -65,7 +65,7 @@ func parsePayloadType(e *xmltree.Element) (p PayloadType, err error) {
 		PTime:     uint32(r.Uint("ptime", 0, 1<<32-1)),
 		MaxPTime:  uint32(r.Uint("maxptime", 0, 1<<32-1)),
 	}
-	if err = r.Err(); err != nil {
+	if err := r.Err(); err != nil {
 		return p, err
 	}
 	var kinds []kind

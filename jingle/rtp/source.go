@@ -56,7 +56,7 @@ func sourceElement(ssrc uint32) *xmltree.Element {
 func parseSource(e *xmltree.Element) (s Source, err error) {
 	r := xmltree.Attrs(e)
 	s.SSRC = uint32(r.RequiredUint("ssrc", 1<<32-1))
-	if err = r.Err(); err != nil {
+	if err := r.Err(); err != nil {
 		return s, err
 	}
 	s.Parameters, s.Extra, err = parseParameters(e)
@@ -66,7 +66,7 @@ func parseSource(e *xmltree.Element) (s Source, err error) {
 func parseSSRCGroup(e *xmltree.Element) (g SSRCGroup, err error) {
 	r := xmltree.Attrs(e)
 	g.Semantics = required(r, "semantics", maxName)
-	if err = r.Err(); err != nil {
+	if err := r.Err(); err != nil {
 		return g, err
 	}
 	for c := range e.Elements() {
@@ -76,7 +76,7 @@ func parseSSRCGroup(e *xmltree.Element) (g SSRCGroup, err error) {
 		}
 		s := xmltree.Attrs(c)
 		g.SSRCs = append(g.SSRCs, uint32(s.RequiredUint("ssrc", 1<<32-1)))
-		if err = s.Err(); err != nil {
+		if err := s.Err(); err != nil {
 			return g, err
 		}
 	}

@@ -65,7 +65,8 @@ func ParseCandidate(line string) (ice.Candidate, error) {
 	for i := 8; i+1 < len(f); i += 2 {
 		readExtension(&c, f[i], f[i+1])
 	}
-	return c, c.Validate()
+	err := c.Validate()
+	return c, err
 }
 
 // readExtension takes one of the pairs that follow the type. Unknown ones are passed over.

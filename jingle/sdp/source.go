@@ -61,6 +61,7 @@ func readSources(m *Media, d *rtp.Description) {
 	for _, v := range m.Attributes.All(attrSSRC) {
 		id, v, _ := strings.Cut(v, " ")
 		n, ok := number(id, 32)
+		ssrc := uint32(n)
 		name, value, found := strings.Cut(strings.TrimSpace(v), ":")
 		if !ok || name == "" {
 			continue
@@ -68,10 +69,10 @@ func readSources(m *Media, d *rtp.Description) {
 		if name == attrMSID {
 			value = cleanMSID(value)
 		}
-		i := slices.IndexFunc(d.Sources, func(s rtp.Source) bool { return s.SSRC == uint32(n) })
+		i := slices.IndexFunc(d.Sources, func(s rtp.Source) bool { return s.SSRC == ssrc })
 		if i < 0 {
 			i = len(d.Sources)
-			d.Sources = append(d.Sources, rtp.Source{SSRC: uint32(n)})
+			d.Sources = append(d.Sources, rtp.Source{SSRC: ssrc})
 		}
 		d.Sources[i].Parameters = append(d.Sources[i].Parameters, rtp.Parameter{Name: name, Value: value, NoValue: !found})
 	}

@@ -46,9 +46,9 @@ func peer(t testing.TB) *webrtc.PeerConnection {
 }
 
 // local sets a description of pc's own and returns it with all candidates.
-func local(t testing.TB, pc *webrtc.PeerConnection, make func() (webrtc.SessionDescription, error)) string {
+func local(t testing.TB, pc *webrtc.PeerConnection, create func() (webrtc.SessionDescription, error)) string {
 	t.Helper()
-	d, err := make()
+	d, err := create()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,8 +221,8 @@ func TestPionTrickle(t *testing.T) {
 			}
 		})
 	}
-	start := func(pc *webrtc.PeerConnection, make func() (webrtc.SessionDescription, error)) string {
-		d, err := make()
+	start := func(pc *webrtc.PeerConnection, create func() (webrtc.SessionDescription, error)) string {
+		d, err := create()
 		if err != nil {
 			t.Fatal(err)
 		}
