@@ -24,6 +24,12 @@ func (e *NoCommonCodecError) Reason() *jingle.Reason {
 	return &jingle.Reason{Condition: jingle.FailedApplication, Text: e.Error()}
 }
 
+// Supported returns the description for the content-reject of a content-add, which lists what we have (XEP-0167
+// section 11.4).
+func (e *NoCommonCodecError) Supported() Description {
+	return Description{Media: e.Media, PayloadTypes: e.Ours}
+}
+
 // Names of the conditions in [NSErrors] (XEP-0167 section 7).
 const (
 	CryptoRequired = "crypto-required"

@@ -155,6 +155,9 @@ func TestNoCommonCodec(t *testing.T) {
 	if r := e.Reason(); r.Condition != jingle.FailedApplication || r.Text == "" {
 		t.Errorf("reason %v", r)
 	}
+	if d := e.Supported(); d.Media != "audio" || !slices.Equal(ids(d), []uint8{111, 0, 101, 102}) {
+		t.Errorf("supported %s", d.Element())
+	}
 	// What only goes along with others is no common codec.
 	if _, err := Answer(body(t, "audio", `<payload-type id='97' name='telephone-event' clockrate='8000'/>`), audio()); err == nil {
 		t.Error("telephone events alone were accepted")

@@ -8,7 +8,7 @@ import (
 )
 
 // writeExtensions adds header extensions (XEP-0294 section 5). As with contents, the direction is that of the party
-// which the SDP describes.
+// which the SDP describes; example 5 of the XEP fits only if that is the responder.
 func writeExtensions(m *Media, d rtp.Description, from jingle.Role) {
 	for _, h := range d.HeaderExtensions {
 		if h.ID == 0 || !word(h.URI) {

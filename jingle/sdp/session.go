@@ -89,6 +89,9 @@ func (m *Media) Reject() Media {
 		r.Attributes.add(attrMID, mid)
 	}
 	r.Attributes.add(inactive, "")
+	for _, v := range m.Attributes.All(attrRTPMap) {
+		r.Attributes.add(attrRTPMap, v) // pion wants to know them even so
+	}
 	return r
 }
 

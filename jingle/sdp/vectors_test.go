@@ -292,6 +292,40 @@ func TestReject(t *testing.T) {
 	}
 }
 
+func TestAlign(t *testing.T) {
+	read := func(mids string) *sdp.Session {
+		text := "v=0\r\n"
+		for _, mid := range strings.Fields(mids) {
+			text += "m=audio 9 RTP/AVP 0\r\na=mid:" + mid + "\r\n"
+		}
+		s, err := sdp.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for _, c := range []struct{ now, before, want string }{
+		{"a b", "a b", "a b"},
+		{"b a", "a b", "a b"},
+		{"b", "a b c", "-a b -c"},
+		{"d b", "a b", "-a b d"},
+		{"a", "", "a"},
+		{"", "a", "-a"},
+	} {
+		var got []string
+		for _, m := range read(c.now).Align(read(c.before)).Media {
+			mid := m.MID()
+			if m.Rejected() {
+				mid = "-" + mid
+			}
+			got = append(got, mid)
+		}
+		if g := strings.Join(got, " "); g != c.want {
+			t.Errorf("%q after %q is %q, want %q", c.now, c.before, g, c.want)
+		}
+	}
+}
+
 // TestNames gives contents names that are no tokens.
 func TestNames(t *testing.T) {
 	for _, name := range []string{"audio", "0", "my voice", "a%20b", "50%", "ünïcode", "a:b\r\na=evil", "%zz", "a%41"} {

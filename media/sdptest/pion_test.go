@@ -291,6 +291,33 @@ func TestPionNegotiated(t *testing.T) {
 	}
 }
 
+// TestPionAnswerInAnyOrder takes one content out of an answer and turns the others around, as Jingle allows.
+func TestPionAnswerInAnyOrder(t *testing.T) {
+	caller, callee := peer(t), peer(t)
+	addTrack(t, caller, webrtc.MimeTypeOpus)
+	addTrack(t, caller, webrtc.MimeTypeVP8)
+	channel, err := caller.CreateDataChannel("x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan string, 1)
+	channel.OnOpen(func() { open <- "open" })
+	text := local(t, caller, offer(caller))
+	set(t, callee, webrtc.SDPTypeOffer, travel(t, text, jingle.Initiator, sdp.Options{}))
+	m := toMessage(t, local(t, callee, answer(callee)), jingle.Responder, sdp.Options{})
+	m.Contents = []jingle.Content{m.Contents[2], m.Contents[0]}
+	s, err := sdp.FromJingle(m.Contents, m.Groups, jingle.Responder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offered, err := sdp.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(t, caller, webrtc.SDPTypeAnswer, s.Align(offered).String())
+	wait(t, "data channel", open)
+}
+
 var stanzaLine = regexp.MustCompile(`(?m)^\S+ [<>] (<.*>)$`)
 
 // clientOffers returns the offers of calls that real clients sent, if there are captures of them.
