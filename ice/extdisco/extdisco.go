@@ -4,6 +4,7 @@ package extdisco
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -89,6 +90,15 @@ func (s *Service) URI() string {
 	}
 	return u
 }
+
+// String is the service without its credentials, so that they do not get into logs.
+func (s Service) String() string { return s.URI() }
+
+// GoString implements [fmt.GoStringer], for the same reason.
+func (s Service) GoString() string { return s.URI() }
+
+// LogValue implements [slog.LogValuer], for the same reason.
+func (s Service) LogValue() slog.Value { return slog.StringValue(s.URI()) }
 
 // Element returns the <services/>.
 func (s Services) Element() *xmltree.Element {

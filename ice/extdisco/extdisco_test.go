@@ -1,6 +1,8 @@
 package extdisco
 
 import (
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,19 @@ var suite = codectest.Suite{
 
 func TestCodec(t *testing.T)    { suite.Run(t) }
 func FuzzServices(f *testing.F) { suite.Fuzz(f) }
+
+func TestSecretsStayOutOfLogs(t *testing.T) {
+	list, err := ParseServices(codectest.Element(t, `<services xmlns='urn:xmpp:extdisco:2'><service host='h' type='turn' username='jack' password='hunter2'/></services>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "one", list.List[0], "all", list)
+	fmt.Fprintf(&b, "%v %+v %#v %s", list, list, list, &list.List[0])
+	if s := b.String(); strings.Contains(s, "hunter2") || !strings.Contains(s, "turn:h") {
+		t.Errorf("logged as %s", s)
+	}
+}
 
 func TestServices(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

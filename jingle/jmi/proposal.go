@@ -202,6 +202,11 @@ func (p *Proposal) fromPeer(now time.Time, in Inbound) []Effect {
 			return []Effect{p.endedBy(m)}
 		}
 	case Finish:
+		// Another device may have taken the call too and given up; that is not our session. One that vanished and comes
+		// back under a new resource has lost its session anyway.
+		if !p.undecided() && in.From != p.peer {
+			return nil
+		}
 		var out []Effect
 		// Section 3.7: both parties send finish. One that migrates is the other party's to send.
 		if !p.undecided() && m.Migrated == "" {

@@ -142,6 +142,12 @@ type TurnCredentials struct {
 	Password string
 }
 
+// String is the URI, without the credentials, so that they do not get into logs.
+func (t TurnCredentials) String() string { return t.URI }
+
+// GoString implements [fmt.GoStringer], for the same reason.
+func (t TurnCredentials) GoString() string { return t.URI }
+
 // Element returns the <turn/>.
 func (t TurnCredentials) Element() *xmltree.Element {
 	return xmltree.New(NSTurn, "turn").SetOpt("protocol", t.Protocol).SetOpt("ttl", decimal(uint64(t.TTL))).
