@@ -211,7 +211,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	if c.redirect != "" {
-		targets = append([]target{{addr: c.redirect}}, targets...)
+		targets = append([]target{{addr: c.redirect, direct: targets[0].direct}}, targets...)
 		c.redirect = ""
 	}
 	var worst error

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -256,4 +257,49 @@ func TestCertificateLater(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSeeOtherHost follows the server to another host, but only where TLS has proven who says so
+// (RFC 6120 section 4.9.3.19).
+func TestSeeOtherHost(t *testing.T) {
+	for _, mode := range []TLSMode{TLSDirect, TLSPlainLoopback} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				ch := chain(t, "example.test")
+				var dialled []string
+				cfg := s.config()
+				cfg.TLS, cfg.RootCAs = mode, ch.Pool()
+				cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					dialled = append(dialled, addr)
+					return s.dial(ctx, network, addr)
+				}
+				accept := func() *script {
+					if mode == TLSPlainLoopback {
+						return s.accept()
+					}
+					p, _ := s.overTLS(<-s.conns, &tls.Config{Certificates: []tls.Certificate{ch.TLS}})
+					return p
+				}
+				stop := run(t, mustNew(t, cfg))
+				p := accept()
+				p.login()
+				p.settle("")
+				p.trySay("<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>other.test:5222</see-other-host></stream:error></stream:stream>")
+				p2 := accept()
+				p2.login()
+				p2.settle("")
+				want := "127.0.0.1:5222"
+				if mode == TLSDirect {
+					want = "other.test:5222"
+				}
+				if len(dialled) != 2 || dialled[1] != want {
+					t.Errorf("dialled %v", dialled)
+				}
+				p.Close()
+				go p2.goodbye()
+				stop()
+			})
+		})
+	}
 }
