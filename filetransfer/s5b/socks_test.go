@@ -184,16 +184,18 @@ func TestListenerLetsInWhoIsExpected(t *testing.T) {
 func TestListenerIsBounded(t *testing.T) {
 	l := listener(t, s5b.ListenerConfig{MaxPerHost: 3, HandshakeTimeout: 300 * time.Millisecond})
 	alive := 0
+	var served []net.Conn
 	for range 6 {
 		c := dial(t, l)
 		c.Write([]byte{5, 1, 0})
 		if _, err := io.ReadFull(c, make([]byte, 2)); err == nil {
 			alive++
-			defer func() {
-				if _, err := c.Read(make([]byte, 1)); err == nil {
-					t.Error("a connection outlives its handshake")
-				}
-			}()
+			served = append(served, c)
+		}
+	}
+	for _, c := range served {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("a connection outlives its handshake")
 		}
 	}
 	if alive != 3 {
