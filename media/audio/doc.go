@@ -1,5 +1,6 @@
 // Package audio is the sound of a call: PCM frames, the codecs that turn them into RTP payloads and back, where sound
-// comes from (files, tones, silence) and where it goes (WAV and Ogg/Opus files).
+// comes from (files, tones, silence) and where it goes (WAV and Ogg/Opus files). The codecs are Opus, PCMU and PCMA, what
+// XEP-0266 section 5 asks for.
 //
 // Inside there is one format: mono, 48 kHz, 20 ms a frame, samples as float32 from -1 to 1. What has another rate
 // (files, G.711) is converted at the edge by a [Resampler].
