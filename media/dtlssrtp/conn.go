@@ -110,7 +110,16 @@ func (c *Conn) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { cancel(c.read()) })
-	wg.Go(func() { cancel(c.secure(ctx)) })
+	wg.Go(func() {
+		// Why it ends is said before it is closed, which ends the reader.
+		conn, err := c.secure(ctx)
+		cancel(err)
+		if conn != nil {
+			_ = conn.Close() // says goodbye
+		}
+		_ = c.in.Close()
+		_ = c.raw.Close()
+	})
 	<-ctx.Done()
 	err := context.Cause(ctx)
 	wg.Wait()
@@ -123,45 +132,46 @@ func (c *Conn) Run(ctx context.Context) error {
 // errPeerClosed ends [Conn.Run] without a failure.
 var errPeerClosed = errors.New("the peer has closed the connection")
 
-// secure shakes hands, and afterwards waits for the peer's goodbye. When it returns everything is closed.
-func (c *Conn) secure(ctx context.Context) error {
-	defer c.raw.Close()
-	defer c.in.Close()
+// secure shakes hands, and afterwards waits for the peer's goodbye. The connection that it returns is to be closed.
+func (c *Conn) secure(ctx context.Context) (*dtls.Conn, error) {
 	conn, err := c.client()
 	if err != nil {
-		return fmt.Errorf("dtls: %w", err)
+		return nil, fmt.Errorf("dtls: %w", err)
 	}
-	defer conn.Close()
 	hctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandshakeTimeout, errHandshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(hctx); err != nil {
 		if cause := context.Cause(hctx); cause != nil {
-			return cause
+			return conn, cause
 		}
 		if errors.Is(err, ErrFingerprint) {
-			return ErrFingerprint
+			return conn, ErrFingerprint
 		}
-		return fmt.Errorf("dtls handshake: %w", err)
+		return conn, fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	if err := c.keys(conn); err != nil {
-		return err
+		return conn, err
 	}
 	close(c.ready)
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	// Not by closing: the goodbye is to be out before the connection below is closed.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	// No application data is expected; data channels are another kind of connection.
 	b := make([]byte, mtu)
 	for {
 		if _, err := conn.Read(b); err != nil {
 			if errors.Is(err, io.EOF) {
-				return errPeerClosed
+				return conn, errPeerClosed
 			}
-			return fmt.Errorf("dtls: %w", err)
+			return conn, fmt.Errorf("dtls: %w", err)
 		}
 	}
 }
 
-var errHandshakeTimeout = errors.New("the peer did not complete the DTLS handshake in time")
+// ErrHandshake says that the DTLS handshake did not succeed.
+var ErrHandshake = errors.New("the DTLS handshake with the peer failed")
+
+var errHandshakeTimeout = fmt.Errorf("%w: it was not completed in time", ErrHandshake)
 
 func (c *Conn) client() (*dtls.Conn, error) {
 	shared := []dtls.Option{

@@ -38,6 +38,7 @@ type entry struct {
 const (
 	firstDelay = 40 * time.Millisecond  // before anything is known of the stream
 	patience   = 300 * time.Millisecond // between changes that shorten
+	maxExcess  = 300 * time.Millisecond // of the delay over its aim, then packets are dropped
 	giveUp     = time.Second            // without packets, then the buffer starts anew
 	jumpLimit  = 5 * time.Second        // of media time: more is another stream
 	seqLimit   = 1000
@@ -133,6 +134,12 @@ func (b *Buffer) Pull(now time.Duration) Step {
 	}
 	if len(b.queue) == 0 {
 		return b.starve()
+	}
+	for len(b.queue) > 1 && b.Delay(now) > b.Aim()+maxExcess {
+		// Nobody has pulled for a while. Shortening would take too long.
+		b.next, b.time, b.ahead = b.queue[1].seq, b.queue[1].time, 0
+		b.queue = slices.Delete(b.queue, 0, 1)
+		b.discarded++
 	}
 	head := b.queue[0]
 	if missing := head.time - b.time; head.seq > b.next && missing > 0 {

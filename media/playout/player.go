@@ -20,7 +20,8 @@ type Player struct {
 	Taken func(Step)
 }
 
-// NewPlayer returns a player of the codec that dec is for.
+// NewPlayer returns a player of the codec that dec is for. If dec is nil nothing is decoded and all is silence: the steps
+// still go to Taken in time.
 func NewPlayer(cfg Config, dec Decoder) *Player { return &Player{buf: NewBuffer(cfg), dec: dec} }
 
 // Buffer is the player's buffer, to be asked for its figures.
@@ -51,6 +52,11 @@ func (p *Player) step(s Step) {
 		p.Taken(s)
 	}
 	samples := int(s.Duration * audio.SampleRate / time.Second)
+	if p.dec == nil {
+		p.fifo = append(p.fifo, make([]float32, max(samples, 1))...)
+		p.fifo = p.stretch(s.Kind, len(p.fifo)-samples)
+		return
+	}
 	start := len(p.fifo)
 	var err error
 	switch s.Kind {
@@ -66,12 +72,18 @@ func (p *Player) step(s Step) {
 		p.conceal(samples, nil)
 		return
 	}
-	switch s.Kind {
+	p.fifo = p.stretch(s.Kind, start)
+}
+
+// stretch makes what stands from start on as long as the kind of step wants.
+func (p *Player) stretch(k Kind, start int) []float32 {
+	switch k {
 	case PlayLonger:
-		p.fifo = longer(p.fifo, start)
+		return longer(p.fifo, start)
 	case PlayShorter:
-		p.fifo = shorter(p.fifo, start)
+		return shorter(p.fifo, start)
 	}
+	return p.fifo
 }
 
 func (p *Player) conceal(samples int, next []byte) {

@@ -225,6 +225,23 @@ func TestClockDriftIsFollowed(t *testing.T) {
 	inOrder(t, steps)
 }
 
+func TestStalledListenerCatchesUp(t *testing.T) {
+	b := NewBuffer(Config{})
+	as := stream(200, 0, 0, func(int) time.Duration { return 20 * ms })
+	for now := time.Duration(0); now < 4*time.Second; now += frame {
+		for len(as) > 0 && as[0].at <= now {
+			b.Push(as[0].p, as[0].at)
+			as = as[1:]
+		}
+		if now < time.Second || now > 2500*ms {
+			b.Pull(now)
+		}
+		if now == 2600*ms && b.Delay(now) > b.Aim()+maxExcess+frame {
+			t.Errorf("the delay is still %v", b.Delay(now))
+		}
+	}
+}
+
 func TestPauseIsSilence(t *testing.T) {
 	// The stream pauses for 400 ms after packet 30, without a gap in its sequence.
 	b := NewBuffer(Config{})

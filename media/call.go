@@ -1,0 +1,432 @@
+package media
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/media/audio"
+	"github.com/jingled/jingled/media/dtlssrtp"
+	"github.com/jingled/jingled/media/dtmf"
+)
+
+// Config says what a [Call] is made of. Role, Certificate and Notify must be set.
+type Config struct {
+	// Role is our part in the session.
+	Role jingle.Role
+	// Certificate is the account's, so that its fingerprint stays the same from call to call.
+	Certificate *dtlssrtp.Certificate
+	ICE         agent.Config
+	// Codecs are those to offer and accept, the best first; nil stands for [audio.Codecs].
+	Codecs []*audio.Codec
+	// Bundle announces a BUNDLE group in an offer (XEP-0338). An answer follows the offer.
+	Bundle bool
+	// Notify is told what happens. It is called from several goroutines and must only post.
+	Notify func(Event)
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Call is the media of one session: for now one content of audio. Offer, Answer, Accepted, Info and Describe belong to
+// one goroutine, the session's; everything else may be called from any.
+type Call struct {
+	cfg     Config
+	group   *Group
+	stream  *stream
+	offered rtp.Description
+	agreed  rtp.Description
+
+	mu      sync.Mutex
+	content string // its name
+	pair    agent.Pair
+	paired  bool
+	secured bool
+	path    agent.State
+}
+
+// ContentName is the content of an offer. Conversations maps names to SDP, where they are short and plain.
+const ContentName = "audio"
+
+// New returns a call that gathers candidates as soon as [Call.Run] runs. Run or [Call.Close] must be called.
+func New(cfg Config) (*Call, error) {
+	if cfg.Certificate == nil || cfg.Notify == nil || cfg.Role == 0 {
+		return nil, errors.New("media: Role, Certificate and Notify must be set")
+	}
+	if cfg.Codecs == nil {
+		cfg.Codecs = audio.Codecs()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Call{cfg: cfg, content: ContentName}
+	// RFC 7022 section 4.2: a random name for each session tells nothing.
+	c.stream = newStream(nil, rand.Text()[:16], cfg.Notify)
+	var err error
+	c.group, err = NewGroup(GroupConfig{
+		ICE: cfg.ICE, Certificate: cfg.Certificate, Controlling: cfg.Role == jingle.Initiator, Log: cfg.Log,
+		Candidate: c.onCandidate,
+		Gathered:  func() { cfg.Notify(Gathered{c.name()}) },
+		State:     c.onState, Pair: c.onPair,
+		RTP: c.stream.receive, RTCP: c.stream.receiveRTCP,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.stream.out = c.group
+	return c, nil
+}
+
+func (c *Call) name() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.content
+}
+
+// Close frees a call that never ran.
+func (c *Call) Close() error { return errors.Join(c.group.Close(), c.stream.close()) }
+
+// SetAudio gives the call its source and its sink, which may be nil for silence and for nothing. The call closes both. It
+// must be called before the call is answered.
+func (c *Call) SetAudio(source audio.Source, sink audio.Sink) {
+	c.stream.mu.Lock()
+	defer c.stream.mu.Unlock()
+	c.stream.source, c.stream.sink = source, sink
+}
+
+func (c *Call) capabilities() rtp.Capabilities {
+	return capabilities(c.cfg.Codecs, c.stream.ssrc, c.stream.cname)
+}
+
+// Offer returns contents and groups for a session-initiate. Candidates follow by [Candidate].
+func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
+	c.offered = c.capabilities().Offer()
+	contents := []jingle.Content{{
+		Creator: jingle.Initiator, Name: c.name(), Senders: jingle.SendersBoth,
+		Description: c.offered, Transport: c.group.Offer(),
+	}}
+	if !c.cfg.Bundle {
+		return contents, nil
+	}
+	return contents, []jingle.Group{{Semantics: bundle, Contents: []string{c.name()}}}
+}
+
+const bundle = "BUNDLE"
+
+// Supported reports whether an offer has a content that [Call.Answer] can take: audio over ICE.
+func Supported(contents []jingle.Content) bool {
+	return slices.ContainsFunc(contents, func(c jingle.Content) bool {
+		_, _, ok := parts(c)
+		return ok
+	})
+}
+
+// parts returns what is in a content of audio over ICE.
+func parts(c jingle.Content) (d rtp.Description, t ice.Transport, ok bool) {
+	d, isRTP := c.Description.(rtp.Description)
+	t, isICE := c.Transport.(ice.Transport)
+	return d, t, isRTP && isICE && d.Media == "audio" && t.NS != ice.NSICE
+}
+
+// ErrUnsupported says that an offer has no content that we can take; see [Supported].
+var ErrUnsupported = errors.New("there is no content of audio over ICE-UDP (XEP-0167, XEP-0176) in the offer")
+
+// Answer takes the contents and groups of a session-initiate, starts to connect, and returns those for the
+// session-accept. Contents that we do not have, such as video, are left out, which is to refuse them. The error is
+// [ErrUnsupported], one of [Group.Answer], or one of [rtp.Answer]; see [Reason].
+func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingle.Content, []jingle.Group, error) {
+	c.Adopt(contents)
+	for _, offer := range contents {
+		desc, transport, ok := parts(offer)
+		if !ok {
+			continue
+		}
+		if err := muxable(&desc, offer.Name, groups); err != nil {
+			return nil, nil, err
+		}
+		answer, err := rtp.Answer(desc, c.capabilities())
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := c.agree(answer, offer.Senders); err != nil {
+			return nil, nil, err
+		}
+		t, err := c.group.Answer(transport)
+		if err != nil {
+			return nil, nil, err
+		}
+		out := jingle.Content{
+			Creator: offer.Creator, Name: offer.Name, Senders: sendersOf(offer), Description: answer, Transport: t,
+		}
+		return []jingle.Content{out}, answerGroups(groups, offer.Name), nil
+	}
+	return nil, nil, ErrUnsupported
+}
+
+func sendersOf(c jingle.Content) jingle.Senders {
+	if c.Senders == "" {
+		return jingle.SendersBoth
+	}
+	return c.Senders
+}
+
+// answerGroups keeps the BUNDLE group that the accepted content is in (RFC 9143 section 7.3).
+func answerGroups(offered []jingle.Group, name string) []jingle.Group {
+	for _, g := range offered {
+		if g.Semantics == bundle && slices.Contains(g.Contents, name) {
+			return []jingle.Group{{Semantics: bundle, Contents: []string{name}}}
+		}
+	}
+	return nil
+}
+
+// ErrMux says that the peer wants RTCP on a port of its own, which nobody does any more.
+var ErrMux = errors.New("the peer does not multiplex RTP and RTCP on one port (rtcp-mux, RFC 5761), which is required here")
+
+// muxable checks that the peer multiplexes. Being in a BUNDLE group means so (RFC 9143 section 9.3), and Conversations
+// reads it out of one.
+func muxable(d *rtp.Description, name string, groups []jingle.Group) error {
+	if answerGroups(groups, name) != nil {
+		d.RTCPMux = true
+	}
+	if !d.RTCPMux {
+		return ErrMux
+	}
+	return nil
+}
+
+func (c *Call) agree(d rtp.Description, senders jingle.Senders) error {
+	a, ok := agree(d, c.cfg.Codecs)
+	if !ok {
+		return &rtp.NoCommonCodecError{Media: "audio", Theirs: d.PayloadTypes, Ours: c.capabilities().PayloadTypes}
+	}
+	c.agreed = d
+	c.stream.agree(a, senders.Sends(c.cfg.Role))
+	return nil
+}
+
+// Accepted takes the contents and groups of a session-accept, and starts to connect. The errors are those of
+// [Call.Answer].
+func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error {
+	for _, answer := range contents {
+		if answer.Name != c.name() {
+			continue
+		}
+		desc, transport, ok := parts(answer)
+		if !ok {
+			break
+		}
+		if err := muxable(&desc, answer.Name, groups); err != nil {
+			return err
+		}
+		agreed, err := rtp.Complete(c.offered, desc, c.capabilities())
+		if err != nil {
+			return err
+		}
+		if err := c.agree(agreed, answer.Senders); err != nil {
+			return err
+		}
+		return c.group.Accepted(transport)
+	}
+	return ErrUnsupported
+}
+
+// Info takes the transport of a transport-info, at any time. Contents that are not ours are passed over.
+func (c *Call) Info(content jingle.Content) error {
+	t, ok := content.Transport.(ice.Transport)
+	if !ok || content.Name != c.name() {
+		return nil
+	}
+	return c.group.Add(t)
+}
+
+// Describe takes a description-info: advice on what to send (XEP-0167 section 9). It never fails.
+func (c *Call) Describe(content jingle.Content) {
+	d, ok := content.Description.(rtp.Description)
+	if !ok || content.Name != c.name() || c.agreed.Media == "" {
+		return
+	}
+	merged, changed := rtp.Merge(c.agreed, d)
+	if a, ok := agree(merged, c.cfg.Codecs); ok && len(changed) > 0 {
+		c.agreed = merged
+		c.stream.mu.Lock()
+		c.stream.agreed = a
+		c.stream.mu.Unlock()
+	}
+}
+
+// Adopt sets the name of the content before an offer is answered, so that candidates that are told earlier have it.
+func (c *Call) Adopt(contents []jingle.Content) {
+	for _, content := range contents {
+		if _, _, ok := parts(content); ok {
+			c.mu.Lock()
+			c.content = content.Name
+			c.mu.Unlock()
+			return
+		}
+	}
+}
+
+// Modify follows a change of who may send.
+func (c *Call) Modify(name string, senders jingle.Senders) {
+	if name != c.name() {
+		return
+	}
+	c.stream.mu.Lock()
+	defer c.stream.mu.Unlock()
+	c.stream.canSend = senders.Sends(c.cfg.Role)
+}
+
+// Mute sends silence instead of the source, which goes on.
+func (c *Call) Mute(on bool) { c.set(func(s *stream) { s.muted = on }) }
+
+// Hold stops sending, as we do not listen either.
+func (c *Call) Hold(on bool) { c.set(func(s *stream) { s.holding = on }) }
+
+// Held stops sending because the peer has put us on hold (XEP-0167 section 8.2: the holdee should stop).
+func (c *Call) Held(on bool) { c.set(func(s *stream) { s.held = on }) }
+
+func (c *Call) set(f func(*stream)) {
+	c.stream.mu.Lock()
+	defer c.stream.mu.Unlock()
+	f(c.stream)
+}
+
+// ErrNoEvents says that the peer does not take DTMF in RTP (RFC 4733).
+var ErrNoEvents = errors.New("the peer does not support telephone events")
+
+// SendKeys sends DTMF, after what is being sent.
+func (c *Call) SendKeys(keys ...dtmf.Key) error {
+	c.stream.mu.Lock()
+	defer c.stream.mu.Unlock()
+	if c.stream.agreed.send == nil {
+		return errors.New("the call is not answered yet")
+	}
+	if !c.stream.agreed.hasEvents {
+		return ErrNoEvents
+	}
+	return c.stream.keys.Queue(keys...)
+}
+
+// Stats returns the figures so far.
+func (c *Call) Stats() Stats {
+	var st Stats
+	c.mu.Lock()
+	if c.paired {
+		st.Path, st.Relayed = c.pair.String(), c.pair.Relayed()
+	}
+	c.mu.Unlock()
+	c.stream.fill(&st)
+	return st
+}
+
+// Run connects and carries the call until ctx ends or the connection does. It returns nil if the peer has closed it,
+// and when all it has started has ended; source and sink are closed. See [Reason] for its errors.
+func (c *Call) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	// Packets need the group to live, so it ends last and the goodbye still goes out.
+	gctx, endGroup := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endGroup(nil)
+	var groupErr error
+	wg.Go(func() {
+		groupErr = c.group.Run(gctx)
+		cancel(errGroupEnded)
+	})
+	err := c.media(ctx)
+	endGroup(err)
+	wg.Wait()
+	if errors.Is(err, errGroupEnded) {
+		err = groupErr
+	}
+	if closeErr := c.stream.close(); closeErr != nil {
+		c.cfg.Log.Warn("audio", "err", closeErr)
+	}
+	return err
+}
+
+var errGroupEnded = errors.New("the group has ended")
+
+func (c *Call) media(ctx context.Context) error {
+	select {
+	case <-c.group.Ready():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	c.told(func() { c.secured = true })
+	return c.stream.run(ctx)
+}
+
+// told tells [Connected] once there are both keys and a chosen path.
+func (c *Call) told(change func()) {
+	c.mu.Lock()
+	before := c.secured && c.paired
+	change()
+	after, pair := c.secured && c.paired, c.pair
+	c.mu.Unlock()
+	switch {
+	case after && !before:
+		c.cfg.Notify(Connected{Pair: pair, At: time.Now()})
+	case after:
+		c.cfg.Notify(PathChanged{pair})
+	}
+}
+
+func (c *Call) onPair(p agent.Pair) { c.told(func() { c.pair, c.paired = p, true }) }
+
+func (c *Call) onState(s agent.State) {
+	c.mu.Lock()
+	before := c.path
+	c.path = s
+	c.mu.Unlock()
+	switch {
+	case s == agent.Disturbed:
+		c.cfg.Notify(Disturbed{})
+	case s == agent.Connected && before == agent.Disturbed:
+		c.cfg.Notify(Restored{})
+	}
+}
+
+func (c *Call) onCandidate(candidate ice.Candidate) {
+	c.cfg.Notify(Candidate{Content: c.name(), Transport: c.group.Local().WithCandidates(candidate)})
+}
+
+// Reason says what to tell the peer when a call ends because of err.
+func Reason(err error) *jingle.Reason {
+	var reasoned interface{ Reason() *jingle.Reason }
+	switch {
+	case err == nil:
+		return &jingle.Reason{Condition: jingle.Success}
+	case errors.As(err, &reasoned):
+		return reasoned.Reason()
+	}
+	condition := jingle.FailedApplication
+	for c, errs := range map[jingle.Condition][]error{
+		jingle.SecurityError:           {dtlssrtp.ErrNoFingerprint, dtlssrtp.ErrFingerprint, dtlssrtp.ErrSetup},
+		jingle.ConnectivityError:       {ErrNoPath, ErrPathLost, agent.ErrNoRelay, dtlssrtp.ErrHandshake},
+		jingle.IncompatibleParameters:  {ErrMux},
+		jingle.UnsupportedApplications: {ErrUnsupported},
+	} {
+		if slices.ContainsFunc(errs, func(e error) bool { return errors.Is(err, e) }) {
+			condition = c
+		}
+	}
+	return &jingle.Reason{Condition: condition, Text: fmt.Sprintf("%s.", upper(err.Error()))}
+}
+
+// upper makes a sentence of an error's text.
+func upper(s string) string {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
+	}
+	return string(s[0]-'a'+'A') + s[1:]
+}

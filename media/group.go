@@ -1,0 +1,267 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/media/dtlssrtp"
+)
+
+// GroupConfig says how a [Group] connects, and whom it tells. Certificate must be set.
+type GroupConfig struct {
+	ICE         agent.Config
+	Certificate *dtlssrtp.Certificate
+	// Controlling is set for the session's initiator (XEP-0176 section 5.6).
+	Controlling bool
+	// Candidate, Gathered, State and Pair are told by the agent, as in [agent.Handler].
+	Candidate func(ice.Candidate)
+	Gathered  func()
+	State     func(agent.State)
+	Pair      func(agent.Pair)
+	// RTP and RTCP take what comes, one at a time. They must not keep the memory.
+	RTP  func(h *rtp.Header, payload []byte, at time.Time)
+	RTCP func(packets []rtcp.Packet, at time.Time)
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Group is one transport: a path found by ICE, secured by DTLS, for RTP and RTCP together. Offer, Answer, Accepted and
+// Add belong to one goroutine.
+type Group struct {
+	cfg   GroupConfig
+	agent *agent.Agent
+	local ice.Transport
+	// remote is what is known of the peer: nil until credentials and fingerprint are there.
+	remote *ice.Transport
+	role   dtlssrtp.Role
+	start  chan struct{} // closed once remote and role are set
+	failed chan struct{}
+	fail   sync.Once
+	conn   atomic.Pointer[dtlssrtp.Conn]
+	ready  chan struct{}
+}
+
+// ErrNoPath says that ICE found no path.
+var ErrNoPath = errors.New("no path between the two sides was found")
+
+// ErrPathLost says that the path stopped working and did not come back.
+var ErrPathLost = errors.New("the connection was lost")
+
+// NewGroup returns a group with credentials, which gathers candidates once [Group.Run] runs. Run must be called, or
+// [Group.Close].
+func NewGroup(cfg GroupConfig) (*Group, error) {
+	if cfg.Certificate == nil {
+		return nil, errors.New("media: a group needs a certificate")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ICE.Log == nil {
+		cfg.ICE.Log = cfg.Log
+	}
+	g := &Group{cfg: cfg, start: make(chan struct{}), failed: make(chan struct{}), ready: make(chan struct{})}
+	var err error
+	g.agent, err = agent.NewAgent(cfg.ICE, agent.Handler{
+		Candidate: cfg.Candidate, Gathered: cfg.Gathered, State: g.onState, Pair: cfg.Pair,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.local.Ufrag, g.local.Pwd = g.agent.Credentials()
+	// Conversations takes its absence for a peer that cannot trickle.
+	g.local.Trickle = true
+	return g, nil
+}
+
+// Close frees a group that never ran.
+func (g *Group) Close() error { return g.agent.Close() }
+
+func (g *Group) onState(s agent.State) {
+	if s == agent.Failed {
+		g.fail.Do(func() { close(g.failed) })
+	}
+	if g.cfg.State != nil {
+		g.cfg.State(s)
+	}
+}
+
+// Local returns our transport without a fingerprint: what stands in a transport-info.
+func (g *Group) Local() ice.Transport { return g.local.WithCandidates() }
+
+// Offer returns the transport for an offer. The answerer chooses who starts the handshake (RFC 5763 section 5);
+// Conversations insists on actpass.
+func (g *Group) Offer() ice.Transport { return g.described(ice.SetupActpass) }
+
+func (g *Group) described(setup ice.Setup) ice.Transport {
+	t := g.local
+	t.Fingerprints = []ice.Fingerprint{g.cfg.Certificate.Fingerprint(setup)}
+	return t
+}
+
+// Answer takes the peer's offer, starts to connect, and returns the transport for the answer. The error wraps
+// [dtlssrtp.ErrNoFingerprint], [dtlssrtp.ErrSetup], or is an *xmltree.Error.
+func (g *Group) Answer(offer ice.Transport) (ice.Transport, error) {
+	setup, role, err := dtlssrtp.Answer(setupOf(offer))
+	if err == nil {
+		err = g.begin(offer, role)
+	}
+	if err != nil {
+		return ice.Transport{}, err
+	}
+	return g.described(setup), nil
+}
+
+// Accepted takes the peer's answer to our offer and starts to connect. The errors are those of [Group.Answer].
+func (g *Group) Accepted(answer ice.Transport) error {
+	role, err := dtlssrtp.Answered(setupOf(answer))
+	if err != nil {
+		return err
+	}
+	return g.begin(answer, role)
+}
+
+func setupOf(t ice.Transport) ice.Setup {
+	for _, f := range t.Fingerprints {
+		if f.Setup != "" {
+			return f.Setup
+		}
+	}
+	return ""
+}
+
+func (g *Group) begin(remote ice.Transport, role dtlssrtp.Role) error {
+	if g.remote != nil {
+		return errors.New("media: the transport was answered twice")
+	}
+	// XEP-0176 section 5.3 and, for the fingerprint, whose lack must be said first: it is what old clients lack.
+	if err := dtlssrtp.CheckFingerprints(remote.Fingerprints); err != nil {
+		return err
+	}
+	if err := remote.ValidateCredentials(); err != nil {
+		return err
+	}
+	g.remote, g.role = &remote, role
+	g.add(remote)
+	close(g.start)
+	return nil
+}
+
+// ErrRestart says that the peer has other credentials than before, which would restart ICE.
+var ErrRestart = errors.New("restarting ICE is not supported")
+
+// Add takes what came in a transport-info. Candidates that are of no use are passed over.
+func (g *Group) Add(info ice.Transport) error {
+	if g.remote != nil && info.Restarts(*g.remote) {
+		return ErrRestart
+	}
+	g.add(info)
+	return nil
+}
+
+func (g *Group) add(t ice.Transport) {
+	for _, c := range t.Candidates {
+		if err := g.agent.AddRemote(c); err != nil {
+			g.cfg.Log.Debug("candidate of the peer is not used", "err", err)
+		}
+	}
+}
+
+// Report says what there was to try, for people.
+func (g *Group) Report() string { return g.agent.Report() }
+
+// Selected returns the path in use.
+func (g *Group) Selected() (agent.Pair, bool) { return g.agent.Selected() }
+
+// Ready is closed when packets can be written.
+func (g *Group) Ready() <-chan struct{} { return g.ready }
+
+// Run gathers candidates, connects once the peer is known, and carries packets until ctx ends, the path is lost or the
+// peer closes it, which is no error. Everything has ended then.
+func (g *Group) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, g.agent.Close()) }()
+	if err := g.agent.Gather(); err != nil {
+		return err
+	}
+	select {
+	case <-g.start:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-g.failed:
+			cancel(g.pathError())
+		case <-stop:
+		}
+	}()
+	raw, err := g.agent.Start(g.cfg.Controlling, g.remote.Ufrag, g.remote.Pwd)
+	if err != nil {
+		return err
+	}
+	if err := g.agent.Wait(ctx); err != nil {
+		return cause(ctx, err)
+	}
+	conn, err := dtlssrtp.New(raw, dtlssrtp.Config{
+		Certificate: g.cfg.Certificate, Role: g.role, Remote: g.remote.Fingerprints,
+		RTP: g.cfg.RTP, RTCP: g.cfg.RTCP, Log: g.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	g.conn.Store(conn)
+	go func() {
+		select {
+		case <-conn.Ready():
+			close(g.ready)
+		case <-stop:
+		}
+	}()
+	return cause(ctx, conn.Run(ctx))
+}
+
+// cause prefers why ctx ended over what ended because of it.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil && err != nil {
+		return c
+	}
+	return err
+}
+
+func (g *Group) pathError() error {
+	select {
+	case <-g.ready:
+		return ErrPathLost
+	default:
+		return fmt.Errorf("%w (%s)", ErrNoPath, g.agent.Report())
+	}
+}
+
+// WriteRTP sends a packet. It may be called from any goroutine; before [Group.Ready] it is an error.
+func (g *Group) WriteRTP(h *rtp.Header, payload []byte) error {
+	if c := g.conn.Load(); c != nil {
+		return c.WriteRTP(h, payload)
+	}
+	return dtlssrtp.ErrNotReady
+}
+
+// WriteRTCP sends a compound packet, as [Group.WriteRTP] does.
+func (g *Group) WriteRTCP(packets ...rtcp.Packet) error {
+	if c := g.conn.Load(); c != nil {
+		return c.WriteRTCP(packets...)
+	}
+	return dtlssrtp.ErrNotReady
+}
