@@ -268,6 +268,9 @@ func (l *login) explain(ctx context.Context, err error) error {
 	case errors.Is(err, errTLSBytes):
 		e.Kind, e.Message = ErrNotXMPP, "the server expects TLS from the first byte there"
 		e.Advice = "Use --tls direct"
+	case !l.conn.header && (errors.Is(err, io.EOF) || isClosed(err)):
+		e.Kind, e.Message = ErrNotXMPP, "the server closed the connection at once"
+		e.Advice = "Check the port; a port for direct TLS needs --tls direct"
 	case !l.conn.header:
 		e.Kind, e.Message = ErrNotXMPP, "what answers there is not an XMPP server"
 		e.Advice = "Check the host and the port"
