@@ -121,7 +121,7 @@ func (s *Stream) writeError() error {
 	switch {
 	case s.closed:
 		return io.ErrClosedPipe
-	case s.err == io.EOF:
+	case errors.Is(s.err, io.EOF):
 		return ErrPeerClosed
 	case s.err != nil:
 		return s.err

@@ -250,9 +250,7 @@ func TestWindow(t *testing.T) {
 			}
 			s.mu.Lock()
 			s.hold = false
-			for _, f := range s.held {
-				s.queue = append(s.queue, f)
-			}
+			s.queue = append(s.queue, s.held...)
 			s.mu.Unlock()
 			s.wake <- struct{}{}
 			if _, err := io.ReadFull(b, make([]byte, 2000)); err != nil {
@@ -371,7 +369,7 @@ func TestHostile(t *testing.T) {
 				if _, err := b.Read(make([]byte, 1)); !errors.Is(err, c.err) {
 					t.Errorf("%s: reading: %v", name, err)
 				}
-				if want := map[bool]int{true: 0, false: 1}[c.err == io.EOF]; closed != want {
+				if want := map[bool]int{true: 0, false: 1}[errors.Is(c.err, io.EOF)]; closed != want {
 					t.Errorf("%s: %d closes were sent, want %d", name, closed, want)
 				}
 				if _, err := b.Write([]byte("x")); err == nil {
@@ -488,7 +486,7 @@ func TestTransport(t *testing.T) {
 					openSize, opener = e.Attr("block-size"), map[jid.JID]jid.JID{romeo: juliet, juliet: romeo}[to]
 				}
 			}
-			make := func(who, peer jid.JID, role jingle.Role, cfg ibb.Config) *host {
+			build := func(who, peer jid.JID, role jingle.Role, cfg ibb.Config) *host {
 				cfg.Router = s.routers[who]
 				f, err := ibb.NewFactory(cfg)
 				if err != nil {
@@ -504,7 +502,7 @@ func TestTransport(t *testing.T) {
 			if c.byResponder {
 				first, second = second, first
 			}
-			initiator, responder := make(romeo, juliet, jingle.Initiator, first), make(juliet, romeo, jingle.Responder, second)
+			initiator, responder := build(romeo, juliet, jingle.Initiator, first), build(juliet, romeo, jingle.Responder, second)
 			a, b := initiator, responder
 			if c.byResponder {
 				a, b = responder, initiator
@@ -520,8 +518,8 @@ func TestTransport(t *testing.T) {
 			if err := a.tr.Accepted(answer); err != nil {
 				t.Fatal(err)
 			}
-			b.tr.Start()
-			a.tr.Start()
+			b.Post(b.tr.Start)
+			a.Post(a.tr.Start)
 			synctest.Wait()
 			if a.connected == nil || b.connected == nil || a.failed != nil || b.failed != nil {
 				t.Fatalf("%s: %v, %v", name, a.failed, b.failed)
@@ -569,7 +567,7 @@ func TestTransportFails(t *testing.T) {
 		if err := h.tr.Info(offer); err == nil {
 			t.Error("a second stream is accepted")
 		}
-		h.tr.Start() // juliet expects nothing
+		h.Post(h.tr.Start) // juliet expects nothing
 		synctest.Wait()
 		var se *jingle.StanzaError
 		if !errors.As(h.failed, &se) || se.Condition != "not-acceptable" {
