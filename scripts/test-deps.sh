@@ -8,6 +8,11 @@ COMPONENTS='
 gcc|command -v gcc|the race detector (with libc6-dev)
 libc6-dev|test -e /usr/include/stdlib.h|the race detector
 prosody|test -x /usr/bin/prosody|tests against a real XMPP server
+ejabberd|ls /usr/lib/*/ejabberd-*|tests against a real XMPP server
+coturn|command -v turnutils_uclient|tests with a TURN server and client of other people
+redis-server|command -v redis-server || command -v valkey-server|tests of limits that relays share
+chromium-headless-shell|command -v chromium-headless-shell|tests against a browser
+opus-tools|command -v opusdec|tests of sound files
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
 '
 

@@ -36,6 +36,7 @@ var rooms = []room{
 	{"internal/deps", ground},
 	{"internal/house", ground},
 	{"internal/selfsigned", ground},
+	{"internal/testsum", ground},
 	{"internal/memlisten", ground},
 	{"internal/pionlog", ground},
 	{"jingle", core},

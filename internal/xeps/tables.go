@@ -31,7 +31,7 @@ A test keeps the three in step.
 		}
 		code := make([]string, len(x.Packages))
 		for i, p := range x.Packages {
-			code[i] = fmt.Sprintf("[`%s`](../%s)", p, p)
+			code[i] = "[`" + p + "`](../" + p + ")"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", link(x), x.Title, x.Version, x.Status, strings.Join(code, " "), x.Note)
 	}
