@@ -74,7 +74,7 @@ func New(cfg Config) (*Call, error) {
 	c.group, err = NewGroup(GroupConfig{
 		ICE: cfg.ICE, Certificate: cfg.Certificate, Controlling: cfg.Role == jingle.Initiator, Log: cfg.Log,
 		Candidate: c.onCandidate,
-		Gathered:  func() { cfg.Notify(Gathered{c.name()}) },
+		Gathered:  func() { cfg.Notify(Gathered{c.Name()}) },
 		State:     c.onState, Pair: c.onPair,
 		RTP: c.stream.receive, RTCP: c.stream.receiveRTCP,
 	})
@@ -85,7 +85,8 @@ func New(cfg Config) (*Call, error) {
 	return c, nil
 }
 
-func (c *Call) name() string {
+// Name returns the name of the call's content.
+func (c *Call) Name() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.content
@@ -110,24 +111,16 @@ func (c *Call) capabilities() rtp.Capabilities {
 func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
 	c.offered = c.capabilities().Offer()
 	contents := []jingle.Content{{
-		Creator: jingle.Initiator, Name: c.name(), Senders: jingle.SendersBoth,
+		Creator: jingle.Initiator, Name: c.Name(), Senders: jingle.SendersBoth,
 		Description: c.offered, Transport: c.group.Offer(),
 	}}
 	if !c.cfg.Bundle {
 		return contents, nil
 	}
-	return contents, []jingle.Group{{Semantics: bundle, Contents: []string{c.name()}}}
+	return contents, []jingle.Group{{Semantics: bundle, Contents: []string{c.Name()}}}
 }
 
 const bundle = "BUNDLE"
-
-// Supported reports whether an offer has a content that [Call.Answer] can take: audio over ICE.
-func Supported(contents []jingle.Content) bool {
-	return slices.ContainsFunc(contents, func(c jingle.Content) bool {
-		_, _, ok := parts(c)
-		return ok
-	})
-}
 
 // parts returns what is in a content of audio over ICE.
 func parts(c jingle.Content) (d rtp.Description, t ice.Transport, ok bool) {
@@ -136,7 +129,7 @@ func parts(c jingle.Content) (d rtp.Description, t ice.Transport, ok bool) {
 	return d, t, isRTP && isICE && d.Media == "audio" && t.NS != ice.NSICE
 }
 
-// ErrUnsupported says that an offer has no content that we can take; see [Supported].
+// ErrUnsupported says that an offer or an answer has no content that we can take.
 var ErrUnsupported = errors.New("there is no content of audio over ICE-UDP (XEP-0167, XEP-0176) in the offer")
 
 // Answer takes the contents and groups of a session-initiate, starts to connect, and returns those for the
@@ -217,7 +210,7 @@ func (c *Call) agree(d rtp.Description, senders jingle.Senders) error {
 // [Call.Answer].
 func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error {
 	for _, answer := range contents {
-		if answer.Name != c.name() {
+		if answer.Name != c.Name() {
 			continue
 		}
 		desc, transport, ok := parts(answer)
@@ -242,7 +235,7 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 // Info takes the transport of a transport-info, at any time. Contents that are not ours are passed over.
 func (c *Call) Info(content jingle.Content) error {
 	t, ok := content.Transport.(ice.Transport)
-	if !ok || content.Name != c.name() {
+	if !ok || content.Name != c.Name() {
 		return nil
 	}
 	return c.group.Add(t)
@@ -251,7 +244,7 @@ func (c *Call) Info(content jingle.Content) error {
 // Describe takes a description-info: advice on what to send (XEP-0167 section 9). It never fails.
 func (c *Call) Describe(content jingle.Content) {
 	d, ok := content.Description.(rtp.Description)
-	if !ok || content.Name != c.name() || c.agreed.Media == "" {
+	if !ok || content.Name != c.Name() || c.agreed.Media == "" {
 		return
 	}
 	merged, changed := rtp.Merge(c.agreed, d)
@@ -261,6 +254,38 @@ func (c *Call) Describe(content jingle.Content) {
 		c.stream.agreed = a
 		c.stream.mu.Unlock()
 	}
+}
+
+// HasEvents reports whether keys go as RTP events in this call.
+func (c *Call) HasEvents() bool {
+	c.stream.mu.Lock()
+	defer c.stream.mu.Unlock()
+	return c.stream.agreed.hasEvents
+}
+
+// Check reports what would keep an offer from being answered, without answering it. The errors are those of
+// [Call.Answer].
+func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Codec) error {
+	if codecs == nil {
+		codecs = audio.Codecs()
+	}
+	for _, offer := range contents {
+		desc, transport, ok := parts(offer)
+		if !ok {
+			continue
+		}
+		if err := muxable(&desc, offer.Name, groups); err != nil {
+			return err
+		}
+		if _, err := rtp.Answer(desc, capabilities(codecs, 0, "")); err != nil {
+			return err
+		}
+		if _, _, err := dtlssrtp.Answer(setupOf(transport)); err != nil {
+			return err
+		}
+		return errors.Join(dtlssrtp.CheckFingerprints(transport.Fingerprints), transport.ValidateCredentials())
+	}
+	return ErrUnsupported
 }
 
 // Adopt sets the name of the content before an offer is answered, so that candidates that are told earlier have it.
@@ -277,7 +302,7 @@ func (c *Call) Adopt(contents []jingle.Content) {
 
 // Modify follows a change of who may send.
 func (c *Call) Modify(name string, senders jingle.Senders) {
-	if name != c.name() {
+	if name != c.Name() {
 		return
 	}
 	c.stream.mu.Lock()
@@ -397,7 +422,7 @@ func (c *Call) onState(s agent.State) {
 }
 
 func (c *Call) onCandidate(candidate ice.Candidate) {
-	c.cfg.Notify(Candidate{Content: c.name(), Transport: c.group.Local().WithCandidates(candidate)})
+	c.cfg.Notify(Candidate{Content: c.Name(), Transport: c.group.Local().WithCandidates(candidate)})
 }
 
 // Reason says what to tell the peer when a call ends because of err.
