@@ -117,7 +117,7 @@ func (t *Table) Route(local, peer jid.JID, m *Message) (s *Session, accept bool,
 	// XEP-0166 section 7.2.16. Ours crossed the peer's only if it has no answer yet: an answer, and so the peer's
 	// knowledge of our session, would have come before this message.
 	for k, e := range t.sessions {
-		if k.peer == peer && e.initiate != nil && equivalentContents(e.initiate, m) && overrules(k.sid, local, m.SID, peer) {
+		if k.peer == peer && e.initiate != nil && crossing(e.initiate, m) && overrules(k.sid, local, m.SID, peer) {
 			return nil, false, ErrTieBreak("We call at this moment, and our call goes first.")
 		}
 	}

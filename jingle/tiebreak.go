@@ -29,6 +29,28 @@ func equivalentContents(a, b *Message) bool {
 	return slices.Equal(purposes(a), purposes(b))
 }
 
+// crossing reports whether two session-initiates, ours and the peer's, are equivalent: they hold contents for the same
+// purposes, in which the same side sends. Two files that are offered in opposite directions are two sessions.
+func crossing(ours, theirs *Message) bool {
+	flows := func(m *Message, initiator, responder string) []string {
+		var f []string
+		for i := range m.Contents {
+			c := &m.Contents[i]
+			flow := purpose(c)
+			switch c.Senders {
+			case SendersInitiator:
+				flow += " from " + initiator
+			case SendersResponder:
+				flow += " from " + responder
+			}
+			f = append(f, flow)
+		}
+		slices.Sort(f)
+		return f
+	}
+	return slices.Equal(flows(ours, "us", "them"), flows(theirs, "them", "us"))
+}
+
 // sharesContent reports whether two messages are about the same content.
 func sharesContent(a, b *Message) bool {
 	return slices.ContainsFunc(a.Contents, func(c Content) bool { return b.Content(c.Name) != nil })
