@@ -170,7 +170,8 @@ func (a *acceptor) run(ctx context.Context) {
 
 // serve brings a connection to the point where it speaks TURN, and serves it. True: the connection has a new owner.
 func (a *acceptor) serve(ctx context.Context, c net.Conn, from netip.AddrPort) (handedOver bool) {
-	stop := context.AfterFunc(ctx, func() { c.Close() })
+	raw := c // c becomes the TLS connection
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	_ = c.SetDeadline(time.Now().Add(a.srv.cfg.HandshakeTimeout))
 	if a.l.ProxyProtocol {
