@@ -89,9 +89,11 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	network, err := newNet()
-	if err != nil {
-		return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
+	var err error
+	if cfg.Net == nil {
+		if cfg.Net, err = newNet(); err != nil {
+			return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
+		}
 	}
 	a := &Agent{
 		cfg: cfg, h: h, networks: make(map[string]int), id: strings.ToLower(rand.Text()[:8]),
@@ -105,7 +107,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 		types = []pion.CandidateType{pion.CandidateTypeRelay}
 	}
 	opts := []pion.AgentOption{
-		pion.WithNet(network),
+		pion.WithNet(cfg.Net),
 		pion.WithUrls(cfg.uris()),
 		pion.WithLocalCredentials(a.ufrag, a.pwd),
 		pion.WithCandidateTypes(types),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+	"github.com/pion/transport/v4"
 )
 
 // Policy says which of our addresses the peer may learn.
@@ -101,6 +102,8 @@ type Config struct {
 	// ConnectTimeout is how long a path is looked for (20 s), DisconnectAfter how long nothing may arrive on it before it
 	// counts as disturbed (5 s).
 	ConnectTimeout, DisconnectAfter time.Duration
+	// Net is the network; nil is the machine's. It is for tests on a virtual one.
+	Net transport.Net
 	// Log may be nil.
 	Log *slog.Logger
 }
