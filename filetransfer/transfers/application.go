@@ -1,0 +1,372 @@
+package transfers
+
+import (
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+)
+
+// contentName is the name of the content that we offer a file in. Conversations wants at most 16 characters.
+const contentName = "file"
+
+// SendOptions says how a file is offered; the zero value is the default.
+type SendOptions struct {
+	// MediaType is how the media type is written (default both ways, as Conversations reads only its own).
+	MediaType filetransfer.MediaTypeSpelling
+	// Transports replaces [Config.Transports] if it is not empty.
+	Transports []engine.TransportFactory
+}
+
+// Send offers a file to a full address.
+func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOptions) (*Transfer, error) {
+	if src.Open == nil || src.Name == "" || src.Size < 0 {
+		return nil, errors.New("transfers: a source needs Name, Size and Open")
+	}
+	if opts.MediaType == filetransfer.MediaTypeDashed {
+		opts.MediaType = filetransfer.MediaTypeBoth
+	}
+	file := src.describe(opts.MediaType)
+	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
+	t := m.newTransfer(peer, id, file)
+	t.source = &src
+	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout})
+	app := &application{m: m}
+	it := &item{t: t, id: id}
+	app.items = []*item{it}
+	t.app = app
+	if err := m.start(t); err != nil {
+		return nil, err
+	}
+	_, err := e.Start(peer, t.sid, app, func(s *engine.Session) error {
+		app.bind(s)
+		factories := opts.Transports
+		if len(factories) == 0 {
+			factories = m.cfg.Transports(peer, true)
+		}
+		it.stream = app.newStream(it, factories)
+		transport, err := it.stream.Offer()
+		if err != nil {
+			return &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.ConnectivityError, Text: err.Error()}}
+		}
+		err = s.Do(&jingle.Message{Action: jingle.SessionInitiate, Contents: []jingle.Content{{
+			Creator: id.Creator, Name: id.Name, Senders: jingle.SendersInitiator,
+			Description: filetransfer.Description{File: file}, Transport: transport,
+		}}})
+		if err == nil {
+			it.stream.Ready()
+		}
+		return err
+	})
+	if err != nil {
+		t.post(func() {
+			t.quiet = true // the caller is told
+			t.fail(&jingle.Reason{Condition: jingle.GeneralError, Text: err.Error()}, err)
+		})
+		return nil, err
+	}
+	return t, nil
+}
+
+// Offers reports whether a session-initiate is about files, so that its session belongs to [Manager.Incoming].
+func Offers(m *jingle.Message) bool {
+	return slices.ContainsFunc(m.Contents, func(c jingle.Content) bool { return filetransfer.IsNS(jingle.NSOf(c.Description)) })
+}
+
+// Incoming takes a session of a peer; it has the form of [engine.Config.Incoming]. Contents that are no offers of a
+// file we can take are left out when the session is accepted; if there is no other, the session is refused.
+func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Application, error) {
+	app := &application{m: m}
+	app.bind(s)
+	factories := m.cfg.Transports(s.Peer(), false)
+	var no *jingle.Reason
+	var ts []*Transfer
+	for i := range msg.Contents {
+		c := &msg.Contents[i]
+		file, why := m.offered(c, factories)
+		if why != nil {
+			if no == nil {
+				no = why
+			}
+			continue
+		}
+		d, _ := c.Description.(filetransfer.Description)
+		t := m.newTransfer(s.Peer(), c.ID(), file)
+		t.sid, t.app = s.SID(), app
+		t.receiving, why = filetransfer.NewReceiving(filetransfer.ReceivingConfig{
+			Content: c.ID(), NS: d.NS, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace,
+		})
+		if why != nil {
+			no = why
+			continue
+		}
+		it := &item{t: t, id: c.ID(), offer: *c}
+		it.stream = app.newStream(it, factories)
+		app.items, ts = append(app.items, it), append(ts, t)
+	}
+	if len(ts) == 0 {
+		if no == nil {
+			no = &jingle.Reason{Condition: jingle.UnsupportedApplications}
+		}
+		return nil, &engine.Rejection{Reason: no}
+	}
+	if err := m.start(ts...); err != nil {
+		if errors.Is(err, ErrClosed) {
+			err = jingle.ErrServiceUnavailable()
+		}
+		return nil, err
+	}
+	return app, nil
+}
+
+// offered returns the file that a content offers, or why it cannot be taken.
+func (m *Manager) offered(c *jingle.Content, factories []engine.TransportFactory) (filetransfer.File, *jingle.Reason) {
+	d, ok := c.Description.(filetransfer.Description)
+	no := func(cond jingle.Condition, text string) (filetransfer.File, *jingle.Reason) {
+		return filetransfer.File{}, &jingle.Reason{Condition: cond, Text: text}
+	}
+	ns := jingle.NSOf(c.Transport)
+	switch {
+	case !ok:
+		return no(jingle.UnsupportedApplications, "This is not a file.")
+	case c.Senders == jingle.SendersResponder || d.Form == "request":
+		// XEP-0234 section 9.1. Nothing is shared here yet.
+		_, r := no(jingle.FailedApplication, "There is no such file.")
+		r.App = filetransfer.FileNotAvailable()
+		return filetransfer.File{}, r
+	case len(d.More) > 0:
+		return no(jingle.FailedApplication, "Each file needs a content of its own.")
+	case c.Security != nil:
+		// XEP-0391 section 7: never store what cannot be decrypted.
+		return no(jingle.SecurityError, "Encrypted files cannot be opened here.")
+	case !slices.ContainsFunc(factories, func(f engine.TransportFactory) bool { return f.NS() == ns }):
+		return no(jingle.UnsupportedTransports, "The offered transport is not supported here.")
+	}
+	return d.File, nil
+}
+
+// application is one session with files. It belongs to the session's goroutine.
+type application struct {
+	m     *Manager
+	s     *engine.Session
+	items []*item
+}
+
+// item is one file of a session.
+type item struct {
+	t       *Transfer
+	id      jingle.ContentID
+	offer   jingle.Content // the peer's
+	stream  *engine.Stream
+	answer  *filetransfer.File // what we accept it with, once decided
+	decided bool
+	over    bool
+}
+
+func (a *application) bind(s *engine.Session) {
+	a.s = s
+	for _, it := range a.items {
+		it.t.setSession(s)
+	}
+}
+
+func (a *application) newStream(it *item, factories []engine.TransportFactory) *engine.Stream {
+	it.t.setSession(a.s)
+	return engine.NewStream(engine.StreamConfig{
+		Session: a.s, Content: it.id, Factories: factories,
+		Connected: func(conn io.ReadWriteCloser, ns string) { it.t.connected(conn, ns) },
+	})
+}
+
+// Handle implements [engine.Application].
+func (a *application) Handle(s *engine.Session, ev jingle.Event) error {
+	handled, err := false, error(nil)
+	for _, it := range a.items {
+		if it.stream == nil {
+			continue
+		}
+		h, e := it.stream.Handle(ev)
+		handled = handled || h
+		if err == nil {
+			err = e
+		}
+	}
+	switch ev := ev.(type) {
+	case jingle.Initiated:
+		for _, it := range a.items {
+			it.stream.Ready()
+			it.t.offered()
+		}
+	case jingle.Accepted:
+		a.accepted(ev.Message)
+	case jingle.InfoReceived:
+		if ev.Message.Action == jingle.TransportInfo && handled {
+			return err
+		}
+		return a.info(ev.Message)
+	case jingle.ContentAdded:
+		// XEP-0234 section 6.3. Another session does as well.
+		return s.Do(&jingle.Message{Action: jingle.ContentReject, Contents: bare(ev.Message.Contents),
+			Reason: &jingle.Reason{Condition: jingle.FailedApplication, Text: "Offer further files in a session of their own."}})
+	case jingle.ContentRemoved:
+		for _, c := range ev.Message.Contents {
+			a.ended(c.ID(), ev.Message.Reason, !ev.Local)
+		}
+	case jingle.Ended:
+		for _, it := range a.items {
+			it.over = true
+			it.t.ended(ev.Reason, ev.ByPeer, ev.Err)
+		}
+	}
+	return nil
+}
+
+// bare returns contents by their identity only.
+func bare(cs []jingle.Content) []jingle.Content {
+	out := make([]jingle.Content, len(cs))
+	for i, c := range cs {
+		out[i] = jingle.Content{Creator: c.Creator, Name: c.Name, Senders: c.Senders}
+	}
+	return out
+}
+
+func (a *application) find(id jingle.ContentID) *item {
+	for _, it := range a.items {
+		if it.id == id {
+			return it
+		}
+	}
+	return nil
+}
+
+func (a *application) accepted(m *jingle.Message) {
+	for _, it := range a.items {
+		i := slices.IndexFunc(m.Contents, func(c jingle.Content) bool { return c.ID() == it.id })
+		if i < 0 {
+			a.ended(it.id, &jingle.Reason{Condition: jingle.Decline}, true)
+			continue
+		}
+		var file *filetransfer.File
+		if d, ok := m.Contents[i].Description.(filetransfer.Description); ok {
+			file = &d.File
+		}
+		it.t.accepted(file)
+	}
+}
+
+func (a *application) ended(id jingle.ContentID, r *jingle.Reason, byPeer bool) {
+	if it := a.find(id); it != nil && !it.over {
+		it.over = true
+		it.stream.Close()
+		if r == nil {
+			r = &jingle.Reason{Condition: jingle.Cancel}
+		}
+		it.t.ended(r, byPeer, nil)
+	}
+}
+
+// info takes a session-info.
+func (a *application) info(m *jingle.Message) error {
+	if m.Action != jingle.SessionInfo {
+		return jingle.ErrUnsupportedInfo("This says nothing about a file.")
+	}
+	for _, p := range m.Info {
+		switch p := p.(type) {
+		case filetransfer.Checksum:
+			a.each(p.Name, func(t *Transfer) { t.checksum(p) })
+		case filetransfer.Received:
+			a.each(p.Name, func(t *Transfer) { t.received(p) })
+		case filetransfer.Abort:
+			r := &jingle.Reason{Condition: jingle.Cancel}
+			a.each("", func(t *Transfer) { t.Cancel(r) })
+		default:
+			return jingle.ErrUnsupportedInfo("This says nothing about a file.")
+		}
+	}
+	return nil
+}
+
+// each gives every transfer that a name can mean to f. The machines look at the name again.
+func (a *application) each(name string, f func(*Transfer)) {
+	for _, it := range a.items {
+		if name == "" || name == it.id.Name {
+			f(it.t)
+		}
+	}
+}
+
+// decide takes the user's decision about an offer; answer is nil for no.
+func (a *application) decide(t *Transfer, answer *filetransfer.File) {
+	for _, it := range a.items {
+		if it.t == t {
+			it.decided, it.answer = true, answer
+		}
+	}
+	if a.s.State() != jingle.Pending || slices.ContainsFunc(a.items, func(it *item) bool { return !it.decided }) {
+		return
+	}
+	// XEP-0166 section 7.2.8: what is left out is declined.
+	msg := &jingle.Message{Action: jingle.SessionAccept}
+	var streams []*engine.Stream
+	var no *jingle.Reason
+	for _, it := range a.items {
+		if it.answer == nil {
+			continue
+		}
+		transport, err := it.stream.Answer(it.offer.Transport)
+		if err != nil {
+			no = &jingle.Reason{Condition: jingle.FailedTransport, Text: err.Error()}
+			a.ended(it.id, no, false)
+			continue
+		}
+		d, _ := it.offer.Description.(filetransfer.Description)
+		d.File = *it.answer
+		streams = append(streams, it.stream)
+		msg.Contents = append(msg.Contents, jingle.Content{
+			Creator: it.id.Creator, Name: it.id.Name, Senders: it.offer.Senders, Description: d, Transport: transport,
+		})
+	}
+	if len(msg.Contents) == 0 {
+		if no == nil {
+			no = &jingle.Reason{Condition: jingle.Decline}
+		}
+		a.s.Terminate(no)
+		return
+	}
+	if err := a.s.Do(msg); err != nil {
+		a.s.Terminate(&jingle.Reason{Condition: jingle.GeneralError, Text: err.Error()})
+		return
+	}
+	for _, st := range streams {
+		st.Start()
+	}
+}
+
+// end ends one file for a reason of ours, and the session with its last one.
+func (a *application) end(t *Transfer, r *jingle.Reason) {
+	i := slices.IndexFunc(a.items, func(it *item) bool { return it.t == t })
+	if i < 0 || a.items[i].over || a.s.State() == jingle.Done {
+		return
+	}
+	it := a.items[i]
+	it.over = true
+	others := slices.ContainsFunc(a.items, func(o *item) bool { return !o.over })
+	switch {
+	case !others:
+		// XEP-0234 section 6.6: by the one who is last to have everything.
+		a.s.Terminate(r)
+	case a.s.State() == jingle.Pending && it.offer.Name != "":
+		a.decide(t, nil)
+	case r.Condition != jingle.Success:
+		it.stream.Close()
+		err := a.s.Do(&jingle.Message{Action: jingle.ContentRemove, Reason: r,
+			Contents: []jingle.Content{{Creator: it.id.Creator, Name: it.id.Name}}})
+		if err != nil {
+			a.s.Log().Debug("content-remove", "err", err)
+		}
+	}
+}

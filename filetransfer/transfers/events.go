@@ -1,0 +1,69 @@
+package transfers
+
+import (
+	"time"
+
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/hashes"
+	"github.com/jingled/jingled/jingle"
+)
+
+// Event is something that happened to a transfer. The events of one transfer come in order, Done or Failed last.
+type Event interface{ event() }
+
+// Offered says that a peer offers a file. It waits for [Transfer.Accept] or [Transfer.Decline].
+type Offered struct {
+	Transfer *Transfer
+	// File is what the peer says of it. Its name is for people; on disk it is made safe.
+	File filetransfer.File
+}
+
+// Started says that the stream is connected and bytes begin to flow.
+type Started struct {
+	Transfer *Transfer
+	// Transport is the namespace of the transport in use.
+	Transport string
+}
+
+// Progress tells how far a transfer is, at most once in [Config.ProgressInterval].
+type Progress struct {
+	Transfer *Transfer
+	// Bytes of Total were copied.
+	Bytes, Total int64
+	// Elapsed is the time since the first byte.
+	Elapsed time.Duration
+}
+
+// Done says that the file has arrived.
+type Done struct {
+	Transfer *Transfer
+	Bytes    int64
+	Elapsed  time.Duration
+	// Transport is the namespace of the transport that was used.
+	Transport string
+	// Hash is of the whole file as computed here. Verified is the function by which both sides agree on it, "" if the
+	// sender gave nothing to compare (and always at a sender).
+	Hash     hashes.Hash
+	Verified hashes.Algo
+	// Confirmed tells, at a sender, that the receiver said it has everything.
+	Confirmed bool
+	// Path is where a received file is.
+	Path string
+}
+
+// Failed says that a transfer came to nothing.
+type Failed struct {
+	Transfer *Transfer
+	Reason   jingle.Condition
+	// Text is a sentence for people. If ByPeer is set it may be the peer's.
+	Text   string
+	ByPeer bool
+	// Err is the local error behind it, or nil.
+	Err error
+}
+
+func (Offered) event()  {}
+func (Started) event()  {}
+func (Progress) event() {}
+func (Done) event()     {}
+func (Failed) event()   {}

@@ -1,0 +1,233 @@
+package transfers
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/hashes"
+	"github.com/jingled/jingled/filetransfer/store"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+)
+
+// run is the transfer's goroutine.
+func (t *Transfer) run() {
+	defer close(t.done)
+	t.limit = time.Now().Add(t.m.cfg.DecisionTimeout)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !t.finished {
+		timer.Reset(t.wait())
+		select {
+		case <-t.wake:
+		case <-timer.C:
+			t.tick()
+		}
+		for f := t.next(); f != nil; f = t.next() {
+			f()
+		}
+	}
+	t.finish()
+}
+
+func (t *Transfer) next() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.finished || len(t.mailbox) == 0 {
+		return nil
+	}
+	f := t.mailbox[0]
+	t.mailbox[0] = nil
+	t.mailbox = t.mailbox[1:]
+	return f
+}
+
+// wait returns how long until there is something to do without being told.
+func (t *Transfer) wait() time.Duration {
+	d := t.limit
+	if m := t.deadline(); d.IsZero() || (!m.IsZero() && m.Before(d)) {
+		d = m
+	}
+	if t.copying != nil {
+		return min(t.m.cfg.ProgressInterval, max(time.Until(d), 0))
+	}
+	if d.IsZero() {
+		return time.Hour
+	}
+	return max(time.Until(d), 0)
+}
+
+func (t *Transfer) deadline() time.Time {
+	if t.sending != nil {
+		return t.sending.Deadline()
+	}
+	return t.receiving.Deadline()
+}
+
+// tick tells progress, and watches the time.
+func (t *Transfer) tick() {
+	now := time.Now()
+	if n := t.copied.Load(); t.copying != nil && n != t.seen {
+		t.seen, t.limit = n, now.Add(t.m.cfg.StallTimeout)
+		t.tell(Progress{t, n, t.total, now.Sub(t.began)})
+	}
+	if t.sending != nil {
+		t.perform(t.sending.Advance(now))
+	} else {
+		t.perform(t.receiving.Advance(now))
+	}
+	if t.finished || t.limit.IsZero() || t.limit.After(now) {
+		return
+	}
+	t.limit = time.Time{}
+	switch {
+	case !t.decision:
+		t.fail(&jingle.Reason{Condition: jingle.Expired, Text: "Nobody answered the offer."}, nil)
+	case t.conn == nil:
+		t.fail(&jingle.Reason{Condition: jingle.ConnectivityError, Text: "No connection was made in time."}, nil)
+	case t.copying != nil:
+		t.fail(&jingle.Reason{Condition: jingle.Timeout, Text: "Nothing moved for too long."}, nil)
+	}
+}
+
+// fail gives up for a reason of ours.
+func (t *Transfer) fail(r *jingle.Reason, err error) {
+	if t.sending != nil {
+		t.perform(t.sending.Cancel(time.Now(), r, err))
+	} else {
+		t.perform(t.receiving.Cancel(time.Now(), r, err))
+	}
+}
+
+// perform carries out the machine's effects.
+func (t *Transfer) perform(effects []filetransfer.Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case filetransfer.Copy:
+			t.copy(e)
+		case filetransfer.Info:
+			t.inSession(func(s *engine.Session) {
+				if err := s.Do(&jingle.Message{Action: jingle.SessionInfo, Info: []jingle.Payload{e.Payload}}); err != nil {
+					s.Log().Debug("session-info", "err", err)
+				}
+			})
+		case filetransfer.Commit:
+			path, err := t.target.Commit()
+			t.perform(t.receiving.Committed(time.Now(), path, err))
+		case filetransfer.End:
+			t.inSession(func(*engine.Session) { t.app.end(t, e.Reason) })
+		case filetransfer.Finished:
+			t.report(e.Outcome)
+		}
+	}
+}
+
+// copy begins to copy, on a goroutine of its own.
+func (t *Transfer) copy(c filetransfer.Copy) {
+	t.began, t.limit = time.Now(), time.Now().Add(t.m.cfg.StallTimeout)
+	t.total = c.Length
+	t.tell(Started{t, t.transport})
+	t.copying = make(chan struct{})
+	conn, copying := t.conn, t.copying
+	go func() {
+		var result filetransfer.Copied
+		if t.sending != nil {
+			result = t.send(conn, c)
+		} else {
+			result = t.receive(conn, c)
+		}
+		close(copying)
+		t.post(func() {
+			t.copying, t.limit = nil, time.Time{}
+			if t.sending != nil {
+				t.perform(t.sending.Copied(time.Now(), result))
+			} else {
+				t.perform(t.receiving.Copied(time.Now(), result))
+			}
+		})
+	}()
+}
+
+func (t *Transfer) send(conn io.Writer, c filetransfer.Copy) filetransfer.Copied {
+	f, err := t.source.Open()
+	if err != nil {
+		return filetransfer.Copied{Err: err, Local: true}
+	}
+	defer closeQuietly(f)
+	if c.Offset > 0 {
+		if _, err := f.Seek(c.Offset, io.SeekStart); err != nil {
+			return filetransfer.Copied{Err: err, Local: true}
+		}
+	}
+	cfg := store.CopyConfig{Length: c.Length, Progress: &t.copied}
+	out := filetransfer.Copied{}
+	if len(c.Algos) > 0 {
+		cfg.Hash = hashes.NewMulti(c.Algos...)
+	}
+	out.Bytes, out.Err = store.Copy(conn, f, cfg)
+	out.Local = errors.Is(out.Err, store.ErrRead)
+	if cfg.Hash != nil {
+		out.Part = cfg.Hash.Sums()
+		if c.Offset == 0 && c.Length == t.source.Size {
+			out.Whole = out.Part
+		}
+	}
+	return out
+}
+
+func (t *Transfer) receive(conn io.Reader, c filetransfer.Copy) filetransfer.Copied {
+	cfg := store.CopyConfig{Length: c.Length, Progress: &t.copied, NoMore: true, Hash: hashes.NewMulti(c.Algos...)}
+	out := filetransfer.Copied{}
+	out.Bytes, out.Err = store.Copy(t.target, conn, cfg)
+	out.Local = errors.Is(out.Err, store.ErrWrite)
+	if errors.Is(out.Err, store.ErrTooMuch) {
+		out.TooMuch, out.Err = true, nil
+	}
+	out.Part = cfg.Hash.Sums()
+	if c.Offset == 0 {
+		out.Whole = out.Part
+	}
+	return out
+}
+
+// report ends the transfer; what is left to do is done by finish.
+func (t *Transfer) report(o filetransfer.Outcome) {
+	t.finished = true
+	if t.conn != nil {
+		closeQuietly(t.conn)
+	}
+	if t.copying != nil {
+		<-t.copying // its connection is closed, so it ends
+	}
+	if t.target != nil {
+		if err := t.target.Discard(); err != nil {
+			t.log.Warn("an incomplete file is left", "name", t.target.Part(), "err", err)
+		}
+	}
+	if o.Failure != nil {
+		t.log.Info("file transfer failed", "sid", t.sid, "reason", string(o.Failure.Reason.Condition), "by_peer", o.Failure.ByPeer, "err", o.Failure.Err)
+		t.tell(Failed{t, o.Failure.Reason.Condition, o.Failure.Error(), o.Failure.ByPeer, o.Failure.Err})
+		return
+	}
+	elapsed := time.Since(t.began)
+	if n := t.copied.Load(); n != t.seen || n == 0 {
+		t.tell(Progress{t, n, t.total, elapsed})
+	}
+	t.tell(Done{
+		Transfer: t, Bytes: o.Bytes, Elapsed: elapsed, Transport: t.transport, Hash: o.Hash,
+		Verified: o.Verified, Confirmed: o.Confirmed, Path: o.Path,
+	})
+}
+
+// finish drops what is still in the mailbox, but closes connections that come too late.
+func (t *Transfer) finish() {
+	t.mu.Lock()
+	rest := t.mailbox
+	t.mailbox, t.over = nil, true
+	t.mu.Unlock()
+	for _, f := range rest {
+		f()
+	}
+}
