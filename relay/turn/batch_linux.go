@@ -62,7 +62,7 @@ func (r *receiver) read(fd, batch int) int {
 	if errno != 0 {
 		return 0
 	}
-	return int(n) //nolint:gosec // at most batch
+	return int(n) // at most batch
 }
 
 // packet returns what read put in place i: sender, bytes, and the size of each datagram in them but the last.
@@ -78,10 +78,10 @@ func (r *receiver) packet(i int, s *sock, drops *uint64) (from netip.AddrPort, b
 	} else {
 		from = netip.AddrPortFrom(netip.AddrFrom16(name.Addr), networkPort(&name.Port))
 	}
-	ctrl := r.ctrl[i][:min(int(m.hdr.Controllen), len(r.ctrl[i]))] //nolint:gosec // set by the kernel, bounded
+	ctrl := r.ctrl[i][:min(int(m.hdr.Controllen), len(r.ctrl[i]))] // set by the kernel, bounded
 	for len(ctrl) >= unix.SizeofCmsghdr+4 {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&ctrl[0]))
-		n := int(h.Len) //nolint:gosec // checked below
+		n := int(h.Len) // checked below
 		if n < unix.SizeofCmsghdr+4 || n > len(ctrl) {
 			break
 		}
@@ -241,7 +241,7 @@ func (f *fastIO) unsent(err error) {
 	}
 	from, left := 0, 0
 	for i := range t.niov {
-		left += int(t.iovs[i].Len) //nolint:gosec // a datagram
+		left += int(t.iovs[i].Len) // a datagram
 		if left < t.size && i < t.niov-1 {
 			continue
 		}
@@ -274,7 +274,7 @@ func (t *train) send(from, end int, segment bool) error {
 		c := (*unix.Cmsghdr)(unsafe.Pointer(&t.ctrl[0]))
 		c.Level, c.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
 		c.SetLen(unix.CmsgLen(2))
-		binary.NativeEndian.PutUint16(t.ctrl[unix.CmsgLen(0):], uint16(t.size)) //nolint:gosec // a datagram
+		binary.NativeEndian.PutUint16(t.ctrl[unix.CmsgLen(0):], uint16(t.size)) // a datagram
 		h.Control = &t.ctrl[0]
 		h.SetControllen(unix.CmsgSpace(2))
 	}

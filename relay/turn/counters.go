@@ -37,7 +37,7 @@ func (s *Server) Counters() Counters {
 	for _, sh := range s.live() {
 		sh.mu.Lock()
 		st := &sh.table.Stats
-		c.Allocations += uint64(sh.table.Len()) //nolint:gosec // a length
+		c.Allocations += uint64(sh.table.Len()) // a length
 		c.AllocationsTotal += st.Allocations
 		for code, n := range st.ErrorCodes {
 			c.ErrorCodes[code] += n
@@ -61,8 +61,8 @@ func (s *Server) Counters() Counters {
 		sh.io.counters(&c)
 		sh.mu.Unlock()
 	}
-	c.Streams = uint64(s.limits.count()) //nolint:gosec // a length
-	c.PortsFree = uint64(s.ports.Free()) //nolint:gosec // a length
+	c.Streams = uint64(s.limits.count()) // a length
+	c.PortsFree = uint64(s.ports.Free()) // a length
 	c.HandshakeErrors = s.counts.handshakes.Load()
 	c.StreamsRefused = s.counts.refused.Load()
 	return c

@@ -77,7 +77,7 @@ func newFastIO(sh *shard) (*fastIO, error) {
 }
 
 func (f *fastIO) watch(fd int) error {
-	return unix.EpollCtl(f.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) //nolint:gosec // a file descriptor
+	return unix.EpollCtl(f.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) // a file descriptor
 }
 
 // open makes a bound socket and watches it.
@@ -155,9 +155,9 @@ func localAddr(fd int) (netip.AddrPort, error) {
 	}
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil //nolint:gosec // a port
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil // a port
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil //nolint:gosec // a port
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil // a port
 	}
 	return netip.AddrPort{}, errors.New("turn: socket of an unknown family")
 }
@@ -306,7 +306,7 @@ func (f *fastIO) run(ctx context.Context) {
 func (f *fastIO) poll(events []unix.EpollEvent, wait time.Duration) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(f.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 	if errno == 0 && n > 0 {
-		return int(n) //nolint:gosec // at most maxEvents
+		return int(n) // at most maxEvents
 	}
 	m, err := unix.EpollWait(f.epfd, events, int(wait.Milliseconds())+1)
 	if err != nil {
@@ -438,9 +438,9 @@ func (f *fastIO) readErrors(now time.Time, s *sock) {
 func fromSockaddr(sa unix.Sockaddr) (netip.AddrPort, bool) {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), true //nolint:gosec // a port
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), true // a port
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)), true //nolint:gosec // a port
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)), true // a port
 	}
 	return netip.AddrPort{}, false
 }

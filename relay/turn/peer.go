@@ -38,7 +38,7 @@ func (p *peerConn) close() {
 type peerListener struct {
 	l      *net.TCPListener
 	cancel context.CancelFunc
-	ctx    context.Context //nolint:containedctx // ends dials when the relay goes
+	ctx    context.Context // ends dials when the relay goes
 }
 
 // listenPeer opens a TCP relay (RFC 6062 section 5.1). TCP relays are few and off by default, so each may have a goroutine.

@@ -117,9 +117,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	epoch := time.Now()
 	for i := range n {
-		sh := newShard(s, uint16(i)) //nolint:gosec // a number of CPUs
+		sh := newShard(s, uint16(i)) // a number of CPUs
 		sh.table = alloc.New(s.tableConfig(), alloc.Seed{
-			Secret: secret, Rand: unpredictable(), Shard: sh.index, Shards: uint16(n), //nolint:gosec // a number of CPUs
+			Secret: secret, Rand: unpredictable(), Shard: sh.index, Shards: uint16(n), // a number of CPUs
 			Epoch: epoch, Ports: s.ports,
 		})
 		s.shards = append(s.shards, sh)

@@ -242,7 +242,7 @@ func (t *Table) bind(now time.Time, a *Allocation, f int) {
 		t.free = t.free[:n-1]
 		t.relays[r.Handle] = r
 	} else {
-		r.Handle = int32(len(t.relays)) //nolint:gosec // bounded by ports
+		r.Handle = int32(len(t.relays)) // bounded by ports
 		t.relays = append(t.relays, r)
 	}
 	a.relay[f] = r
@@ -379,5 +379,5 @@ func (t *Table) allocated(a *Allocation, c *context) {
 
 // left is the allocation's remaining lifetime in seconds, rounded up.
 func (t *Table) left(a *Allocation) uint32 {
-	return uint32((a.expires - t.now + instant(time.Second) - 1) / instant(time.Second)) //nolint:gosec // a day at most
+	return uint32((a.expires - t.now + instant(time.Second) - 1) / instant(time.Second)) // a day at most
 }

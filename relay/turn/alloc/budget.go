@@ -36,7 +36,7 @@ func (b *budget) full() int32 {
 	if b.rate < 0 {
 		return 0
 	}
-	return int32(min(b.rate*burstTime, 1<<30)) //nolint:gosec // bounded
+	return int32(min(b.rate*burstTime, 1<<30)) // bounded
 }
 
 // spend accounts a request of in bytes and its answer of out bytes. False: do not answer.
@@ -45,15 +45,15 @@ func (b *budget) spend(now instant, client netip.Addr, in, out int) bool {
 		return true
 	}
 	s := &b.slots[b.slot(client)]
-	ms := uint32(now / 1e6) //nolint:gosec // wraps after 49 days, which refills a bucket once
+	ms := uint32(now / 1e6) // wraps after 49 days, which refills a bucket once
 	if b.rate > 0 {
 		gain := int64(ms-s.at) * b.rate / 1000
 		if gain > 0 {
-			s.tokens = int32(min(int64(s.tokens)+gain, int64(b.full()))) //nolint:gosec // bounded by full
+			s.tokens = int32(min(int64(s.tokens)+gain, int64(b.full()))) // bounded by full
 			s.at = ms
 		}
 	}
-	if over := int32(out - in); over <= s.tokens { //nolint:gosec // a datagram
+	if over := int32(out - in); over <= s.tokens { // a datagram
 		s.tokens -= over
 		return true
 	}

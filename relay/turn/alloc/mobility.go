@@ -75,10 +75,10 @@ func (t *Table) elsewhere(from FiveTuple, m *message) bool {
 	if v, ok := m.get(attrMobilityTicket); ok && len(v) == ticketSize {
 		// Only a real ticket is worth another table's time.
 		if hmac.Equal(t.ticketOf(binary.BigEndian.Uint64(v), binary.BigEndian.Uint32(v[8:])), v) {
-			shard = uint16(binary.BigEndian.Uint64(v) >> 48) //nolint:gosec // the upper 16 bits
+			shard = uint16(binary.BigEndian.Uint64(v) >> 48) // the upper 16 bits
 		}
 	} else if id, ok := connectionID(m); ok {
-		shard = uint16(id >> connShardShift) //nolint:gosec // 8 bits
+		shard = uint16(id >> connShardShift) // 8 bits
 	}
 	if shard == t.seed.Shard || shard >= t.seed.Shards {
 		return false

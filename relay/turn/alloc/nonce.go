@@ -25,7 +25,7 @@ func (t *Table) nonce(now time.Time, client netip.Addr) []byte {
 	if !t.cfg.NoSHA256 {
 		out = append(out, nonceCookie+featureSHA256...)
 	}
-	return t.appendNonce(out, uint32(now.Add(t.cfg.NonceLifetime).Unix()), client) //nolint:gosec // until 2106
+	return t.appendNonce(out, uint32(now.Add(t.cfg.NonceLifetime).Unix()), client) // until 2106
 }
 
 func (t *Table) appendNonce(out []byte, expires uint32, client netip.Addr) []byte {

@@ -58,12 +58,12 @@ func (p *permissions) reindex() {
 		return
 	}
 	if p.index != nil && len(p.index) == len(p.list)-1 {
-		p.index[p.list[len(p.list)-1].addr] = int32(len(p.list) - 1) //nolint:gosec // bounded
+		p.index[p.list[len(p.list)-1].addr] = int32(len(p.list) - 1) // bounded
 		return
 	}
 	p.index = make(map[netip.Addr]int32, 2*len(p.list))
 	for i := range p.list {
-		p.index[p.list[i].addr] = int32(i) //nolint:gosec // bounded
+		p.index[p.list[i].addr] = int32(i) // bounded
 	}
 }
 

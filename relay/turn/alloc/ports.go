@@ -99,7 +99,7 @@ func (p *Ports) Take(now time.Time, a netip.Addr, random uint64, even, pair bool
 		if pair {
 			p.mark(s, n+1)
 		}
-		return p.min + uint16(n), true //nolint:gosec // in range
+		return p.min + uint16(n), true // in range
 	}
 	return 0, false
 }

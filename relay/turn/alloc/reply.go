@@ -2,7 +2,7 @@ package alloc
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // RFC 8489 section 14.5 names it
+	"crypto/sha1" // RFC 8489 section 14.5 names it
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
@@ -89,7 +89,7 @@ func (t *Table) send(r *reply) {
 	}
 	if c.fingerprint {
 		at := len(r.Raw)
-		binary.BigEndian.PutUint16(r.Raw[2:], uint16(at+8-headerSize)) //nolint:gosec // below 64 KiB
+		binary.BigEndian.PutUint16(r.Raw[2:], uint16(at+8-headerSize)) // below 64 KiB
 		r.uint32(stun.AttrFingerprint, crc32.ChecksumIEEE(r.Raw[:at])^0x5354554e)
 	}
 	// No amplification: in sum, unauthenticated answers stay within what their prefix sent plus a small allowance.

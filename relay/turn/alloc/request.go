@@ -2,7 +2,7 @@ package alloc
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // RFC 8489 section 14.5 names it
+	"crypto/sha1" // RFC 8489 section 14.5 names it
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -146,7 +146,7 @@ func verifyHMAC(h hash.Hash, raw []byte, at int, want []byte) bool {
 // the length field that ends there.
 func integrity(h hash.Hash, raw []byte, at, size int) {
 	var length [2]byte
-	binary.BigEndian.PutUint16(length[:], uint16(at+4+size-headerSize)) //nolint:gosec // below 64 KiB
+	binary.BigEndian.PutUint16(length[:], uint16(at+4+size-headerSize)) // below 64 KiB
 	h.Write(raw[:2])
 	h.Write(length[:])
 	h.Write(raw[4:at])

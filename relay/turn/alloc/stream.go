@@ -30,7 +30,7 @@ func connectionID(m *message) (uint32, bool) {
 
 func (t *Table) newConn(a *Allocation, c *conn) uint32 {
 	for {
-		id := uint32(t.seed.Shard)<<connShardShift | uint32(t.seed.Rand())&(1<<connShardShift-1) //nolint:gosec // random bits
+		id := uint32(t.seed.Shard)<<connShardShift | uint32(t.seed.Rand())&(1<<connShardShift-1) // random bits
 		if t.conns[id] == nil {
 			if a.conns == nil {
 				a.conns = map[uint32]*conn{}
@@ -166,11 +166,11 @@ func (t *Table) ConnData(now time.Time, id uint32, d Direction, n int) (ok bool,
 	}
 	a.active = t.since(now)
 	if d == ToPeer {
-		a.usage.BytesToPeer += uint64(n) //nolint:gosec // a length
-		t.Stats.BytesToPeer += uint64(n) //nolint:gosec // a length
+		a.usage.BytesToPeer += uint64(n) // a length
+		t.Stats.BytesToPeer += uint64(n) // a length
 	} else {
-		a.usage.BytesToClient += uint64(n) //nolint:gosec // a length
-		t.Stats.BytesToClient += uint64(n) //nolint:gosec // a length
+		a.usage.BytesToClient += uint64(n) // a length
+		t.Stats.BytesToClient += uint64(n) // a length
 	}
 	return true, 0
 }
