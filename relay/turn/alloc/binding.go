@@ -56,6 +56,8 @@ func (t *Table) binding(c *context, m *message) {
 	r := t.reply(c, stun.ClassSuccessResponse)
 	r.xorAddress(stun.AttrXORMappedAddress, c.tuple.Client)
 	if known {
+		// Section 6.1: both forms, so that the client sees devices that rewrite addresses.
+		r.address(stun.AttrMappedAddress, c.tuple.Client)
 		r.address(stun.AttrResponseOrigin, t.discoveryAddr(from))
 		r.address(stun.AttrOtherAddress, t.discoveryAddr([2]int{1 - ip, 1 - port}))
 		// Section 7.6: PADDING is answered with padding, here only as far as the answer stays within the request.

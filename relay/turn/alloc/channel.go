@@ -7,10 +7,11 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// Channel numbers of RFC 8656 section 12.
+// Channel numbers. RFC 8656 section 12 ends the range at 0x4FFF so that protocols can share a client's port. Clients of RFC 5766
+// (section 11) go up to 0x7FFE; on a server's port nothing else lives, so they are served too.
 const (
 	minChannel = 0x4000
-	maxChannel = 0x4FFF
+	maxChannel = 0x7FFE
 )
 
 type channel struct {

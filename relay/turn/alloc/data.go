@@ -35,8 +35,8 @@ func Frame(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	switch b[0] >> 4 {
-	case 4: // ChannelData: RFC 8656 section 12.4, padded to 4 bytes over streams (section 12.5)
+	switch b[0] >> 6 {
+	case 1: // ChannelData: RFC 8656 section 12.4, padded to 4 bytes over streams (section 12.5)
 		if len(b) < 4 {
 			return 0, nil
 		}
@@ -45,7 +45,7 @@ func Frame(b []byte) (int, error) {
 			return 0, nil
 		}
 		return n, nil
-	case 0, 1, 2, 3: // STUN: the first two bits are zero
+	case 0: // STUN: the first two bits are zero
 		if len(b) < headerSize {
 			return 0, nil
 		}
@@ -73,7 +73,7 @@ func (t *Table) FromClient(now time.Time, a *Allocation, b []byte, r *Route) Ver
 		}
 		return Control
 	}
-	if b[0]>>4 != 4 {
+	if b[0]>>6 != 1 {
 		t.Stats.DroppedMalformed++
 		return Drop
 	}

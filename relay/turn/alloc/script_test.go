@@ -723,7 +723,7 @@ func (w *world) describe(m *stun.Message) string {
 			fmt.Fprintf(&s, " data=%q", a.Value)
 		case stun.AttrConnectionID:
 			fmt.Fprintf(&s, " conn=%s", w.connName(binary.BigEndian.Uint32(a.Value)))
-		case stun.AttrAlternateServer, stun.AttrResponseOrigin, stun.AttrOtherAddress:
+		case stun.AttrMappedAddress, stun.AttrAlternateServer, stun.AttrResponseOrigin, stun.AttrOtherAddress:
 			var addr stun.MappedAddress
 			w.must(addr.GetFromAs(m, a.Type))
 			fmt.Fprintf(&s, " %v=%v", a.Type, addr)
