@@ -62,6 +62,29 @@ func safeRune(r rune) rune {
 	return r
 }
 
+// PlainText makes a peer's sentence fit to be shown on a terminal: one line without control or direction characters, of
+// at most limit bytes.
+func PlainText(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.White_Space, r):
+			return ' '
+		case unicode.In(r, unicode.C):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) <= limit {
+		return s
+	}
+	const more = "..."
+	cut := max(limit-len(more), 0)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + more
+}
+
 // reservedOnWindows reports whether the name up to its first dot is a device on Windows.
 func reservedOnWindows(name string) bool {
 	stem, _, _ := strings.Cut(name, ".")

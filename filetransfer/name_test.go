@@ -134,3 +134,21 @@ func FuzzSafeName(f *testing.F) {
 		checkSafe(t, in, filetransfer.NumberedName(name, 7))
 	})
 }
+
+func TestPlainText(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		limit int
+		want  string
+	}{
+		{"All is well.", 100, "All is well."},
+		{"red\x1b[31m\r\nand\u202eback\tout\u2028x", 100, "red[31m  andback out x"},
+		{"bad\xff", 100, "bad\ufffd"},
+		{"äöüäöü", 9, "äöü..."},
+		{"äöüäöü", 8, "äö..."},
+	} {
+		if got := filetransfer.PlainText(c.in, c.limit); got != c.want {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
+	}
+}

@@ -165,7 +165,11 @@ type item struct {
 	answer  *filetransfer.File // what we accept it with, once decided
 	decided bool
 	over    bool
+	early   []jingle.InfoReceived // of the transport, from before we answered
 }
+
+// maxEarly bounds the transport-infos that are kept while the user decides.
+const maxEarly = 32
 
 func (a *application) bind(s *engine.Session) {
 	a.s = s
@@ -187,6 +191,10 @@ func (a *application) Handle(s *engine.Session, ev jingle.Event) error {
 	handled, err := false, error(nil)
 	for _, it := range a.items {
 		if it.stream == nil {
+			continue
+		}
+		if info, ok := ev.(jingle.InfoReceived); ok && it.keepEarly(info) {
+			handled = true
 			continue
 		}
 		h, e := it.stream.Handle(ev)
@@ -223,6 +231,19 @@ func (a *application) Handle(s *engine.Session, ev jingle.Event) error {
 		}
 	}
 	return nil
+}
+
+// keepEarly keeps a transport-info that comes before the answer: candidates may follow an offer at once (XEP-0260
+// section 2.2).
+func (it *item) keepEarly(ev jingle.InfoReceived) bool {
+	mine := slices.ContainsFunc(ev.Message.Contents, func(c jingle.Content) bool { return c.ID() == it.id })
+	if ev.Message.Action != jingle.TransportInfo || !mine || it.over || it.stream.NS() != "" {
+		return false
+	}
+	if len(it.early) < maxEarly {
+		it.early = append(it.early, ev)
+	}
+	return true
 }
 
 // bare returns contents by their identity only.
@@ -323,6 +344,12 @@ func (a *application) decide(t *Transfer, answer *filetransfer.File) {
 			a.ended(it.id, no, false)
 			continue
 		}
+		for _, ev := range it.early {
+			if _, err := it.stream.Handle(ev); err != nil {
+				a.s.Log().Debug("early transport-info", "err", err)
+			}
+		}
+		it.early = nil
 		d, _ := it.offer.Description.(filetransfer.Description)
 		d.File = *it.answer
 		streams = append(streams, it.stream)

@@ -14,7 +14,7 @@ type Event interface{ event() }
 // Offered says that a peer offers a file. It waits for [Transfer.Accept] or [Transfer.Decline].
 type Offered struct {
 	Transfer *Transfer
-	// File is what the peer says of it. Its name is for people; on disk it is made safe.
+	// File is what the peer says of it, unchecked. [Transfer.Name] is fit to be shown.
 	File filetransfer.File
 }
 
@@ -55,7 +55,7 @@ type Done struct {
 type Failed struct {
 	Transfer *Transfer
 	Reason   jingle.Condition
-	// Text is a sentence for people. If ByPeer is set it may be the peer's.
+	// Text is a sentence for people. If ByPeer is set it may be the peer's; it is short and safe to be shown.
 	Text   string
 	ByPeer bool
 	// Err is the local error behind it, or nil.

@@ -12,6 +12,9 @@ import (
 	"github.com/jingled/jingled/jingle/engine"
 )
 
+// maxText bounds a sentence of the peer, in bytes.
+const maxText = 500
+
 // run is the transfer's goroutine.
 func (t *Transfer) run() {
 	defer close(t.done)
@@ -208,7 +211,7 @@ func (t *Transfer) report(o filetransfer.Outcome) {
 	}
 	if o.Failure != nil {
 		t.log.Info("file transfer failed", "sid", t.sid, "reason", string(o.Failure.Reason.Condition), "by_peer", o.Failure.ByPeer, "err", o.Failure.Err)
-		t.tell(Failed{t, o.Failure.Reason.Condition, o.Failure.Error(), o.Failure.ByPeer, o.Failure.Err})
+		t.tell(Failed{t, o.Failure.Reason.Condition, filetransfer.PlainText(o.Failure.Error(), maxText), o.Failure.ByPeer, o.Failure.Err})
 		return
 	}
 	elapsed := time.Since(t.began)

@@ -70,6 +70,9 @@ func (t *Transfer) SID() string { return t.sid }
 // Peer returns the other side's full address.
 func (t *Transfer) Peer() jid.JID { return t.peer }
 
+// Name returns the file's name made safe: for an incoming file the one that it gets, but for a number.
+func (t *Transfer) Name() string { return filetransfer.SafeName(t.file.Name) }
+
 // File returns the file as it was offered.
 func (t *Transfer) File() filetransfer.File { return t.file }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -716,6 +717,102 @@ func TestSeveralFiles(t *testing.T) {
 	}
 	if done != 1 || declined != 1 {
 		t.Errorf("%d done, %d declined", done, declined)
+	}
+}
+
+// TestLateCandidates offers candidates by transport-info only, before the receiver has decided.
+func TestLateCandidates(t *testing.T) {
+	w := newWorld(t, options{s5b: [2]bool{true, true}})
+	var candidates *xmltree.Element
+	w.tamper = func(from jid.JID, e *xmltree.Element) *xmltree.Element {
+		switch a := from.Local() + " " + e.Attr("action"); a {
+		case "romeo session-initiate":
+			edit(e, "transport", func(tr *xmltree.Element) {
+				candidates = tr.Clone()
+				tr.Children = nil
+			})
+		case "juliet session-accept":
+			edit(e, "transport", func(tr *xmltree.Element) { tr.Children = nil }) // so that only romeo's can work
+		}
+		return e
+	}
+	w.juliet.onOffer = func(o transfers.Offered) {
+		info := xmltree.New(jingle.NS, "jingle").Set("action", "transport-info").Set("sid", o.Transfer.SID()).
+			Add(xmltree.New(jingle.NS, "content").Set("creator", "initiator").Set("name", "file").Add(candidates))
+		w.juliet.engine.Receive(romeo, info, func(se *jingle.StanzaError) {
+			if se != nil {
+				t.Errorf("the candidates are refused: %v", se)
+			}
+			o.Transfer.Accept(w.juliet.folder)
+		})
+	}
+	w.send(source("f", []byte("data")))
+	checkArrived(t, w, "f", s5b.NS, []byte("data"))
+}
+
+// TestPeerText shows what a peer says as plain text.
+func TestPeerText(t *testing.T) {
+	w := newWorld(t, options{noS5B: true})
+	w.juliet.onOffer = func(o transfers.Offered) {
+		o.Transfer.Cancel(&jingle.Reason{Condition: jingle.Decline, Text: "no\u202e\n" + strings.Repeat("!", 1000)})
+		if o.Transfer.Name() != "x" {
+			t.Errorf("%q", o.Transfer.Name())
+		}
+	}
+	w.send(source("../x", []byte("data")))
+	if e, ok := first(w.romeo.wait()).(transfers.Failed); !ok || !strings.HasPrefix(e.Text, "no !!!") || len(e.Text) != 500 {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestDialects changes the wire to how clients write it.
+func TestDialects(t *testing.T) {
+	drop := func(names ...string) func(*xmltree.Element) {
+		return func(e *xmltree.Element) {
+			e.Children = slices.DeleteFunc(e.Children, func(n xmltree.Node) bool {
+				c, ok := n.(*xmltree.Element)
+				return ok && slices.Contains(names, c.Name.Local)
+			})
+		}
+	}
+	for name, tamper := range map[string]func(who, action string, e *xmltree.Element) *xmltree.Element{
+		"Dino: name and size only, no received": func(who, action string, e *xmltree.Element) *xmltree.Element {
+			edit(e, "file", drop("hash-used", "media-type", "mediaType", "range", "date"))
+			if action == "session-info" {
+				return nil
+			}
+			return e
+		},
+		"Conversations: mediaType, a checksum without creator": func(who, action string, e *xmltree.Element) *xmltree.Element {
+			edit(e, "file", drop("hash-used", "media-type", "range", "date"))
+			edit(e, "checksum", func(c *xmltree.Element) {
+				c.Attrs = slices.DeleteFunc(c.Attrs, func(a xml.Attr) bool { return a.Name.Local == "creator" })
+			})
+			return e
+		},
+		"received without a name": func(who, action string, e *xmltree.Element) *xmltree.Element {
+			edit(e, "received", func(c *xmltree.Element) { c.Attrs = nil })
+			return e
+		},
+		"an answer without a description": func(who, action string, e *xmltree.Element) *xmltree.Element {
+			if action == "session-accept" {
+				edit(e, "file", drop("name", "size", "hash-used", "range", "media-type", "mediaType", "date"))
+			}
+			return e
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, options{noS5B: true})
+			w.tamper = func(from jid.JID, e *xmltree.Element) *xmltree.Element {
+				return tamper(from.Local(), e.Attr("action"), e)
+			}
+			w.send(source("f", []byte("data")))
+			for _, a := range []*account{w.romeo, w.juliet} {
+				if e, ok := first(a.wait()).(transfers.Done); !ok || (a == w.romeo && !e.Confirmed) {
+					t.Errorf("%s: %+v", a.jid, e)
+				}
+			}
+		})
 	}
 }
 
