@@ -1,0 +1,47 @@
+// Package client speaks the daemon's local API, jingled.v1, over its Unix socket.
+package client
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"github.com/jingled/jingled/api/jingled/v1/jingledv1connect"
+)
+
+// Client has the services of one daemon. It is safe for concurrent use.
+type Client struct {
+	Daemon    jingledv1connect.DaemonServiceClient
+	Calls     jingledv1connect.CallServiceClient
+	Transfers jingledv1connect.TransferServiceClient
+	Events    jingledv1connect.EventServiceClient
+
+	http *http.Transport
+}
+
+// Dial returns a client of the daemon behind a Unix socket. It connects with the first request.
+func Dial(socket string) *Client {
+	return New(func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	})
+}
+
+// New returns a client whose connections are made by dial.
+func New(dial func(context.Context) (net.Conn, error)) *Client {
+	t := &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		MaxIdleConnsPerHost: 8,
+	}
+	h := &http.Client{Transport: t}
+	const base = "http://jingled"
+	return &Client{
+		Daemon:    jingledv1connect.NewDaemonServiceClient(h, base),
+		Calls:     jingledv1connect.NewCallServiceClient(h, base),
+		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
+		Events:    jingledv1connect.NewEventServiceClient(h, base),
+		http:      t,
+	}
+}
+
+// Close closes connections that are not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }

@@ -1,0 +1,99 @@
+// Command jingle-relay is a TURN and STUN server and a SOCKS5 bytestream proxy that plugs into any XMPP server.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jingled/jingled/relay"
+)
+
+// version is set when a release is built.
+var version = "devel"
+
+// The exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitConfig = 2 // the configuration or the command line is wrong
+	exitAway   = 3 // no relay is running
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	// The relay itself drains on the first signal; everything else ends.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return exitDone
+	case errors.Is(err, relay.ErrNotRunning):
+		fmt.Fprintln(os.Stderr, "jingle-relay: "+err.Error())
+		return exitAway
+	}
+	fmt.Fprintln(os.Stderr, "jingle-relay: "+err.Error())
+	var usage *usageError
+	if errors.Is(err, relay.ErrConfig) || errors.As(err, &usage) {
+		return exitConfig
+	}
+	return exitFailed
+}
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+func (u *usageError) Unwrap() error { return u.error }
+
+// global are the options of every command.
+type global struct {
+	config string
+	socket string
+}
+
+func newRoot() *cobra.Command {
+	var g global
+	start := newRun(&g)
+	root := &cobra.Command{
+		Use:   "jingle-relay",
+		Short: "TURN, STUN and SOCKS5 relay for XMPP",
+		Long: `jingle-relay relays calls (TURN, STUN) and files (SOCKS5 bytestreams) for people behind NATs, next to an XMPP
+server such as Prosody or ejabberd.
+
+Without a command it runs the relay. Try it without any file: jingle-relay --dev`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          start.RunE,
+	}
+	root.Flags().AddFlagSet(start.Flags())
+	root.PersistentFlags().StringVarP(&g.config, "config", "c", relay.DefaultConfigFile, "configuration `FILE`")
+	root.PersistentFlags().StringVar(&g.socket, "socket", "", "admin socket `FILE` of the running relay (default: the configuration's)")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(start, newCheck(&g), newStatus(&g), newTop(&g), newDrain(&g), newKick(&g), newBan(&g), newUnban(&g), newBans(&g), newCredentials(&g), newMan())
+	return root
+}
+
+// client is a client of the running relay: at --socket, or where the configuration says, or at the usual place.
+func (g *global) client() *relay.Client {
+	socket := g.socket
+	if socket == "" {
+		// A configuration that cannot be read by this user, or is broken by now, must not hide a running relay.
+		if cfg, err := relay.Load(g.config); err == nil {
+			socket = cfg.Admin.Socket
+		}
+	}
+	return relay.NewClient(socket)
+}
+
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}

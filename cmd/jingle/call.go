@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+func newCall(g *global) *cobra.Command {
+	var m mediaFlags
+	c := &cobra.Command{
+		Use:   "call JID",
+		Short: "Call somebody",
+		Long: `Calls a person, on all of their devices, or one device (a JID with a resource).
+
+The command ends when the call ends. Interrupt it to hang up.`,
+		Example: `  jingle call bob@example.org --audio-in hello.wav --record answer.ogg
+  jingle call menu@example.org --dtmf 1,,42# --duration 20s
+  jingle call bob@example.org --ice relay`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			media, err := m.media()
+			if err != nil {
+				return err
+			}
+			s, err := g.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			p := g.printer(cmd.OutOrStdout())
+			defer p.close()
+			return runCall(cmd.Context(), s, p, g.account, args[0], media, &m)
+		},
+	}
+	m.register(c)
+	return c
+}
+
+func runCall(ctx context.Context, s *session, p *printer, account, peer string, media *jingledv1.Media, m *mediaFlags) error {
+	w, err := s.watch(ctx)
+	if err != nil {
+		return s.cause(err)
+	}
+	defer w.close()
+	account, err = s.online(ctx, w, account)
+	if err != nil {
+		return err
+	}
+	res, err := s.Calls.StartCall(ctx, &jingledv1.StartCallRequest{Account: account, Peer: peer, Media: media})
+	if err != nil {
+		return s.cause(err)
+	}
+	return follow(ctx, s, w, p, &conversation{account: account, sid: res.GetSid(), flags: m})
+}
+
+// conversation is one call that the command line follows to its end.
+type conversation struct {
+	account, sid string
+	flags        *mediaFlags
+	connected    bool
+}
+
+// follow shows a call until it ends, sends digits when it is connected, and hangs up when its time is over or the user
+// interrupts.
+func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversation) error {
+	life := ctx // ends with an interrupt, which becomes a hang-up
+	ctx = context.WithoutCancel(ctx)
+	var over <-chan time.Time
+	hangUp := func(reason string) error {
+		_, err := s.Calls.EndCall(ctx, &jingledv1.EndCallRequest{Account: c.account, Sid: c.sid, Reason: reason})
+		return err
+	}
+	interrupted := life.Done()
+	for {
+		var e *jingledv1.Event
+		var open bool
+		select {
+		case e, open = <-w.events:
+		case err := <-s.failed:
+			return err
+		case <-over:
+			over = nil
+			if err := hangUp("success"); err != nil {
+				return s.cause(err)
+			}
+			continue
+		case <-interrupted:
+			// The stream of events ends with the interrupt too, so what the hang-up brings is not seen here.
+			return errors.Join(hangUp(""), endOfCall(&jingledv1.CallEnded{Reason: "cancel", Text: "interrupted"}, c.connected))
+		}
+		if !open {
+			if life.Err() != nil {
+				interrupted = closedChannel
+				continue
+			}
+			return s.cause(errors.Join(errors.New("the daemon has stopped"), w.err))
+		}
+		if e.GetSid() != c.sid || e.GetAccount() != c.account {
+			continue
+		}
+		p.show(e)
+		switch b := e.GetBody().(type) {
+		case *jingledv1.Event_CallConnected:
+			c.connected = true
+			if c.flags.duration > 0 {
+				over = time.After(c.flags.duration)
+			}
+			if c.flags.dtmf != "" {
+				req := &jingledv1.SendDtmfRequest{Account: c.account, Sid: c.sid, Digits: c.flags.dtmf}
+				if _, err := s.Calls.SendDtmf(ctx, req); err != nil {
+					return errors.Join(err, hangUp(""))
+				}
+			}
+		case *jingledv1.Event_CallEnded:
+			return endOfCall(b.CallEnded, c.connected)
+		}
+	}
+}
+
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

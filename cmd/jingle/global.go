@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/jingled/jingled/api/client"
+	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/daemon/apiserver"
+	"github.com/jingled/jingled/daemon/configfile"
+	"github.com/jingled/jingled/internal/memlisten"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// global holds the flags that every command has.
+type global struct {
+	config, socket, account string
+	json                    bool
+	verbose                 int
+
+	standalone                               bool
+	jid, passwordFile, connect, tls, ca, pin string
+	resource                                 string
+	loopback                                 bool
+}
+
+func (g *global) register(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&g.config, "config", "", "configuration `file` of a standalone run (default: none)")
+	f.StringVar(&g.socket, "socket", "", "`file` of the daemon's socket")
+	f.StringVar(&g.account, "account", "", "`JID` of the account to use, if the daemon has several")
+	f.BoolVar(&g.json, "json", false, "print one JSON object a line")
+	f.CountVarP(&g.verbose, "verbose", "v", "log more to standard error; -vv for debugging")
+	f.BoolVar(&g.standalone, "standalone", false, "log in here instead of asking a running daemon")
+	f.StringVar(&g.jid, "jid", "", "standalone: the account's `JID`")
+	f.StringVar(&g.passwordFile, "password-file", "", "standalone: `file` that holds the password; - is standard input")
+	f.StringVar(&g.connect, "connect", "", "standalone: `HOST:PORT` to use instead of the domain's DNS records")
+	f.StringVar(&g.tls, "tls", "", "standalone: `MODE` auto, starttls, direct or plain-loopback (default auto)")
+	f.StringVar(&g.ca, "ca", "", "standalone: `FILE` of certificates (PEM) to trust besides the system's")
+	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `fingerprint` of the server certificate to trust")
+	f.StringVar(&g.resource, "resource", "", "standalone: the `NAME` of this device")
+	f.BoolVar(&g.loopback, "loopback", false, "standalone: use the loopback interface too, for tests on one machine")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return environment(cmd.Flags()) }
+}
+
+// environment gives flags that were not set the value of JINGLE_<NAME>, e.g. JINGLE_PASSWORD_FILE.
+func environment(f *pflag.FlagSet) error {
+	var failure error
+	f.VisitAll(func(fl *pflag.Flag) {
+		name := "JINGLE_" + strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
+		if v, ok := os.LookupEnv(name); ok && v != "" && !fl.Changed && failure == nil {
+			if err := f.Set(fl.Name, v); err != nil {
+				failure = &exitError{exitUsage, fmt.Errorf("environment variable %s: %w", name, err)}
+			}
+		}
+	})
+	return failure
+}
+
+func (g *global) logger() *slog.Logger {
+	level := slog.LevelWarn
+	switch g.verbose {
+	case 0:
+	case 1:
+		level = slog.LevelInfo
+	default:
+		level = slog.LevelDebug
+	}
+	tty := term.IsTerminal(int(os.Stderr.Fd()))
+	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, NoColor: !tty, TimeFormat: "15:04:05.000"}))
+}
+
+// session is a client of a daemon: of one that runs, or of one in this process.
+type session struct {
+	*client.Client
+	// failed gets the error with which a standalone daemon ended.
+	failed <-chan error
+	close  func()
+}
+
+// open connects to the daemon, or starts one with --standalone.
+func (g *global) open(ctx context.Context) (*session, error) {
+	if !g.standalone {
+		return g.dial()
+	}
+	cfg, err := g.daemonConfig()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, cfg)
+}
+
+func (g *global) dial() (*session, error) {
+	for flag, v := range map[string]string{"jid": g.jid, "password-file": g.passwordFile, "connect": g.connect,
+		"tls": g.tls, "ca": g.ca, "pin": g.pin, "resource": g.resource} {
+		if v != "" {
+			return nil, exitf(exitUsage, "--%s goes with --standalone only: a running daemon has its own accounts", flag)
+		}
+	}
+	path := g.socket
+	if path == "" {
+		var err error
+		if path, err = apiserver.DefaultSocket(); err != nil {
+			return nil, err
+		}
+	}
+	if c, err := net.Dial("unix", path); err != nil {
+		return nil, exitf(exitFailed, "no jingled answers on %s: start it, or use --standalone (%w)", path, err)
+	} else if err := c.Close(); err != nil {
+		return nil, err
+	}
+	c := client.Dial(path)
+	return &session{Client: c, close: c.Close}, nil
+}
+
+// start runs a daemon in this process.
+func start(ctx context.Context, cfg daemon.Config) (*session, error) {
+	d, err := daemon.New(cfg)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := memlisten.New()
+	failed := make(chan error, 1)
+	served := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := d.Run(ctx); err != nil {
+			failed <- err
+		}
+	}()
+	go func() { served <- apiserver.Serve(ctx, l, d, cfg.Log) }()
+	c := client.New(l.Dial)
+	return &session{Client: c, failed: failed, close: func() {
+		cancel()
+		<-ended
+		<-served
+		c.Close()
+	}}, nil
+}
+
+func (g *global) daemonConfig() (daemon.Config, error) {
+	cfg := daemon.Config{Log: g.logger(), Version: version, Loopback: g.loopback}
+	if g.config != "" {
+		var err error
+		if cfg, err = configfile.Load(g.config); err != nil {
+			return cfg, &exitError{exitUsage, err}
+		}
+		cfg.Log, cfg.Version = g.logger(), version
+		cfg.Loopback = cfg.Loopback || g.loopback
+	}
+	if g.jid == "" {
+		if len(cfg.Accounts) == 0 {
+			return cfg, exitf(exitUsage, "--standalone needs --jid and --password-file, or --config")
+		}
+		for i := range cfg.Accounts {
+			cfg.Accounts[i].FailFast = true
+		}
+		return cfg, nil
+	}
+	j, err := jid.Parse(g.jid)
+	if err != nil {
+		return cfg, &exitError{exitUsage, fmt.Errorf("--jid: %w", err)}
+	}
+	a := daemon.Account{JID: j.Bare(), Resource: g.resource, Connect: g.connect, TLS: xmpp.TLSMode(g.tls),
+		PinnedSHA256: g.pin, FailFast: true}
+	if a.Resource == "" {
+		a.Resource = j.Resource()
+	}
+	if a.Password, err = configfile.PasswordFile(g.passwordFile); err != nil {
+		return cfg, &exitError{exitUsage, fmt.Errorf("--password-file: %w", err)}
+	}
+	if configfile.Exposed(g.passwordFile) {
+		cfg.Log.Warn("everybody on this machine can read the password file: run chmod 600 on it", "file", g.passwordFile)
+	}
+	if g.ca != "" {
+		if a.RootCAs, err = configfile.CertPool(g.ca); err != nil {
+			return cfg, &exitError{exitUsage, fmt.Errorf("--ca: %w", err)}
+		}
+	}
+	cfg.Accounts = []daemon.Account{a}
+	return cfg, nil
+}
+
+// absolute makes a path of the command line one that the daemon understands.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}

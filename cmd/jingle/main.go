@@ -1,0 +1,141 @@
+// Command jingle makes and takes calls and sends and receives files over XMPP. It drives a running jingled over its
+// socket, or with --standalone does everything in one process.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"github.com/jingled/jingled/xmpp"
+)
+
+// version is set when a release is built.
+var version = "devel"
+
+// The exit statuses, as docs/cli.md has them.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPeer    = 3
+	exitAuth    = 4
+	exitTimeout = 5
+)
+
+// exitError is an error with an exit status. Its text, if there is one, goes to standard error.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func exitf(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second interrupt ends at once.
+	context.AfterFunc(ctx, stop)
+	cmd := newRoot()
+	err := cmd.ExecuteContext(ctx)
+	code := exitCode(err)
+	if text := message(err); code != exitDone && text != "" {
+		fmt.Fprintln(os.Stderr, "jingle: "+text)
+		if code == exitUsage {
+			fmt.Fprintln(os.Stderr, `Try "jingle --help".`)
+		}
+	}
+	return code
+}
+
+// message is an error in words for people, without the code in front that Connect gives it.
+func message(err error) string {
+	var ce *connect.Error
+	if errors.As(err, &ce) {
+		return ce.Message()
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func exitCode(err error) int {
+	var e *exitError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &e):
+		return e.code
+	case errors.Is(err, xmpp.ErrAuth), errors.Is(err, xmpp.ErrCertificate), errors.Is(err, xmpp.ErrNoMechanism),
+		errors.Is(err, xmpp.ErrTLSRequired), errors.Is(err, xmpp.ErrPassword):
+		return exitAuth
+	case errors.Is(err, context.Canceled):
+		return exitFailed
+	}
+	switch connect.CodeOf(err) {
+	case connect.CodeInvalidArgument:
+		return exitUsage
+	case connect.CodeUnavailable, connect.CodePermissionDenied:
+		return exitPeer
+	case connect.CodeUnauthenticated:
+		return exitAuth
+	case connect.CodeDeadlineExceeded:
+		return exitTimeout
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	g := &global{}
+	root := &cobra.Command{
+		Use:   "jingle",
+		Short: "Calls and file transfer for any XMPP account",
+		Long: `jingle makes and takes calls and sends and receives files over XMPP, peer to peer (Jingle).
+
+It drives a running jingled over its socket. With --standalone it needs none: it logs in by itself with the account
+that --jid names, and logs out when it is done.`,
+		Example: `  jingle --standalone --jid alice@example.org --password-file ~/.alice call bob@example.org
+  jingle call bob@example.org --dtmf 12#
+  jingle send bob@example.org holiday.jpg
+  jingle receive --dir ~/Downloads --once
+  jingle demo`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	g.register(root)
+	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newDemo(g), newMan())
+	for _, c := range root.Commands() {
+		if args := c.Args; args != nil {
+			c.Args = func(cmd *cobra.Command, a []string) error {
+				if err := args(cmd, a); err != nil {
+					return &exitError{exitUsage, err}
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}

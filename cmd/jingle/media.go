@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+// mediaFlags are those of call and answer.
+type mediaFlags struct {
+	video           bool
+	audioIn, record string
+	dtmf, ice       string
+	duration        time.Duration
+}
+
+func (m *mediaFlags) register(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&m.video, "video", false, "offer video too")
+	f.StringVar(&m.audioIn, "audio-in", "silence", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ or silence")
+	f.StringVar(&m.record, "record", "", "record what is heard to this `FILE`, .ogg or .wav")
+	f.StringVar(&m.dtmf, "dtmf", "", "send these `DIGITS` (0-9 * # A-D, a comma pauses) when the call is connected")
+	f.DurationVar(&m.duration, "duration", 0, "hang up after this time of conversation, e.g. 30s (default: never)")
+	f.StringVar(&m.ice, "ice", "all", "`POLICY` for addresses: all, or relay to hide ours")
+}
+
+func (m *mediaFlags) media() (*jingledv1.Media, error) {
+	out := &jingledv1.Media{Video: m.video, AudioIn: m.audioIn}
+	switch m.ice {
+	case "all":
+		out.Ice = jingledv1.IcePolicy_ICE_POLICY_ALL
+	case "relay":
+		out.Ice = jingledv1.IcePolicy_ICE_POLICY_RELAY
+	default:
+		return nil, exitf(exitUsage, "--ice is all or relay, not %q", m.ice)
+	}
+	if m.duration < 0 {
+		return nil, exitf(exitUsage, "--duration is negative")
+	}
+	if bad := strings.Trim(strings.ToUpper(m.dtmf), "0123456789*#ABCD,"); bad != "" {
+		return nil, exitf(exitUsage, "--dtmf: %q is no digit of a telephone", bad)
+	}
+	var err error
+	if m.audioIn != "silence" && m.audioIn != "" && !strings.HasPrefix(m.audioIn, "tone:") {
+		if out.AudioIn, err = absolute(m.audioIn); err != nil {
+			return nil, err
+		}
+	}
+	if out.Record, err = absolute(m.record); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// endings maps a Jingle reason to an exit status.
+func endOfCall(e *jingledv1.CallEnded, connected bool) error {
+	fail := func(code int) error {
+		text := e.GetReason()
+		if e.GetText() != "" {
+			text = clean(e.GetText()) + " (" + text + ")"
+		}
+		return &exitError{code, fmt.Errorf("the call ended: %s", text)}
+	}
+	switch e.GetReason() {
+	case "success":
+		if connected {
+			return nil
+		}
+		return fail(exitPeer)
+	case "cancel":
+		if connected {
+			return nil
+		}
+		return fail(exitFailed)
+	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session", "expired":
+		return fail(exitPeer)
+	case "timeout":
+		return fail(exitTimeout)
+	}
+	return fail(exitFailed)
+}

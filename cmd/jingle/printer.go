@@ -1,0 +1,231 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+// printer shows events: as JSON lines, as lines of text, and on a terminal with progress bars and a call meter.
+type printer struct {
+	out  io.Writer
+	json bool
+	tty  bool
+
+	bars  *mpb.Progress
+	bar   map[string]*mpb.Bar
+	names map[string]string // of files, by sid
+	meter int               // width of the meter that stands on the current line, 0 if none
+}
+
+func (g *global) printer(out io.Writer) *printer {
+	f, ok := out.(*os.File)
+	return &printer{out: out, json: g.json, tty: ok && !g.json && term.IsTerminal(int(f.Fd())),
+		bar: make(map[string]*mpb.Bar), names: make(map[string]string)}
+}
+
+// close finishes what is drawn.
+func (p *printer) close() {
+	p.clearMeter()
+	if p.bars != nil {
+		for _, b := range p.bar {
+			b.Abort(false)
+		}
+		p.bars.Wait()
+	}
+}
+
+func (p *printer) show(e *jingledv1.Event) {
+	if p.json {
+		if r := record(e); r != nil {
+			line, err := json.Marshal(r)
+			if err != nil {
+				line = fmt.Appendf(nil, `{"event":"error","text":%q}`, err)
+			}
+			fmt.Fprintf(p.out, "%s\n", line)
+		}
+		return
+	}
+	p.showText(e)
+}
+
+func (p *printer) showText(e *jingledv1.Event) {
+	peer := e.GetPeer()
+	switch b := e.GetBody().(type) {
+	case *jingledv1.Event_CallIncoming:
+		what := "call"
+		if b.CallIncoming.GetVideo() {
+			what = "video call"
+		}
+		p.line("%s: incoming %s", peer, what)
+	case *jingledv1.Event_CallRinging:
+		p.line("%s: ringing", peer)
+	case *jingledv1.Event_CallAccepted:
+		p.line("%s: accepted", peer)
+	case *jingledv1.Event_CallConnected:
+		c := b.CallConnected
+		p.line("%s: connected in %.0f ms, %s, %s to %s", peer, c.GetSetupMs(), c.GetCodec(),
+			c.GetCandidatePair().GetLocalType(), c.GetCandidatePair().GetRemoteType())
+	case *jingledv1.Event_CallDtmf:
+		p.line("%s: pressed %s", peer, b.CallDtmf.GetDigit())
+	case *jingledv1.Event_CallMeter:
+		p.showMeter(b.CallMeter)
+	case *jingledv1.Event_CallEnded:
+		c := b.CallEnded
+		text := c.GetReason()
+		if c.GetText() != "" {
+			text += ": " + clean(c.GetText())
+		}
+		p.line("%s: call ended after %s (%s)", peer, clock(c.GetDuration().AsDuration()), text)
+		if s := c.GetStats(); c.GetWasConnected() {
+			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms", s.GetPacketsSent(),
+				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), s.GetRoundTripMs())
+		}
+	case *jingledv1.Event_TransferOffered:
+		p.names[e.GetSid()] = b.TransferOffered.GetName()
+		p.line("%s: offers %s (%s)", peer, clean(b.TransferOffered.GetName()), size(b.TransferOffered.GetSize()))
+	case *jingledv1.Event_TransferProgress:
+		p.showProgress(e.GetSid(), b.TransferProgress)
+	case *jingledv1.Event_TransferDone:
+		p.finishBar(e.GetSid(), true)
+		t := b.TransferDone
+		p.line("%s: %s, %s in %.1f s (%s/s) by %s%s", peer, clean(t.GetPath()), size(t.GetBytes()), t.GetSeconds(),
+			size(uint64(float64(t.GetBytes())/max(t.GetSeconds(), 0.001))), t.GetTransport(), verified(t))
+	case *jingledv1.Event_TransferFailed:
+		p.finishBar(e.GetSid(), false)
+		t := b.TransferFailed
+		text := t.GetReason()
+		if t.GetText() != "" {
+			text += ": " + clean(t.GetText())
+		}
+		p.line("%s: transfer failed (%s)", peer, text)
+	}
+}
+
+func verified(t *jingledv1.TransferDone) string {
+	for algo := range t.GetHash() {
+		if t.GetVerified() {
+			return ", " + algo + " verified"
+		}
+	}
+	return ""
+}
+
+// line prints a line of text above bars and meter.
+func (p *printer) line(format string, args ...any) {
+	p.clearMeter()
+	text := fmt.Sprintf(format, args...) + "\n"
+	if p.bars != nil {
+		if _, err := p.bars.Write([]byte(text)); err == nil {
+			return
+		}
+	}
+	fmt.Fprint(p.out, text)
+}
+
+func (p *printer) showMeter(m *jingledv1.CallMeter) {
+	if !p.tty {
+		return
+	}
+	path := "direct"
+	if m.GetRelayed() {
+		path = "relayed"
+	}
+	text := fmt.Sprintf("  %s  %s  loss %.1f %%  round trip %.0f ms  jitter %.1f ms  %s", clock(m.GetDuration().AsDuration()),
+		m.GetCodec(), loss(m.GetStats()), m.GetStats().GetRoundTripMs(), m.GetStats().GetJitterMs(), path)
+	fmt.Fprintf(p.out, "\r%-*s", p.meter, text)
+	p.meter = len(text)
+}
+
+func (p *printer) clearMeter() {
+	if p.meter > 0 {
+		fmt.Fprintf(p.out, "\r%*s\r", p.meter, "")
+		p.meter = 0
+	}
+}
+
+func (p *printer) showProgress(sid string, t *jingledv1.TransferProgress) {
+	if !p.tty {
+		return
+	}
+	b := p.bar[sid]
+	if b == nil {
+		if p.bars == nil {
+			p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(64), mpb.WithRefreshRate(150*time.Millisecond))
+		}
+		b = p.bars.AddBar(int64(t.GetSize()),
+			mpb.PrependDecorators(decor.Name(clean(p.names[sid])+" ")),
+			mpb.AppendDecorators(
+				decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
+				decor.EwmaSpeed(decor.SizeB1024(0), "% .1f", 30), decor.Name("  "),
+				decor.EwmaETA(decor.ET_STYLE_MMSS, 30),
+			))
+		p.bar[sid] = b
+	}
+	b.EwmaSetCurrent(int64(t.GetBytes()), 250*time.Millisecond)
+}
+
+func (p *printer) finishBar(sid string, done bool) {
+	b := p.bar[sid]
+	if b == nil {
+		return
+	}
+	if done {
+		b.SetTotal(-1, true)
+	} else {
+		b.Abort(true)
+	}
+	delete(p.bar, sid)
+	if len(p.bar) == 0 {
+		p.bars.Wait()
+		p.bars = nil
+	}
+}
+
+func loss(s *jingledv1.CallStats) float64 {
+	all := s.GetPacketsReceived() + s.GetPacketsLost()
+	if all == 0 {
+		return 0
+	}
+	return 100 * float64(s.GetPacketsLost()) / float64(all)
+}
+
+func clock(d time.Duration) string {
+	s := int(d.Seconds())
+	if s >= 3600 {
+		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+	}
+	return fmt.Sprintf("%02d:%02d", s/60, s%60)
+}
+
+func size(n uint64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(n), 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[i])
+}
+
+// clean takes out of a peer's words what could steer a terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+func newReceive(g *global) *cobra.Command {
+	var dir string
+	var once bool
+	var from []string
+	var maxSize int64
+	c := &cobra.Command{
+		Use:   "receive --dir D",
+		Short: "Receive files",
+		Long: `Takes files that are offered and puts them into a folder, one at a time. A name that is there already gets a number;
+no file is overwritten, and none has its final name before it is complete and verified.
+
+While the command runs, everybody can offer files, or with --from only those named there.`,
+		Example: `  jingle receive --dir ~/Downloads --once
+  jingle receive --dir inbox --from bob@example.org --max-size 100000000`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" {
+				return exitf(exitUsage, "--dir is needed: the folder that the files go to")
+			}
+			if maxSize < 0 {
+				return exitf(exitUsage, "--max-size is negative")
+			}
+			folder, err := absolute(dir)
+			if err != nil {
+				return err
+			}
+			if st, err := os.Stat(folder); err != nil {
+				return &exitError{exitUsage, err}
+			} else if !st.IsDir() {
+				return exitf(exitUsage, "%s is not a folder", dir)
+			}
+			senders, err := addresses(from)
+			if err != nil {
+				return err
+			}
+			s, err := g.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			p := g.printer(cmd.OutOrStdout())
+			defer p.close()
+			return runReceive(cmd.Context(), s, p, g.account, &inbox{folder, senders, uint64(maxSize), once})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&dir, "dir", "", "`FOLDER` that the files go to")
+	f.BoolVar(&once, "once", false, "end after the first file")
+	f.StringArrayVar(&from, "from", nil, "take files from this `JID` only; may be repeated")
+	f.Int64Var(&maxSize, "max-size", 0, "decline files of more than `N` bytes (default: no limit)")
+	return c
+}
+
+// inbox is what receive takes.
+type inbox struct {
+	dir     string
+	from    []string
+	maxSize uint64
+	once    bool
+}
+
+func runReceive(ctx context.Context, s *session, p *printer, account string, in *inbox) error {
+	w, err := s.watch(ctx, &jingledv1.Welcome{Account: account, Files: true, From: in.from})
+	if err != nil {
+		return s.cause(err)
+	}
+	defer w.close()
+	account, err = s.online(ctx, w, account)
+	if err != nil {
+		return err
+	}
+	waiting, err := s.offered(ctx, account)
+	if err != nil {
+		return s.cause(err)
+	}
+	p.ready(account)
+	taken := make(map[string]bool)
+	for {
+		var e *jingledv1.Event
+		if len(waiting) > 0 {
+			e, waiting = waiting[0], waiting[1:]
+		} else if e, err = s.next(ctx, w); err != nil {
+			if !in.once && ctx.Err() != nil {
+				return nil // an interrupt is how this command ends
+			}
+			return err
+		}
+		offer := e.GetTransferOffered()
+		if offer == nil || e.GetAccount() != account || !comesFrom(in.from, e.GetPeer()) || taken[e.GetSid()] {
+			continue
+		}
+		taken[e.GetSid()] = true
+		p.show(e)
+		if in.maxSize > 0 && offer.GetSize() > in.maxSize {
+			req := &jingledv1.EndTransferRequest{Account: account, Sid: e.GetSid(), Reason: "media-error"}
+			_, err = s.Transfers.EndTransfer(ctx, req)
+			if err == nil {
+				err = fmt.Errorf("%s of %s is larger than --max-size", clean(offer.GetName()), e.GetPeer())
+			}
+		} else {
+			req := &jingledv1.AcceptFileRequest{Account: account, Sid: e.GetSid(), Dir: in.dir}
+			if _, err = s.Transfers.AcceptFile(ctx, req); err == nil {
+				_, err = s.followTransfer(ctx, w, p, account, e.GetSid())
+			}
+		}
+		if in.once || ctx.Err() != nil {
+			return s.cause(err)
+		}
+		if err != nil && !p.json {
+			p.line("%s", message(err))
+		}
+	}
+}
+
+// offered returns, as events, the files that were offered before we began to watch.
+func (s *session) offered(ctx context.Context, account string) ([]*jingledv1.Event, error) {
+	res, err := s.Transfers.ListTransfers(ctx, &jingledv1.ListTransfersRequest{Account: account})
+	var out []*jingledv1.Event
+	for _, t := range res.GetTransfers() {
+		if t.GetIncoming() && t.GetState() == jingledv1.TransferState_TRANSFER_STATE_OFFERED {
+			out = append(out, &jingledv1.Event{Time: timestamppb.Now(), Account: account, Peer: t.GetPeer(), Sid: t.GetSid(),
+				Body: &jingledv1.Event_TransferOffered{TransferOffered: &jingledv1.TransferOffered{
+					Name: t.GetName(), Size: t.GetSize()}}})
+		}
+	}
+	return out, err
+}

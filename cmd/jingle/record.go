@@ -1,0 +1,159 @@
+package main
+
+import (
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+// head is what every line of --json begins with; docs/cli.md is its contract.
+type head struct {
+	Event   string `json:"event"`
+	Time    string `json:"time"`
+	Account string `json:"account"`
+	Peer    string `json:"peer,omitempty"`
+	SID     string `json:"sid,omitempty"`
+}
+
+type stats struct {
+	PacketsSent     uint64  `json:"packets_sent"`
+	PacketsReceived uint64  `json:"packets_received"`
+	PacketsLost     uint64  `json:"packets_lost"`
+	BytesSent       uint64  `json:"bytes_sent"`
+	BytesReceived   uint64  `json:"bytes_received"`
+	JitterMS        float64 `json:"jitter_ms"`
+	RoundTripMS     float64 `json:"rtt_ms"`
+}
+
+type pair struct {
+	Local      string `json:"local"`
+	LocalType  string `json:"local_type"`
+	Remote     string `json:"remote"`
+	RemoteType string `json:"remote_type"`
+}
+
+// record turns an event into the object that --json prints; nil for events that are not printed.
+func record(e *jingledv1.Event) any {
+	h := head{Time: e.GetTime().AsTime().Format(time.RFC3339Nano), Account: e.GetAccount(), Peer: e.GetPeer(), SID: e.GetSid()}
+	named := func(name string) head {
+		h.Event = name
+		return h
+	}
+	switch b := e.GetBody().(type) {
+	case *jingledv1.Event_AccountChanged:
+		return struct {
+			head
+			State string `json:"state"`
+			JID   string `json:"jid,omitempty"`
+			Error string `json:"error,omitempty"`
+		}{named("account.changed"), accountState(b.AccountChanged.GetState()), b.AccountChanged.GetBoundJid(), b.AccountChanged.GetError()}
+	case *jingledv1.Event_CallIncoming:
+		return struct {
+			head
+			Audio bool `json:"audio"`
+			Video bool `json:"video"`
+		}{named("call.incoming"), b.CallIncoming.GetAudio(), b.CallIncoming.GetVideo()}
+	case *jingledv1.Event_CallRinging:
+		return named("call.ringing")
+	case *jingledv1.Event_CallAccepted:
+		return named("call.accepted")
+	case *jingledv1.Event_CallConnected:
+		c := b.CallConnected
+		return struct {
+			head
+			SetupMS float64 `json:"setup_ms"`
+			Pair    pair    `json:"candidate_pair"`
+			Codec   string  `json:"codec"`
+		}{named("call.connected"), c.GetSetupMs(), candidatePair(c.GetCandidatePair()), c.GetCodec()}
+	case *jingledv1.Event_CallDtmf:
+		return struct {
+			head
+			Digit      string  `json:"digit"`
+			DurationMS float64 `json:"duration_ms,omitempty"`
+		}{named("call.dtmf"), b.CallDtmf.GetDigit(), milliseconds(b.CallDtmf.GetDuration().AsDuration())}
+	case *jingledv1.Event_CallMeter:
+		m := b.CallMeter
+		return struct {
+			head
+			Seconds float64 `json:"seconds"`
+			Codec   string  `json:"codec"`
+			Relayed bool    `json:"relayed"`
+			stats
+		}{named("call.meter"), m.GetDuration().AsDuration().Seconds(), m.GetCodec(), m.GetRelayed(), callStats(m.GetStats())}
+	case *jingledv1.Event_CallEnded:
+		c := b.CallEnded
+		return struct {
+			head
+			Reason  string  `json:"reason"`
+			Text    string  `json:"text,omitempty"`
+			ByPeer  bool    `json:"by_peer"`
+			Seconds float64 `json:"seconds"`
+			stats
+		}{named("call.ended"), c.GetReason(), c.GetText(), c.GetByPeer(), c.GetDuration().AsDuration().Seconds(), callStats(c.GetStats())}
+	case *jingledv1.Event_TransferOffered:
+		t := b.TransferOffered
+		return struct {
+			head
+			Name        string `json:"name"`
+			Size        uint64 `json:"size"`
+			MediaType   string `json:"media_type,omitempty"`
+			Description string `json:"description,omitempty"`
+		}{named("transfer.offered"), t.GetName(), t.GetSize(), t.GetMediaType(), t.GetDescription()}
+	case *jingledv1.Event_TransferStarted:
+		return struct {
+			head
+			Transport string `json:"transport"`
+		}{named("transfer.started"), b.TransferStarted.GetTransport()}
+	case *jingledv1.Event_TransferProgress:
+		t := b.TransferProgress
+		return struct {
+			head
+			Bytes uint64  `json:"bytes"`
+			Size  uint64  `json:"size"`
+			Rate  float64 `json:"bytes_per_second"`
+		}{named("transfer.progress"), t.GetBytes(), t.GetSize(), t.GetBytesPerSecond()}
+	case *jingledv1.Event_TransferDone:
+		t := b.TransferDone
+		return struct {
+			head
+			Bytes     uint64            `json:"bytes"`
+			Seconds   float64           `json:"seconds"`
+			Transport string            `json:"transport"`
+			Hash      map[string]string `json:"hash"`
+			Verified  bool              `json:"verified"`
+			Path      string            `json:"path"`
+		}{named("transfer.done"), t.GetBytes(), t.GetSeconds(), t.GetTransport(), t.GetHash(), t.GetVerified(), t.GetPath()}
+	case *jingledv1.Event_TransferFailed:
+		t := b.TransferFailed
+		return struct {
+			head
+			Reason string `json:"reason"`
+			Text   string `json:"text,omitempty"`
+			ByPeer bool   `json:"by_peer"`
+		}{named("transfer.failed"), t.GetReason(), t.GetText(), t.GetByPeer()}
+	}
+	return nil
+}
+
+func candidatePair(p *jingledv1.CandidatePair) pair {
+	return pair{p.GetLocal(), p.GetLocalType(), p.GetRemote(), p.GetRemoteType()}
+}
+
+func callStats(s *jingledv1.CallStats) stats {
+	return stats{s.GetPacketsSent(), s.GetPacketsReceived(), s.GetPacketsLost(), s.GetBytesSent(), s.GetBytesReceived(),
+		s.GetJitterMs(), s.GetRoundTripMs()}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func accountState(s jingledv1.AccountState) string {
+	switch s {
+	case jingledv1.AccountState_ACCOUNT_STATE_ONLINE:
+		return "online"
+	case jingledv1.AccountState_ACCOUNT_STATE_OFFLINE:
+		return "offline"
+	case jingledv1.AccountState_ACCOUNT_STATE_STOPPED:
+		return "stopped"
+	}
+	return "connecting"
+}

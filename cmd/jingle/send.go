@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+// roads are the values of --via.
+var roads = map[string]jingledv1.Via{
+	"auto": jingledv1.Via_VIA_UNSPECIFIED, "s5b": jingledv1.Via_VIA_S5B, "ibb": jingledv1.Via_VIA_IBB,
+	"datachannel": jingledv1.Via_VIA_DATACHANNEL, "si": jingledv1.Via_VIA_SI, "http": jingledv1.Via_VIA_HTTP,
+}
+
+func newSend(g *global) *cobra.Command {
+	var via, description string
+	c := &cobra.Command{
+		Use:   "send JID FILE...",
+		Short: "Send files",
+		Long: `Offers files to a person, or to one device of theirs (a JID with a resource), one after the other, and sends each
+one that is accepted.`,
+		Example: `  jingle send bob@example.org holiday.jpg
+  jingle send --via ibb bob@example.org/phone notes.txt`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			road, ok := roads[via]
+			if !ok {
+				return exitf(exitUsage, "--via is auto, s5b, ibb, datachannel, si or http, not %q", via)
+			}
+			var paths []string
+			for _, f := range args[1:] {
+				path, err := absolute(f)
+				if err != nil {
+					return err
+				}
+				st, err := os.Stat(path)
+				if err != nil {
+					return &exitError{exitUsage, err}
+				}
+				if !st.Mode().IsRegular() {
+					return exitf(exitUsage, "%s is not a file", f)
+				}
+				paths = append(paths, path)
+			}
+			s, err := g.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			p := g.printer(cmd.OutOrStdout())
+			defer p.close()
+			return runSend(cmd.Context(), s, p, g.account, args[0], paths, road, description)
+		},
+	}
+	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b, ibb, datachannel, si or http")
+	c.Flags().StringVar(&description, "description", "", "`TEXT` to offer the file with")
+	return c
+}
+
+func runSend(ctx context.Context, s *session, p *printer, account, peer string, paths []string, via jingledv1.Via, description string) error {
+	w, err := s.watch(ctx)
+	if err != nil {
+		return s.cause(err)
+	}
+	defer w.close()
+	account, err = s.online(ctx, w, account)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		req := &jingledv1.SendFileRequest{Account: account, Peer: peer, Path: path, Via: via, Description: description}
+		res, err := s.Transfers.SendFile(ctx, req)
+		if err != nil {
+			return s.cause(err)
+		}
+		p.names[res.GetSid()] = path
+		if _, err := s.followTransfer(ctx, w, p, account, res.GetSid()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followTransfer shows a transfer until it ends. An interrupt cancels it.
+func (s *session) followTransfer(ctx context.Context, w *watcher, p *printer, account, sid string) (*jingledv1.TransferDone, error) {
+	for {
+		e, err := s.next(ctx, w)
+		if err != nil {
+			if ctx.Err() == nil {
+				return nil, err
+			}
+			_, endErr := s.Transfers.EndTransfer(context.WithoutCancel(ctx), &jingledv1.EndTransferRequest{Account: account, Sid: sid})
+			return nil, errors.Join(exitf(exitFailed, "interrupted"), endErr)
+		}
+		if e.GetSid() != sid || e.GetAccount() != account {
+			continue
+		}
+		p.show(e)
+		switch b := e.GetBody().(type) {
+		case *jingledv1.Event_TransferDone:
+			return b.TransferDone, nil
+		case *jingledv1.Event_TransferFailed:
+			return nil, endOfTransfer(b.TransferFailed)
+		}
+	}
+}
+
+func endOfTransfer(t *jingledv1.TransferFailed) error {
+	text := t.GetReason()
+	if t.GetText() != "" {
+		text = clean(t.GetText()) + " (" + text + ")"
+	}
+	code := exitFailed
+	switch t.GetReason() {
+	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session":
+		code = exitPeer
+	case "timeout", "expired":
+		code = exitTimeout
+	}
+	return &exitError{code, fmt.Errorf("the transfer failed: %s", text)}
+}

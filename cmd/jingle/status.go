@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+)
+
+func newStatus(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show accounts, calls and transfers",
+		Example: `  jingle status
+  jingle --json status`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := g.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			p := g.printer(cmd.OutOrStdout())
+			defer p.close()
+			return runStatus(cmd.Context(), g, s, p)
+		},
+	}
+}
+
+func runStatus(ctx context.Context, g *global, s *session, p *printer) error {
+	if g.standalone {
+		// A daemon of our own has only just begun to log in.
+		w, err := s.watch(ctx)
+		if err != nil {
+			return s.cause(err)
+		}
+		defer w.close()
+		if _, err := s.online(ctx, w, g.account); err != nil {
+			return err
+		}
+	}
+	info, err := s.Daemon.GetInfo(ctx, &jingledv1.GetInfoRequest{})
+	if err != nil {
+		return s.cause(err)
+	}
+	accounts, err := s.Daemon.ListAccounts(ctx, &jingledv1.ListAccountsRequest{})
+	if err != nil {
+		return s.cause(err)
+	}
+	calls, err := s.Calls.ListCalls(ctx, &jingledv1.ListCallsRequest{Account: g.account})
+	if err != nil {
+		return s.cause(err)
+	}
+	transfers, err := s.Transfers.ListTransfers(ctx, &jingledv1.ListTransfersRequest{Account: g.account})
+	if err != nil {
+		return s.cause(err)
+	}
+	if p.json {
+		return statusJSON(p, accounts.GetAccounts(), calls.GetCalls(), transfers.GetTransfers())
+	}
+	p.line("jingled %s", info.GetVersion())
+	for _, a := range accounts.GetAccounts() {
+		text := a.GetBoundJid()
+		if a.GetError() != "" {
+			text = clean(a.GetError())
+		}
+		p.line("%-30s %-10s %s", a.GetJid(), accountState(a.GetState()), text)
+	}
+	for _, c := range calls.GetCalls() {
+		p.line("call with %s, %s, since %s", c.GetPeer(), callState(c.GetState()),
+			clock(time.Since(c.GetSince().AsTime())))
+	}
+	for _, t := range transfers.GetTransfers() {
+		way := "to"
+		if t.GetIncoming() {
+			way = "from"
+		}
+		p.line("%s %s %s, %s of %s", clean(t.GetName()), way, t.GetPeer(), size(t.GetBytes()), size(t.GetSize()))
+	}
+	return nil
+}
+
+// statusJSON prints a line for each account, call and transfer.
+func statusJSON(p *printer, accounts []*jingledv1.Account, calls []*jingledv1.Call, transfers []*jingledv1.Transfer) error {
+	enc := json.NewEncoder(p.out)
+	now := time.Now().UTC().Format(time.RFC3339Nano)
+	for _, a := range accounts {
+		if err := enc.Encode(struct {
+			head
+			State string `json:"state"`
+			JID   string `json:"jid,omitempty"`
+			Error string `json:"error,omitempty"`
+		}{head{Event: "status.account", Time: now, Account: a.GetJid()}, accountState(a.GetState()), a.GetBoundJid(), a.GetError()}); err != nil {
+			return err
+		}
+	}
+	for _, c := range calls {
+		if err := enc.Encode(struct {
+			head
+			State    string `json:"state"`
+			Incoming bool   `json:"incoming"`
+			Since    string `json:"since"`
+		}{head{"status.call", now, c.GetAccount(), c.GetPeer(), c.GetSid()}, callState(c.GetState()), c.GetIncoming(),
+			c.GetSince().AsTime().Format(time.RFC3339Nano)}); err != nil {
+			return err
+		}
+	}
+	for _, t := range transfers {
+		if err := enc.Encode(struct {
+			head
+			State     string `json:"state"`
+			Incoming  bool   `json:"incoming"`
+			Name      string `json:"name"`
+			Bytes     uint64 `json:"bytes"`
+			Size      uint64 `json:"size"`
+			Transport string `json:"transport,omitempty"`
+		}{head{"status.transfer", now, t.GetAccount(), t.GetPeer(), t.GetSid()}, transferState(t.GetState()), t.GetIncoming(),
+			t.GetName(), t.GetBytes(), t.GetSize(), t.GetTransport()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func callState(s jingledv1.CallState) string {
+	switch s {
+	case jingledv1.CallState_CALL_STATE_RINGING:
+		return "ringing"
+	case jingledv1.CallState_CALL_STATE_CONNECTING:
+		return "connecting"
+	case jingledv1.CallState_CALL_STATE_CONNECTED:
+		return "connected"
+	}
+	return "calling"
+}
+
+func transferState(s jingledv1.TransferState) string {
+	switch s {
+	case jingledv1.TransferState_TRANSFER_STATE_CONNECTING:
+		return "connecting"
+	case jingledv1.TransferState_TRANSFER_STATE_RUNNING:
+		return "running"
+	}
+	return "offered"
+}
+
+// ready says that what the command waits for can come now.
+func (p *printer) ready(account string) {
+	if p.json {
+		line, _ := json.Marshal(head{Event: "ready", Time: time.Now().UTC().Format(time.RFC3339Nano), Account: account})
+		fmt.Fprintf(p.out, "%s\n", line)
+		return
+	}
+	p.line("%s: ready", account)
+}

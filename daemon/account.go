@@ -1,0 +1,211 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/jingle/jmi"
+	"github.com/jingled/jingled/media/dtlssrtp"
+	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/caps"
+	"github.com/jingled/jingled/xmpp/roster"
+)
+
+// account is one XMPP account with its sessions. Its lock guards what is below mu and is never held while something
+// waits.
+type account struct {
+	d        *Daemon
+	cfg      Account
+	log      *slog.Logger
+	registry *jingle.Registry
+	client   *xmpp.Client
+	engine   *engine.Engine
+	files    *files
+	caps     caps.Cache
+	// certificate is shown in every call's DTLS handshake.
+	certificate *dtlssrtp.Certificate
+
+	mu        sync.Mutex
+	proposals *jmi.Set // nil before the first login
+	jmiTimer  *time.Timer
+	calls     map[sessionKey]*call
+	transfers map[sessionKey]*transfer
+	greeted   map[jid.JID]bool // strangers, by full address, that got our presence
+	waiting   map[jid.JID][]chan jid.JID
+	stopping  bool
+}
+
+// sessionKey names a call or a transfer towards clients of the API: the peer's bare address is part of it, as peers
+// choose session ids.
+type sessionKey struct {
+	peer jid.JID
+	sid  string
+}
+
+func newAccount(d *Daemon, cfg Account) (*account, error) {
+	a := &account{
+		d: d, cfg: cfg, log: d.cfg.Log.With("account", cfg.JID.String()), registry: newRegistry(),
+		calls: make(map[sessionKey]*call), transfers: make(map[sessionKey]*transfer),
+		greeted: make(map[jid.JID]bool), waiting: make(map[jid.JID][]chan jid.JID),
+	}
+	var err error
+	if a.certificate, err = dtlssrtp.NewCertificate(); err != nil {
+		return nil, err
+	}
+	a.client, err = xmpp.New(xmpp.Config{
+		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, TLS: cfg.TLS,
+		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
+		Features: features(), Caps: &a.caps, Logger: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.engine, err = engine.New(engine.Config{
+		Local: a.client.JID, Signaler: signaler{a.client}, Registry: a.registry, Incoming: a.incoming, Log: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.files, err = newFiles(a); err != nil {
+		return nil, err
+	}
+	a.client.HandleIQ(jingle.NS, "jingle", a.receiveJingle)
+	a.client.HandleMessage(a.receiveMessage)
+	a.client.HandlePresence(a.receivePresence)
+	a.client.OnState(a.stateChanged)
+	return a, nil
+}
+
+// run returns when the account is stopped for good or ctx has ended.
+func (a *account) run(ctx context.Context) error {
+	// The stream outlives the sessions, so that peers hear of their end.
+	streamCtx, closeStream := context.WithCancel(context.WithoutCancel(ctx))
+	defer closeStream()
+	sessionCtx, endSessions := context.WithCancel(ctx)
+	defer endSessions()
+	streamEnded := make(chan error, 1)
+	go func() {
+		err := a.client.Run(streamCtx)
+		endSessions()
+		streamEnded <- err
+	}()
+	filesEnded := make(chan error, 1)
+	go func() { filesEnded <- a.files.run(sessionCtx) }()
+	engineErr := a.engine.Run(sessionCtx)
+	a.endProposals()
+	filesErr := <-filesEnded
+	closeStream()
+	err := <-streamEnded
+	if ctx.Err() != nil {
+		return nil
+	}
+	if errors.Is(engineErr, context.Canceled) {
+		engineErr = nil
+	}
+	return errors.Join(err, engineErr, filesErr)
+}
+
+func (a *account) stateChanged(c xmpp.StateChange) {
+	acc := a.describe(c)
+	if c.State == xmpp.Online && !c.Resumed {
+		a.mu.Lock()
+		a.proposals = jmi.NewSet(jmi.Config{Self: c.JID, Unanswered: a.d.cfg.RingTimeout, Ringing: a.d.cfg.RingTimeout})
+		clear(a.greeted)
+		a.mu.Unlock()
+		a.greet()
+	}
+	a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountChanged{AccountChanged: acc}})
+}
+
+func (a *account) describe(c xmpp.StateChange) *jingledv1.Account {
+	acc := &jingledv1.Account{Jid: a.cfg.JID.String()}
+	switch c.State {
+	case xmpp.Online:
+		acc.State, acc.BoundJid = jingledv1.AccountState_ACCOUNT_STATE_ONLINE, c.JID.String()
+	case xmpp.Offline:
+		acc.State = jingledv1.AccountState_ACCOUNT_STATE_OFFLINE
+	case xmpp.Stopped:
+		acc.State = jingledv1.AccountState_ACCOUNT_STATE_STOPPED
+	default:
+		acc.State = jingledv1.AccountState_ACCOUNT_STATE_CONNECTING
+	}
+	if c.Err != nil {
+		acc.Error = c.Err.Error()
+	}
+	return acc
+}
+
+func (a *account) publish(peer jid.JID, sid string, e *jingledv1.Event) {
+	e.Account, e.Peer, e.Sid = a.cfg.JID.String(), peer.String(), sid
+	a.d.hub.publish(e)
+}
+
+func (a *account) receiveJingle(iq *xmpp.IQ) {
+	if iq.Type != "set" {
+		iq.Fail(jingle.ErrBadRequest("A <jingle/> needs an IQ of type set."))
+		return
+	}
+	if iq.From.IsBare() {
+		iq.Fail(jingle.ErrServiceUnavailable())
+		return
+	}
+	a.engine.Receive(iq.From, iq.Payload, func(e *jingle.StanzaError) {
+		if e != nil {
+			iq.Fail(e)
+			return
+		}
+		iq.Reply(nil)
+	})
+}
+
+// incoming decides about a session-initiate. It runs on the new session's goroutine.
+func (a *account) incoming(s *engine.Session, m *jingle.Message) (engine.Application, error) {
+	switch kindOf(m) {
+	case kindCall:
+		return a.incomingCall(s, m)
+	case kindFile:
+		return a.incomingFile(s, m)
+	}
+	if !a.admits(s.Peer(), true) && !a.admits(s.Peer(), false) {
+		return nil, jingle.ErrServiceUnavailable()
+	}
+	return nil, &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.UnsupportedApplications,
+		Text: "Only calls and file transfers are taken here."}}
+}
+
+// admits applies the policy for calls (or else files), and what current subscribers let in.
+func (a *account) admits(peer jid.JID, calls bool) bool {
+	p := a.cfg.Files
+	if calls {
+		p = a.cfg.Calls
+	}
+	contact := false
+	if i, ok := a.client.Contact(peer.Bare()); ok {
+		// XEP-0166 section 6.3.2 and XEP-0353 section 6: who may see our presence learns nothing new.
+		contact = i.Subscription == roster.From || i.Subscription == roster.Both
+	}
+	if p.admits(peer, contact || peer.Bare() == a.cfg.JID) {
+		return true
+	}
+	for _, w := range a.d.admitted(a.cfg.JID) {
+		if (calls && w.calls || !calls && w.files) && w.policy.admits(peer, contact) {
+			return true
+		}
+	}
+	return false
+}
+
+// signaler sends Jingle by IQ.
+type signaler struct{ client *xmpp.Client }
+
+func (s signaler) Send(to jid.JID, m *jingle.Message, done func(error)) {
+	s.client.Request(to, "set", m.Element(), 0, func(_ *xmltree.Element, err error) { done(err) })
+}

@@ -1,0 +1,92 @@
+// Package apiserver serves a daemon's local API, jingled.v1, over Connect, gRPC and gRPC-Web.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/api/jingled/v1/jingledv1connect"
+	"github.com/jingled/jingled/daemon"
+)
+
+// maxRequest bounds the body of a request.
+const maxRequest = 1 << 20
+
+// Serve answers requests that come in on l until ctx ends; then it closes l and every connection and returns nil. On a
+// Unix socket only processes of the same user are served.
+func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC
+	base, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &http.Server{
+		Handler:           handler(d),
+		Protocols:         protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	stop := context.AfterFunc(ctx, func() {
+		// Streams last as long as their clients like, so there is nothing to wait for.
+		if err := s.Close(); err != nil {
+			log.Debug("close the API", "err", err)
+		}
+	})
+	defer stop()
+	err := s.Serve(sameUser{l, log})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func handler(d *daemon.Daemon) http.Handler {
+	limit := connect.WithReadMaxBytes(maxRequest)
+	mux := http.NewServeMux()
+	mux.Handle(jingledv1connect.NewDaemonServiceHandler(d, limit))
+	mux.Handle(jingledv1connect.NewCallServiceHandler(d, limit))
+	mux.Handle(jingledv1connect.NewTransferServiceHandler(d, limit))
+	mux.Handle(jingledv1connect.NewEventServiceHandler(events{d}, limit))
+	return mux
+}
+
+type events struct{ d *daemon.Daemon }
+
+func (e events) Watch(ctx context.Context, req *jingledv1.WatchRequest, stream *connect.ServerStream[jingledv1.WatchResponse]) error {
+	return e.d.Watch(ctx, req, func(ev *jingledv1.Event) error {
+		return stream.Send(&jingledv1.WatchResponse{Event: ev})
+	})
+}
+
+// sameUser lets in only connections of processes of this user.
+type sameUser struct {
+	net.Listener
+	log *slog.Logger
+}
+
+func (s sameUser) Accept() (net.Conn, error) {
+	for {
+		c, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if err := checkPeer(c); err != nil {
+			s.log.Warn("a connection to the API was refused", "err", err)
+			_ = c.Close()
+			continue
+		}
+		return c, nil
+	}
+}

@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/jmi"
+	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// canTakeCalls is what Conversations, too, looks for before it shows a call button.
+var canTakeCalls = can{"take calls", []string{jingle.NS, rtp.NS, "urn:xmpp:jingle:apps:rtp:audio"}}
+
+// StartCall calls a person or a device.
+func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest) (*jingledv1.StartCallResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	peer, err := jid.Parse(req.GetPeer())
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	if err := checkMedia(req.GetMedia()); err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	if a.client.State().State != xmpp.Online {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
+	}
+	media := req.GetMedia()
+	if media == nil {
+		media = &jingledv1.Media{}
+	}
+	c := &call{account: a, peer: peer, sid: newCallID(), since: time.Now(), media: media, video: media.GetVideo(),
+		state: jingledv1.CallState_CALL_STATE_CALLING}
+	device, direct, err := a.directly(ctx, peer)
+	if err != nil {
+		return nil, err
+	}
+	c.proposed = !direct
+	if direct {
+		c.peer = device
+	}
+	if !a.addCall(c) {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.New("the daemon is stopping"))
+	}
+	if direct {
+		err = c.dial(device, media)
+	} else {
+		err = a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) {
+			return s.Propose(now, peer.Bare(), c.sid, proposalOf(c.video)...)
+		})
+	}
+	if err != nil {
+		c.finish(&jingledv1.CallEnded{Reason: string(jingle.FailedApplication), Text: err.Error()})
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	return &jingledv1.StartCallResponse{Sid: c.sid}, nil
+}
+
+// directly decides whether to send a session-initiate at once, and to which device. The other way is a proposal to all
+// devices (XEP-0353): it is taken where one of them understands it, and towards those who do not show us their presence,
+// as it is the only one that reaches them.
+func (a *account) directly(ctx context.Context, peer jid.JID) (device jid.JID, direct bool, err error) {
+	if !peer.IsBare() {
+		return peer, true, nil
+	}
+	var first jid.JID
+	online := a.client.Resources(peer)
+	for _, r := range online {
+		caps, ok := a.has(ctx, r.JID, canTakeCalls)
+		switch {
+		case !ok:
+		case caps.Has(jmi.NS):
+			return "", false, nil
+		case first == "":
+			first = r.JID
+		}
+	}
+	if first == "" && len(online) > 0 {
+		return "", false, connect.NewError(connect.CodeUnavailable,
+			fmt.Errorf("%s is online, but with no client that can take calls", peer))
+	}
+	return first, first != "", nil
+}
+
+// AnswerCall takes a call that rings here.
+func (d *Daemon) AnswerCall(_ context.Context, req *jingledv1.AnswerCallRequest) (*jingledv1.AnswerCallResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMedia(req.GetMedia()); err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	c, err := a.callBySID(req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	media := req.GetMedia()
+	if media == nil {
+		media = &jingledv1.Media{}
+	}
+	a.mu.Lock()
+	if !c.incoming || c.media != nil {
+		a.mu.Unlock()
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("this call does not ring here"))
+	}
+	c.media = media
+	p := c.phone
+	a.mu.Unlock()
+	if p != nil {
+		return &jingledv1.AnswerCallResponse{}, p.answer(media)
+	}
+	err = a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) { return s.Accept(now, keyOf(c.peer, c.sid)) })
+	if err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	c.taken()
+	return &jingledv1.AnswerCallResponse{}, nil
+}
+
+// EndCall hangs up, withdraws or declines.
+func (d *Daemon) EndCall(_ context.Context, req *jingledv1.EndCallRequest) (*jingledv1.EndCallResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.callBySID(req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	reason, err := reasonOf(req.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	c.end(reason)
+	return &jingledv1.EndCallResponse{}, nil
+}
+
+func reasonOf(condition string) (*jingle.Reason, error) {
+	if condition == "" {
+		return nil, nil
+	}
+	r := &jingle.Reason{Condition: jingle.Condition(condition)}
+	if !r.Condition.Known() {
+		return nil, connect.NewError(connect.CodeInvalidArgument,
+			fmt.Errorf("%q is no reason of XEP-0166 section 7.4, such as busy or decline", condition))
+	}
+	return r, nil
+}
+
+// SendDtmf presses keys.
+func (d *Daemon) SendDtmf(_ context.Context, req *jingledv1.SendDtmfRequest) (*jingledv1.SendDtmfResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.callBySID(req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	p := c.phone
+	a.mu.Unlock()
+	if p == nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the call is not connected yet"))
+	}
+	if err := p.press(strings.ToUpper(req.GetDigits())); err != nil {
+		return nil, err
+	}
+	return &jingledv1.SendDtmfResponse{}, nil
+}

@@ -1,0 +1,81 @@
+package daemon
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// Config says what a [Daemon] does. The zero value is a daemon without accounts.
+type Config struct {
+	Accounts []Account
+	// Downloads is the folder of files that are accepted without naming one; absolute. Empty: such files are refused.
+	Downloads string
+	// MaxFileSize refuses larger files, in bytes; 0 means no bound but the disk.
+	MaxFileSize int64
+	// RingTimeout is how long a call may ring, in either direction (default 60 s).
+	RingTimeout time.Duration
+	// ReachTimeout is how long to wait for a stranger's client to show itself before a file is offered (default 8 s).
+	ReachTimeout time.Duration
+	// Loopback lets media and files use the loopback interface, which no peer elsewhere can reach. For demos and tests.
+	Loopback bool
+	// Version is what GetInfo tells.
+	Version string
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Account is one XMPP account of a daemon.
+type Account struct {
+	JID jid.JID // bare
+	// Password is asked for at each login and may block.
+	Password func() (string, error)
+	// Resource, Connect, TLS, RootCAs and PinnedSHA256 are as in [xmpp.Config].
+	Resource, Connect string
+	TLS               xmpp.TLSMode
+	RootCAs           *x509.CertPool
+	PinnedSHA256      string
+	// Calls and Files say who may call and who may offer files.
+	Calls, Files Policy
+	// FailFast ends the daemon's Run if the first login does not succeed.
+	FailFast bool
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.RingTimeout <= 0 {
+		c.RingTimeout = time.Minute
+	}
+	if c.ReachTimeout <= 0 {
+		c.ReachTimeout = 8 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Downloads != "" && !filepath.IsAbs(c.Downloads) {
+		return c, fmt.Errorf("the folder for downloads, %q, is not absolute", c.Downloads)
+	}
+	seen := map[jid.JID]bool{}
+	for i, a := range c.Accounts {
+		if !a.JID.IsBare() || a.JID.Local() == "" {
+			return c, fmt.Errorf("%q is not the address of an account, such as alice@example.org", a.JID)
+		}
+		if seen[a.JID] {
+			return c, fmt.Errorf("the account %s is there twice", a.JID)
+		}
+		seen[a.JID] = true
+		if a.Password == nil {
+			return c, fmt.Errorf("the account %s has no password", a.JID)
+		}
+		if err := errors.Join(a.Calls.validate(), a.Files.validate()); err != nil {
+			return c, fmt.Errorf("the policy of %s: %w", a.JID, err)
+		}
+		c.Accounts[i] = a
+	}
+	return c, nil
+}

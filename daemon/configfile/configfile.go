@@ -1,0 +1,227 @@
+// Package configfile reads the daemon's TOML configuration.
+package configfile
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// maxFile bounds the files that are read.
+const maxFile = 1 << 20
+
+// file is the configuration as it stands in TOML. Unknown keys are errors: most are misspelt.
+type file struct {
+	Downloads    string        `toml:"downloads"`
+	MaxFileSize  int64         `toml:"max_file_size"`
+	RingTimeout  duration      `toml:"ring_timeout"`
+	ReachTimeout duration      `toml:"reach_timeout"`
+	Loopback     bool          `toml:"loopback"`
+	Accounts     []fileAccount `toml:"account"`
+}
+
+type fileAccount struct {
+	JID          string     `toml:"jid"`
+	PasswordFile string     `toml:"password_file"`
+	Resource     string     `toml:"resource"`
+	Connect      string     `toml:"connect"`
+	TLS          string     `toml:"tls"`
+	CA           string     `toml:"ca"`
+	Pin          string     `toml:"pin"`
+	Calls        filePolicy `toml:"calls"`
+	Files        filePolicy `toml:"files"`
+}
+
+type filePolicy struct {
+	From string   `toml:"from"`
+	List []string `toml:"list"`
+}
+
+// duration reads "90s" and the like.
+type duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err == nil && v <= 0 {
+		err = errors.New("a duration must be positive")
+	}
+	*d = duration(v)
+	return err
+}
+
+// Load reads a configuration. Relative paths in it are relative to its folder. Its errors name the line.
+func Load(path string) (daemon.Config, error) {
+	b, err := read(path)
+	if err != nil {
+		return daemon.Config{}, err
+	}
+	cfg, err := Parse(b, filepath.Dir(path))
+	if err != nil {
+		return cfg, fmt.Errorf("%s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+// Parse is [Load] for a text; dir is what relative paths are relative to.
+func Parse(text []byte, dir string) (daemon.Config, error) {
+	var f file
+	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return daemon.Config{}, explain(err)
+	}
+	at := func(p string) string {
+		if p == "" || p == "-" || filepath.IsAbs(p) {
+			return p
+		}
+		return filepath.Join(dir, p)
+	}
+	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback,
+		RingTimeout: time.Duration(f.RingTimeout), ReachTimeout: time.Duration(f.ReachTimeout)}
+	if f.MaxFileSize < 0 {
+		return cfg, errors.New("max_file_size is negative")
+	}
+	if cfg.Downloads != "" {
+		var err error
+		if cfg.Downloads, err = filepath.Abs(cfg.Downloads); err != nil {
+			return cfg, err
+		}
+	}
+	for _, a := range f.Accounts {
+		acc, err := account(a, at)
+		if err != nil {
+			return cfg, fmt.Errorf("account %q: %w", a.JID, err)
+		}
+		cfg.Accounts = append(cfg.Accounts, acc)
+	}
+	return cfg, nil
+}
+
+func account(a fileAccount, at func(string) string) (daemon.Account, error) {
+	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin}
+	j, err := jid.Parse(a.JID)
+	if err != nil {
+		return out, err
+	}
+	out.JID = j.Bare()
+	if out.Resource == "" {
+		out.Resource = j.Resource()
+	}
+	if out.Password, err = PasswordFile(at(a.PasswordFile)); err != nil {
+		return out, err
+	}
+	if a.CA != "" {
+		if out.RootCAs, err = CertPool(at(a.CA)); err != nil {
+			return out, fmt.Errorf("ca: %w", err)
+		}
+	}
+	if out.Calls, err = policy(a.Calls); err != nil {
+		return out, fmt.Errorf("calls: %w", err)
+	}
+	if out.Files, err = policy(a.Files); err != nil {
+		return out, fmt.Errorf("files: %w", err)
+	}
+	return out, nil
+}
+
+func policy(p filePolicy) (daemon.Policy, error) {
+	out := daemon.Policy{From: daemon.Audience(p.From)}
+	for _, s := range p.List {
+		j, err := jid.Parse(s)
+		if err != nil {
+			return out, err
+		}
+		out.List = append(out.List, j)
+	}
+	return out, nil
+}
+
+// explain puts the line and the key of a TOML error into one sentence.
+func explain(err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		e := strict.Errors[0]
+		line, _ := e.Position()
+		return fmt.Errorf("line %d: there is no setting %q", line, strings.Join(e.Key(), "."))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		line, _ := decode.Position()
+		return fmt.Errorf("line %d: %s", line, strings.TrimPrefix(decode.Error(), "toml: "))
+	}
+	return err
+}
+
+// PasswordFile returns a function that reads a password from a file's first line; "-" is standard input, which is read
+// at once. See [Exposed].
+func PasswordFile(path string) (func() (string, error), error) {
+	switch path {
+	case "":
+		return nil, errors.New("no password: name a file that holds it")
+	case "-":
+		b, err := io.ReadAll(io.LimitReader(os.Stdin, maxFile))
+		if err != nil {
+			return nil, err
+		}
+		return func() (string, error) { return firstLine(b) }, nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("password file: %w", err)
+	}
+	return func() (string, error) {
+		b, err := read(path)
+		if err != nil {
+			return "", err
+		}
+		return firstLine(b)
+	}, nil
+}
+
+func firstLine(b []byte) (string, error) {
+	line, _, _ := strings.Cut(string(b), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return "", errors.New("the password is empty")
+	}
+	return line, nil
+}
+
+// CertPool returns the system's certificates and those of a PEM file.
+func CertPool(path string) (*x509.CertPool, error) {
+	b, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", path)
+	}
+	return pool, nil
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return b, err
+}

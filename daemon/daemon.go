@@ -1,0 +1,163 @@
+// Package daemon is Jingled itself, to be embedded in a Go program: accounts, their calls and their file transfers,
+// and the services of the local API without a transport.
+//
+//	d, err := daemon.New(daemon.Config{Accounts: []daemon.Account{{JID: "alice@example.org", Password: pw}}})
+//	go d.Run(ctx)
+//	sub := d.Subscribe(0)
+//	res, err := d.StartCall(ctx, &jingledv1.StartCallRequest{Peer: "bob@example.org"})
+//
+// Requests and events are the messages of package api, so that what is embedded and what goes over the socket is the
+// same. There is no global state: a process may have several daemons.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jid"
+)
+
+// APIMinor is the minor version of jingled.v1 that is served.
+const APIMinor = 1
+
+// Daemon is made by [New] and driven by [Daemon.Run]. Its methods may be called from any goroutine.
+type Daemon struct {
+	cfg      Config
+	hub      hub
+	accounts []*account
+
+	mu       sync.Mutex
+	welcomes map[*Subscription][]welcome
+}
+
+// New checks the configuration and returns a daemon that is not connected yet.
+func New(cfg Config) (*Daemon, error) {
+	cfg.Accounts = slices.Clone(cfg.Accounts)
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
+	d := &Daemon{cfg: cfg, welcomes: make(map[*Subscription][]welcome)}
+	for _, a := range cfg.Accounts {
+		acc, err := newAccount(d, a)
+		if err != nil {
+			return nil, fmt.Errorf("daemon: account %s: %w", a.JID, err)
+		}
+		d.accounts = append(d.accounts, acc)
+	}
+	return d, nil
+}
+
+// Run connects every account and serves until ctx ends; then it ends calls and transfers, says goodbye, and returns
+// nil when all that it started has ended. An account that cannot log in stays stopped and does not end the others,
+// unless it is to fail fast.
+func (d *Daemon) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, a := range d.accounts {
+		g.Go(func() error {
+			err := a.run(ctx)
+			if err != nil && !a.cfg.FailFast {
+				d.cfg.Log.Error("account stopped", "account", a.cfg.JID.String(), "err", err)
+				return nil
+			}
+			return err
+		})
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
+	return g.Wait()
+}
+
+// Subscribe returns a stream of events: from now on, or those after the event numbered since. Each welcome admits
+// what the policies would refuse for as long as the subscription is open.
+func (d *Daemon) Subscribe(since uint64, welcomes ...*jingledv1.Welcome) (*Subscription, error) {
+	var ws []welcome
+	for _, w := range welcomes {
+		in := welcome{account: jid.JID(w.GetAccount()).Bare(), calls: w.GetCalls(), files: w.GetFiles(), policy: Policy{From: Listed}}
+		if len(w.GetFrom()) == 0 {
+			in.policy.From = Everyone
+		}
+		for _, f := range w.GetFrom() {
+			j, err := jid.Parse(f)
+			if err != nil {
+				return nil, connect.NewError(connect.CodeInvalidArgument, err)
+			}
+			in.policy.List = append(in.policy.List, j)
+		}
+		ws = append(ws, in)
+	}
+	var s *Subscription
+	s = d.hub.subscribe(since, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.welcomes, s)
+	})
+	if len(ws) > 0 {
+		d.mu.Lock()
+		d.welcomes[s] = ws
+		d.mu.Unlock()
+		for _, a := range d.accounts {
+			a.greet()
+		}
+	}
+	return s, nil
+}
+
+// admitted returns the policies of the subscriptions for one account.
+func (d *Daemon) admitted(account jid.JID) []welcome {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []welcome
+	for _, ws := range d.welcomes {
+		for _, w := range ws {
+			if w.account == "" || w.account == account {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
+}
+
+// account finds the account that a request means.
+func (d *Daemon) account(name string) (*account, error) {
+	if name == "" {
+		switch len(d.accounts) {
+		case 1:
+			return d.accounts[0], nil
+		case 0:
+			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("there is no account"))
+		}
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("there are several accounts: say which one"))
+	}
+	j, err := jid.Parse(name)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	for _, a := range d.accounts {
+		if a.cfg.JID == j.Bare() {
+			return a, nil
+		}
+	}
+	return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no account %s", j.Bare()))
+}
+
+// some returns the named account, or all of them for an empty name.
+func (d *Daemon) some(name string) ([]*account, error) {
+	if name == "" {
+		return d.accounts, nil
+	}
+	a, err := d.account(name)
+	if err != nil {
+		return nil, err
+	}
+	return []*account{a}, nil
+}

@@ -1,0 +1,184 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/media"
+	"github.com/jingled/jingled/media/audio"
+	mediacall "github.com/jingled/jingled/media/call"
+	"github.com/jingled/jingled/xmpp/disco"
+)
+
+// phone is the session of a call with its media.
+type phone struct {
+	call  *call
+	media *mediacall.Call
+}
+
+// checkMedia looks at what a request asks for, before anybody is disturbed by it.
+func checkMedia(m *jingledv1.Media) error {
+	source, err := audio.Open(m.GetAudioIn())
+	if err != nil {
+		return fmt.Errorf("audio_in: %w", err)
+	}
+	if err := source.Close(); err != nil {
+		return err
+	}
+	if r := strings.ToLower(m.GetRecord()); r != "" && !strings.HasSuffix(r, ".wav") && !strings.HasSuffix(r, ".ogg") {
+		return fmt.Errorf("record: %q ends in neither .wav nor .ogg", m.GetRecord())
+	}
+	if m.GetVideo() {
+		return errors.New("video is not there yet: call without it")
+	}
+	return nil
+}
+
+// openMedia opens what checkMedia has looked at.
+func openMedia(m *jingledv1.Media) (source audio.Source, sink audio.Sink, err error) {
+	if source, err = audio.Open(m.GetAudioIn()); err != nil {
+		return nil, nil, err
+	}
+	if m.GetRecord() != "" {
+		if sink, err = audio.Create(m.GetRecord()); err != nil {
+			return nil, nil, errors.Join(err, source.Close())
+		}
+	}
+	return source, sink, nil
+}
+
+// callConfig is how a call with this peer is made.
+func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) mediacall.Config {
+	cfg := mediacall.Config{
+		Certificate: a.certificate,
+		ICE:         agent.Config{LoopbackOnly: a.d.cfg.Loopback, Log: a.log},
+		Bundle:      bundle,
+		Notify:      c.mediaEvent,
+		Log:         a.log,
+	}
+	if policy == jingledv1.IcePolicy_ICE_POLICY_RELAY {
+		cfg.ICE.Policy = agent.RelayOnly
+	}
+	return cfg
+}
+
+// dial sends the session-initiate of a call to a device.
+func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
+	a := c.account
+	source, sink, err := openMedia(m)
+	if err != nil {
+		return err
+	}
+	// With one content it makes no difference on the wire, but clients that bundle expect the group.
+	var known disco.Info
+	if r, ok := a.client.Resource(device); ok {
+		if info := a.caps.Get(r.Caps); info != nil {
+			known = *info
+		}
+	}
+	cfg := a.callConfig(c, m.GetIce(), known.Has("urn:ietf:rfc:5888") || known.Has(ice.NSDataChannel))
+	cfg.GatherFirst = known.Has(ice.FeatureOfferAnswer)
+	mc, err := mediacall.Dial(a.engine, device, c.sid, cfg, source, sink)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	c.phone = &phone{c, mc}
+	a.mu.Unlock()
+	return nil
+}
+
+// pickUp makes the application of an incoming session: it rings, or answers at once if the call was taken already.
+func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application, error) {
+	a := c.account
+	answer := c.answerWith()
+	mc, err := mediacall.PickUp(s, m, a.callConfig(c, answer.GetIce(), false))
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	c.phone = &phone{c, mc}
+	a.mu.Unlock()
+	if answer == nil {
+		mc.Ring()
+		return mc, nil
+	}
+	source, sink, err := openMedia(answer)
+	if err != nil {
+		return nil, &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}}
+	}
+	mc.Answer(source, sink)
+	return mc, nil
+}
+
+func (p *phone) answer(m *jingledv1.Media) error {
+	source, sink, err := openMedia(m)
+	if err != nil {
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	p.media.Answer(source, sink)
+	return nil
+}
+
+func (p *phone) hangUp(r *jingle.Reason) { p.media.HangUp(r) }
+
+func (p *phone) press(digits string) error {
+	if err := p.media.SendDTMF(digits, 0); err != nil {
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return nil
+}
+
+// mediaEvent tells clients what happens to the call's session.
+func (c *call) mediaEvent(e mediacall.Event) {
+	switch e := e.(type) {
+	case mediacall.Ringing:
+		c.ringing()
+	case mediacall.Accepted:
+		c.account.mu.Lock()
+		known := c.state >= jingledv1.CallState_CALL_STATE_CONNECTING // answered by proposal
+		c.account.mu.Unlock()
+		if !known {
+			c.taken()
+		}
+	case mediacall.Connected:
+		c.account.mu.Lock()
+		c.state = jingledv1.CallState_CALL_STATE_CONNECTED
+		c.account.mu.Unlock()
+		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallConnected{CallConnected: &jingledv1.CallConnected{
+			SetupMs: float64(e.Setup.Microseconds()) / 1000, Codec: e.Codec, CandidatePair: candidatePair(e.Pair)}}})
+	case mediacall.DTMF:
+		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmf{CallDtmf: &jingledv1.CallDtmf{
+			Digit: string(e.Digit), Duration: durationpb.New(e.Duration)}}})
+	case mediacall.Meter:
+		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallMeter{CallMeter: &jingledv1.CallMeter{
+			Duration: durationpb.New(e.Elapsed), Codec: e.Stats.Codec, Relayed: e.Stats.Relayed, Stats: callStats(e.Stats)}}})
+	case mediacall.Ended:
+		c.sessionEnded(e.Reason, &jingledv1.CallEnded{Reason: string(e.Reason.Condition), Text: e.Reason.Text, ByPeer: e.ByPeer,
+			WasConnected: e.WasConnected, Duration: durationpb.New(e.Duration), Stats: callStats(e.Stats)})
+	case mediacall.Media:
+		c.account.log.Debug("call", "sid", c.sid, "media", fmt.Sprintf("%T", e.Event))
+	}
+}
+
+func callStats(s media.Stats) *jingledv1.CallStats {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return &jingledv1.CallStats{PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived, PacketsLost: s.PacketsLost,
+		BytesSent: s.BytesSent, BytesReceived: s.BytesReceived, JitterMs: ms(s.Jitter), RoundTripMs: ms(s.RoundTrip)}
+}
+
+func candidatePair(p agent.Pair) *jingledv1.CandidatePair {
+	return &jingledv1.CandidatePair{Local: p.Local.String(), LocalType: string(p.Local.Type),
+		Remote: p.Remote.String(), RemoteType: string(p.Remote.Type)}
+}

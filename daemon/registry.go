@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/telepathy"
+	"github.com/jingled/jingled/internal/xeps"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/dtmf"
+	"github.com/jingled/jingled/jingle/jet"
+	"github.com/jingled/jingled/jingle/muji"
+	"github.com/jingled/jingled/jingle/rtp"
+	jingletransfer "github.com/jingled/jingled/jingle/transfer"
+)
+
+// newRegistry knows every payload that can stand in a <jingle/>, also where the daemon only has to refuse it politely.
+func newRegistry() *jingle.Registry {
+	r := new(jingle.Registry)
+	rtp.Register(r)
+	dtmf.Register(r)
+	ice.Register(r)
+	telepathy.Register(r)
+	jingletransfer.Register(r)
+	muji.Register(r)
+	jet.Register(r)
+	filetransfer.Register(r)
+	s5b.Register(r)
+	ibb.Register(r)
+	return r
+}
+
+// features is what service discovery tells of us.
+func features() []string {
+	return xeps.Features(xeps.Always, xeps.Calls, xeps.Files, xeps.S5B, xeps.IBB)
+}
+
+// kind is what a session is for.
+type kind uint8
+
+const (
+	kindOther kind = iota
+	kindCall
+	kindFile
+)
+
+// kindOf looks at the first content that is understood.
+func kindOf(m *jingle.Message) kind {
+	for i := range m.Contents {
+		switch m.Contents[i].Description.(type) {
+		case rtp.Description:
+			return kindCall
+		case filetransfer.Description:
+			return kindFile
+		}
+	}
+	return kindOther
+}

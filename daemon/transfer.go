@@ -1,0 +1,369 @@
+package daemon
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"path/filepath"
+	"sync"
+
+	"connectrpc.com/connect"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/filetransfer/store"
+	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// transfer is one file on its way, under the name that clients know it by.
+type transfer struct {
+	id     string // the session's sid, with the content's name behind a slash where a session has several files
+	t      *transfers.Transfer
+	name   string // safe to be shown
+	road   string
+	state  jingledv1.TransferState
+	folder *store.Folder // closed at the end
+	path   string        // of a file that is sent
+}
+
+// roads of files, best first.
+var roadNames = map[string]string{s5b.NS: "s5b", ibb.NS: "ibb"}
+
+// files is what an account has for transfers.
+type files struct {
+	manager  *transfers.Manager
+	router   *ibb.Router
+	listener *s5b.Listener
+	s5b, ibb engine.TransportFactory
+}
+
+// stanzas sends the stanzas of bytestreams.
+type stanzas struct{ client *xmpp.Client }
+
+func (s stanzas) Request(to jid.JID, payload *xmltree.Element, done func(error)) {
+	s.client.Request(to, "set", payload, 0, func(_ *xmltree.Element, err error) { done(err) })
+}
+
+func newFiles(a *account) (*files, error) {
+	f := &files{}
+	var err error
+	if f.router, err = ibb.NewRouter(ibb.RouterConfig{Stanzas: stanzas{a.client}}); err != nil {
+		return nil, err
+	}
+	a.client.HandleIQ(ibb.NSIBB, "open", a.receiveIBB)
+	a.client.HandleIQ(ibb.NSIBB, "data", a.receiveIBB)
+	a.client.HandleIQ(ibb.NSIBB, "close", a.receiveIBB)
+	if f.ibb, err = ibb.NewFactory(ibb.Config{Router: f.router}); err != nil {
+		return nil, err
+	}
+	listen := s5b.ListenerConfig{Log: a.log}
+	cfg := s5b.Config{Request: stanzas{a.client}.Request, Log: a.log}
+	if a.d.cfg.Loopback {
+		listen.Addr = "127.0.0.1:0"
+		cfg.Allow = func(p netip.AddrPort) bool { return p.Addr().Unmap().IsLoopback() && p.Port() != 0 }
+	}
+	if f.listener, err = s5b.NewListener(listen); err != nil {
+		return nil, err
+	}
+	cfg.Listener = f.listener
+	f.s5b = s5b.NewFactory(cfg)
+	f.manager, err = transfers.New(transfers.Config{
+		Events:     a.transferEvent,
+		Transports: func(jid.JID, bool) []engine.TransportFactory { return []engine.TransportFactory{f.s5b, f.ibb} },
+		MaxSize:    a.d.cfg.MaxFileSize,
+		Log:        a.log,
+	})
+	return f, err
+}
+
+func (a *account) receiveIBB(iq *xmpp.IQ) {
+	if iq.Type != "set" {
+		iq.Fail(jingle.ErrBadRequest("A bytestream needs an IQ of type set."))
+		return
+	}
+	a.files.router.Handle(iq.From, iq.Payload, func(e *jingle.StanzaError) {
+		if e != nil {
+			iq.Fail(e)
+			return
+		}
+		iq.Reply(nil)
+	})
+}
+
+func (a *account) incomingFile(s *engine.Session, m *jingle.Message) (engine.Application, error) {
+	if !a.admits(s.Peer(), false) {
+		return nil, jingle.ErrServiceUnavailable()
+	}
+	return a.files.manager.Incoming(s, m)
+}
+
+// enter gives a transfer the name that clients know it by.
+func (a *account) enter(t *transfers.Transfer, x *transfer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.transferOf(t) != nil {
+		return
+	}
+	x.t, x.id = t, t.SID()
+	for n := 2; a.transfers[sessionKey{t.Peer().Bare(), x.id}] != nil; n++ {
+		x.id = fmt.Sprintf("%s/%d", t.SID(), n)
+	}
+	x.name = filetransfer.SafeName(t.File().Name)
+	x.state = jingledv1.TransferState_TRANSFER_STATE_OFFERED
+	a.transfers[sessionKey{t.Peer().Bare(), x.id}] = x
+}
+
+// transferOf finds a transfer; a.mu is held.
+func (a *account) transferOf(t *transfers.Transfer) *transfer {
+	for _, x := range a.transfers {
+		if x.t == t {
+			return x
+		}
+	}
+	return nil
+}
+
+func (a *account) transferByID(id string) (*transfer, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k, x := range a.transfers {
+		if k.sid == id {
+			return x, nil
+		}
+	}
+	return nil, connect.NewError(connect.CodeNotFound, errors.New("there is no such transfer, or it has ended"))
+}
+
+func (a *account) listTransfers() []*jingledv1.Transfer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []*jingledv1.Transfer
+	for _, x := range a.transfers {
+		out = append(out, &jingledv1.Transfer{
+			Account: a.cfg.JID.String(), Peer: x.t.Peer().String(), Sid: x.id, Incoming: !x.t.Outgoing(), State: x.state,
+			Name: x.name, Size: sizeOf(x.t), Bytes: uint64(max(x.t.Copied(), 0)), Transport: x.road,
+		})
+	}
+	return out
+}
+
+func sizeOf(t *transfers.Transfer) uint64 {
+	if s := t.File().Size; s != nil && *s > 0 {
+		return uint64(*s)
+	}
+	return 0
+}
+
+// transferEvent tells clients what happens to a transfer. It runs on the transfer's goroutine.
+func (a *account) transferEvent(e transfers.Event) {
+	switch e := e.(type) {
+	case transfers.Offered:
+		a.enter(e.Transfer, &transfer{})
+		x := a.update(e.Transfer, nil)
+		desc := ""
+		if len(e.File.Desc) > 0 {
+			desc = e.File.Desc[0].Text
+		}
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferOffered{TransferOffered: &jingledv1.TransferOffered{
+			Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc}}})
+	case transfers.Started:
+		x := a.update(e.Transfer, func(x *transfer) {
+			x.state, x.road = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport]
+		})
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferStarted{TransferStarted: &jingledv1.TransferStarted{
+			Transport: x.road}}})
+	case transfers.Progress:
+		x := a.update(e.Transfer, nil)
+		rate := 0.0
+		if s := e.Elapsed.Seconds(); s > 0 {
+			rate = float64(e.Bytes) / s
+		}
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferProgress{TransferProgress: &jingledv1.TransferProgress{
+			Bytes: uint64(max(e.Bytes, 0)), Size: uint64(max(e.Total, 0)), BytesPerSecond: rate}}})
+	case transfers.Done:
+		x := a.leave(e.Transfer)
+		done := &jingledv1.TransferDone{Bytes: uint64(max(e.Bytes, 0)), Seconds: e.Elapsed.Seconds(),
+			Transport: roadNames[e.Transport], Path: e.Path, Hash: map[string]string{},
+			Verified: e.Verified != "" || e.Confirmed}
+		if x.path != "" {
+			done.Path = x.path
+		}
+		if len(e.Hash.Sum) > 0 {
+			done.Hash[string(e.Hash.Algo)] = hex.EncodeToString(e.Hash.Sum)
+		}
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferDone{TransferDone: done}})
+	case transfers.Failed:
+		x := a.leave(e.Transfer)
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferFailed{TransferFailed: &jingledv1.TransferFailed{
+			Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer}}})
+	}
+}
+
+// update changes what is known of a transfer and returns it. Events can come before Send has returned, so one that is
+// not known yet is entered.
+func (a *account) update(t *transfers.Transfer, change func(*transfer)) *transfer {
+	a.enter(t, &transfer{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	x := a.transferOf(t)
+	if change != nil {
+		change(x)
+	}
+	return x
+}
+
+func (a *account) leave(t *transfers.Transfer) *transfer {
+	x := a.update(t, nil)
+	a.mu.Lock()
+	delete(a.transfers, sessionKey{t.Peer().Bare(), x.id})
+	folder := x.folder
+	a.mu.Unlock()
+	if folder != nil {
+		if err := folder.Close(); err != nil {
+			a.log.Debug("close folder", "err", err)
+		}
+	}
+	return x
+}
+
+func (a *account) publishTransfer(x *transfer, e *jingledv1.Event) { a.publish(x.t.Peer(), x.id, e) }
+
+// canTakeFiles is what a peer must have for a Jingle file transfer.
+var canTakeFiles = can{"receive files directly", []string{jingle.NS, filetransfer.NS}}
+
+// SendFile offers a file to a person or a device.
+func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (*jingledv1.SendFileResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	peer, err := jid.Parse(req.GetPeer())
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	if !filepath.IsAbs(req.GetPath()) {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the path %q is not absolute", req.GetPath()))
+	}
+	src, err := transfers.File(req.GetPath())
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	src.Desc = req.GetDescription()
+	var opts transfers.SendOptions
+	switch req.GetVia() {
+	case jingledv1.Via_VIA_UNSPECIFIED:
+	case jingledv1.Via_VIA_S5B:
+		opts.Transports = []engine.TransportFactory{a.files.s5b}
+	case jingledv1.Via_VIA_IBB:
+		opts.Transports = []engine.TransportFactory{a.files.ibb}
+	default:
+		return nil, connect.NewError(connect.CodeUnimplemented, errors.New("this road is not there yet: take auto, s5b or ibb"))
+	}
+	if a.client.State().State != xmpp.Online {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
+	}
+	device, _, err := a.find(ctx, peer, canTakeFiles)
+	if err != nil {
+		return nil, err
+	}
+	t, err := a.files.manager.Send(a.engine, device, src, opts)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeUnavailable, err)
+	}
+	a.enter(t, &transfer{})
+	x := a.update(t, func(x *transfer) { x.path = req.GetPath() })
+	return &jingledv1.SendFileResponse{Sid: x.id}, nil
+}
+
+// AcceptFile takes a file that is offered.
+func (d *Daemon) AcceptFile(_ context.Context, req *jingledv1.AcceptFileRequest) (*jingledv1.AcceptFileResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	x, err := a.transferByID(req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	dir := req.GetDir()
+	if dir == "" {
+		dir = d.cfg.Downloads
+	}
+	if dir == "" || !filepath.IsAbs(dir) {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("%q is no absolute path of a folder", dir))
+	}
+	folder, err := store.Open(dir, store.Config{})
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	if size := sizeOf(x.t); size <= math.MaxInt64 {
+		if err := folder.CheckSpace(int64(size)); err != nil {
+			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.Join(err, folder.Close()))
+		}
+	}
+	a.mu.Lock()
+	if x.t.Outgoing() || x.folder != nil {
+		a.mu.Unlock()
+		return nil, connect.NewError(connect.CodeFailedPrecondition,
+			errors.Join(errors.New("this file does not wait to be accepted"), folder.Close()))
+	}
+	x.folder, x.state = folder, jingledv1.TransferState_TRANSFER_STATE_CONNECTING
+	a.mu.Unlock()
+	x.t.Accept(folder)
+	return &jingledv1.AcceptFileResponse{}, nil
+}
+
+// EndTransfer declines or cancels.
+func (d *Daemon) EndTransfer(_ context.Context, req *jingledv1.EndTransferRequest) (*jingledv1.EndTransferResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	x, err := a.transferByID(req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	reason, err := reasonOf(req.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	waiting := !x.t.Outgoing() && x.folder == nil
+	a.mu.Unlock()
+	switch {
+	case reason == nil && waiting:
+		x.t.Decline()
+	case reason == nil:
+		x.t.Cancel(&jingle.Reason{Condition: jingle.Cancel})
+	default:
+		if reason.Condition == jingle.MediaError && waiting {
+			reason.App = filetransfer.FileTooLarge()
+			reason.Text = "The file is larger than what is taken here."
+		}
+		x.t.Cancel(reason)
+	}
+	return &jingledv1.EndTransferResponse{}, nil
+}
+
+// run serves bytestreams until ctx ends.
+func (f *files) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var listenErr error
+	wg.Go(func() { listenErr = f.listener.Run(ctx) })
+	err := f.manager.Run(ctx)
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return errors.Join(err, listenErr)
+}
