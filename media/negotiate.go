@@ -23,7 +23,10 @@ var eventTypes = []rtp.PayloadType{
 func capabilities(codecs []*audio.Codec, ssrc uint32, cname string) rtp.Capabilities {
 	c := rtp.Capabilities{
 		Media: "audio", RTCPMux: true, DTLS: true, SSRC: ssrc,
-		Sources: []rtp.Source{{SSRC: ssrc, Parameters: rtp.Parameters{{Name: "cname", Value: cname}}}},
+		// Without a stream's name in msid browsers show a track that belongs to nothing, and play none of it.
+		Sources: []rtp.Source{{SSRC: ssrc, Parameters: rtp.Parameters{
+			{Name: "cname", Value: cname}, {Name: "msid", Value: cname + " " + ContentName},
+		}}},
 	}
 	for _, codec := range codecs {
 		p := rtp.PayloadType{
