@@ -30,11 +30,13 @@ type account struct {
 	engine   *engine.Engine
 	files    *files
 	caps     caps.Cache
+	relays   relays
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
 
 	mu        sync.Mutex
-	proposals *jmi.Set // nil before the first login
+	life      context.Context // ends with the sessions; nil before Run
+	proposals *jmi.Set        // nil before the first login
 	jmiTimer  *time.Timer
 	calls     map[sessionKey]*call
 	transfers map[sessionKey]*transfer
@@ -92,6 +94,9 @@ func (a *account) run(ctx context.Context) error {
 	sessionCtx, endSessions := context.WithCancel(ctx)
 	defer endSessions()
 	streamEnded := make(chan error, 1)
+	a.mu.Lock()
+	a.life = sessionCtx
+	a.mu.Unlock()
 	go func() {
 		err := a.client.Run(streamCtx)
 		endSessions()
@@ -104,6 +109,7 @@ func (a *account) run(ctx context.Context) error {
 	filesErr := <-filesEnded
 	closeStream()
 	err := <-streamEnded
+	a.stopSearch() // no handler runs any more that could begin another
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -119,7 +125,9 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 		a.mu.Lock()
 		a.proposals = jmi.NewSet(jmi.Config{Self: c.JID, Unanswered: a.d.cfg.RingTimeout, Ringing: a.d.cfg.RingTimeout})
 		clear(a.greeted)
+		life := a.life
 		a.mu.Unlock()
+		a.searchRelays(life)
 		a.greet()
 	}
 	a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountChanged{AccountChanged: acc}})

@@ -62,7 +62,7 @@ func openMedia(m *jingledv1.Media) (source audio.Source, sink audio.Sink, err er
 func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) mediacall.Config {
 	cfg := mediacall.Config{
 		Certificate: a.certificate,
-		ICE:         agent.Config{LoopbackOnly: a.d.cfg.Loopback, Log: a.log},
+		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Log: a.log},
 		Bundle:      bundle,
 		Notify:      c.mediaEvent,
 		Log:         a.log,

@@ -67,7 +67,7 @@ func newFiles(a *account) (*files, error) {
 		return nil, err
 	}
 	listen := s5b.ListenerConfig{Log: a.log}
-	cfg := s5b.Config{Request: stanzas{a.client}.Request, Log: a.log}
+	cfg := s5b.Config{Proxies: a.streamHosts, Request: stanzas{a.client}.Request, Log: a.log}
 	if a.d.cfg.Loopback {
 		listen.Addr = "127.0.0.1:0"
 		cfg.Allow = func(p netip.AddrPort) bool { return p.Addr().Unmap().IsLoopback() && p.Port() != 0 }

@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/ice/extdisco"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp/disco"
+)
+
+const (
+	// refreshAfter is how often the server is asked again where nothing expires earlier.
+	refreshAfter = time.Hour
+	// expiryMargin is how long before the end of a credential's life a new one is asked for: a call that begins now
+	// should be able to last.
+	expiryMargin = 5 * time.Minute
+	minRefresh   = 30 * time.Second
+	discoverTime = 20 * time.Second
+	maxRelays    = 16
+)
+
+// relays are what the server offers to get through NATs: STUN and TURN servers (XEP-0215) and SOCKS5 proxies
+// (XEP-0065 section 4).
+type relays struct {
+	mu       sync.Mutex
+	services []extdisco.Service
+	proxies  []s5b.StreamHost
+	cancel   context.CancelFunc // of the search that goes on
+	running  sync.WaitGroup
+}
+
+// search looks for relays now and again until ctx or the connection ends. It returns at once.
+func (a *account) searchRelays(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	a.relays.mu.Lock()
+	if a.relays.cancel != nil {
+		a.relays.cancel()
+	}
+	a.relays.cancel = cancel
+	a.relays.mu.Unlock()
+	a.relays.running.Go(func() {
+		a.findProxies(ctx)
+		for {
+			wait := a.findServices(ctx)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// stopSearch ends what searchRelays began.
+func (a *account) stopSearch() {
+	a.relays.mu.Lock()
+	if a.relays.cancel != nil {
+		a.relays.cancel()
+	}
+	a.relays.mu.Unlock()
+	a.relays.running.Wait()
+}
+
+// findServices asks for STUN and TURN servers and returns when to ask again.
+func (a *account) findServices(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, discoverTime)
+	defer cancel()
+	found, err := a.client.ExternalServices(ctx, "", "")
+	if err != nil {
+		a.log.Debug("external services", "err", err)
+		return refreshAfter
+	}
+	now := time.Now()
+	wait := refreshAfter
+	found = slices.DeleteFunc(found, func(s extdisco.Service) bool { return !s.Valid(now) })
+	for _, s := range found {
+		if !s.Expires.IsZero() {
+			wait = min(wait, s.Expires.Sub(now)-expiryMargin)
+		}
+	}
+	a.relays.mu.Lock()
+	a.relays.services = found[:min(len(found), maxRelays)]
+	a.relays.mu.Unlock()
+	return max(wait, minRefresh)
+}
+
+// iceServers returns the STUN and TURN servers that can be used now.
+func (a *account) iceServers() []agent.Server {
+	a.relays.mu.Lock()
+	defer a.relays.mu.Unlock()
+	var out []agent.Server
+	for _, s := range a.relays.services {
+		if uri := s.URI(); uri != "" && s.Valid(time.Now()) {
+			out = append(out, agent.Server{URI: uri, Username: s.Username, Password: s.Password})
+		}
+	}
+	return out
+}
+
+// findProxies looks among the server's services for SOCKS5 proxies and asks them where they listen.
+func (a *account) findProxies(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, discoverTime)
+	defer cancel()
+	items, err := disco.QueryItems(ctx, a.client, jid.JID(a.cfg.JID.Domain()), "")
+	if err != nil {
+		a.log.Debug("services of the server", "err", err)
+		return
+	}
+	var proxies []s5b.StreamHost
+	for _, item := range items.Items[:min(len(items.Items), maxRelays)] {
+		info, err := disco.QueryInfo(ctx, a.client, item.JID, "")
+		if err != nil || !slices.ContainsFunc(info.Identities, isProxy) {
+			continue
+		}
+		reply, err := a.client.Query(ctx, item.JID, "get", s5b.Query{}.Element())
+		if err != nil || reply == nil {
+			continue
+		}
+		p, err := s5b.ParseQuery(reply)
+		if q, ok := p.(s5b.Query); err == nil && ok {
+			proxies = append(proxies, q.StreamHosts...)
+		}
+	}
+	a.relays.mu.Lock()
+	a.relays.proxies = proxies[:min(len(proxies), maxRelays)]
+	a.relays.mu.Unlock()
+}
+
+func isProxy(i disco.Identity) bool { return i.Category == "proxy" && i.Type == "bytestreams" }
+
+// streamHosts returns the proxies that were found.
+func (a *account) streamHosts() []s5b.StreamHost {
+	a.relays.mu.Lock()
+	defer a.relays.mu.Unlock()
+	return slices.Clone(a.relays.proxies)
+}
