@@ -152,7 +152,8 @@ type Config struct {
 	// and loop (default 5000).
 	Coalesce      time.Duration
 	CoalesceAbove int
-	// ReceiveBuffer of listener sockets in bytes, default 4 MiB; RelayBuffer of relay sockets, default: the kernel's.
+	// ReceiveBuffer of listener sockets in bytes, default 4 MiB; RelayBuffer of relay sockets, default 512 KiB, which holds a large video
+	// frame of small packets. Beyond net.core.rmem_max they need CAP_NET_ADMIN.
 	ReceiveBuffer, RelayBuffer int
 	// HandshakeTimeout bounds PROXY header, TLS and DTLS handshakes and the first message. Default 10 s.
 	HandshakeTimeout time.Duration

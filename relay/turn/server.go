@@ -406,6 +406,9 @@ func (c *Config) validate() error {
 	if c.ReceiveBuffer <= 0 {
 		c.ReceiveBuffer = 4 << 20
 	}
+	if c.RelayBuffer <= 0 {
+		c.RelayBuffer = 512 << 10
+	}
 	def(&c.HandshakeTimeout, 10*time.Second)
 	def(&c.IdleTimeout, time.Minute)
 	def(&c.WriteTimeout, 10*time.Second)
