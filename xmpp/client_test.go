@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -91,7 +92,7 @@ func TestReconnect(t *testing.T) {
 			t.Errorf("%d waits", len(waits))
 		}
 		// A connection that held for a while starts over.
-		go func() {
+		go func(p *script) {
 			for {
 				e, err := p.element()
 				if err != nil {
@@ -101,7 +102,7 @@ func TestReconnect(t *testing.T) {
 					p.trySay("<iq type='result' id='%s' from='example.test'/>", e.Attr("id"))
 				}
 			}
-		}()
+		}(p)
 		time.Sleep(10 * time.Minute)
 		p.Close()
 		p = s.accept()
@@ -146,7 +147,7 @@ func TestKeepAlive(t *testing.T) {
 		p2 := s.accept()
 		p2.login()
 		p2.settle("")
-		if kindOf(lost) != ErrUnreachable || !strings.Contains(lost.Error(), "said nothing") {
+		if !errors.Is(lost, ErrUnreachable) || !strings.Contains(lost.Error(), "said nothing") {
 			t.Errorf("lost: %v", lost)
 		}
 		if d := lostAt.Sub(last); d < 80*time.Second || d > 120*time.Second {
@@ -424,16 +425,12 @@ func TestPresenceBounds(t *testing.T) {
 	if tab.count != 3 || len(tab.of("c@x")) != 1 {
 		t.Errorf("%+v", tab.bare)
 	}
-	for i := range 2 * maxResources {
-		big := newOnlineTable(1 << 20)
-		_ = i
-		for j := range maxResources + 5 {
-			big.update(&PresenceStanza{From: jid.JID("a@x/" + strings.Repeat("1", j+1)), Element: xmltree.New(nsClient, "presence")}, time.Time{})
-		}
-		if n := len(big.of("a@x")); n != maxResources {
-			t.Errorf("%d resources of one address", n)
-		}
-		break
+	big := newOnlineTable(1 << 20)
+	for i := range maxResources + 5 {
+		big.update(&PresenceStanza{From: jid.JID(fmt.Sprint("a@x/", i)), Element: xmltree.New(nsClient, "presence")}, time.Time{})
+	}
+	if n := len(big.of("a@x")); n != maxResources {
+		t.Errorf("%d resources of one address", n)
 	}
 }
 

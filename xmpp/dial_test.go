@@ -72,7 +72,10 @@ func TestTargets(t *testing.T) {
 			got = append(got, s)
 		}
 		if err != nil {
-			got = append(got, kindOf(err).Error())
+			var e *Error
+			if errors.As(err, &e) {
+				got = append(got, e.Kind.Error())
+			}
 		}
 		if s := strings.Join(got, " "); s != tc.want {
 			t.Errorf("%s: %s\nwant %s", tc.name, s, tc.want)
@@ -126,7 +129,7 @@ func TestDialErrors(t *testing.T) {
 		{"else", fail(errors.New("no route to host")), ErrUnreachable, "no route to host"},
 	} {
 		c := mustNew(t, Config{JID: alice, Password: func() (string, error) { return "", nil }, Connect: closed, Dial: tc.dial, FailFast: true})
-		if err := c.Run(t.Context()); kindOf(err) != tc.kind || !strings.Contains(err.Error(), tc.text) || Permanent(err) {
+		if err := c.Run(t.Context()); !errors.Is(err, tc.kind) || !strings.Contains(err.Error(), tc.text) || Permanent(err) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
@@ -157,7 +160,7 @@ func TestNextTarget(t *testing.T) {
 			}()
 			return a, nil
 		}})
-	if err := c.Run(t.Context()); kindOf(err) != ErrNotXMPP {
+	if err := c.Run(t.Context()); !errors.Is(err, ErrNotXMPP) {
 		t.Errorf("Run: %v", err)
 	}
 	if !slices.Equal(tried, []string{"one.test:5222", "two.test:5222", "three.test:5222"}) {

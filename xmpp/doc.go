@@ -25,6 +25,13 @@
 // or one peer has its share of it, requests are answered with resource-constraint and everything else is dropped and
 // counted ([Stats]).
 //
+// # Where more fits in
+//
+// A transport other than TCP is a net.Conn that gives and takes a TCP-like stream: made by a target beside those of
+// dial.go and handed to the login, which does not care. Stream management is a stream feature beside bindFeature, a
+// count of the elements that the reader takes, and a queue of unacknowledged ones in the outbox; [StateChange].Resumed
+// is there for it, and without a resume everything that hung on the stream is told so as now.
+//
 // # Mellium
 //
 // mellium.im/xmpp negotiates the stream (headers, features, their order) and mellium.im/sasl does SCRAM. From the

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -81,11 +82,8 @@ func (e *Error) Unwrap() []error {
 
 // Permanent reports whether trying again without a change by a person is of no use.
 func (e *Error) Permanent() bool {
-	switch e.Kind {
-	case ErrAuth, ErrCertificate, ErrNoMechanism, ErrTLSRequired, ErrConflict, ErrPassword:
-		return !isTemporary(e.Err)
-	}
-	return false
+	final := []error{ErrAuth, ErrCertificate, ErrNoMechanism, ErrTLSRequired, ErrConflict, ErrPassword}
+	return slices.Contains(final, e.Kind) && !isTemporary(e.Err)
 }
 
 // Permanent reports whether err is an [*Error] that ends [Client.Run].

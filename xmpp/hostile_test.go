@@ -321,7 +321,7 @@ func TestConflictIsFinal(t *testing.T) {
 		p.login()
 		p.settle("")
 		p.trySay("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
-		if err := <-end; kindOf(err) != ErrConflict || !strings.Contains(err.Error(), string(phone)) {
+		if err := <-end; !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), string(phone)) {
 			t.Errorf("Run: %v", err)
 		}
 		p.Close()

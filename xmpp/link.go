@@ -49,8 +49,7 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 		l.out.end()
 	}
 	l.conn.Close()
-	<-readEnd
-	<-writeEnd
+	_, _ = <-readEnd, <-writeEnd // their errors come of closing
 	return err
 }
 

@@ -202,8 +202,8 @@ func TestLoginFails(t *testing.T) {
 				defer cancel()
 				err := c.Run(ctx)
 				<-done
-				if kindOf(err) != tc.kind || !strings.Contains(err.Error(), tc.text) || Permanent(err) != tc.permanent {
-					t.Errorf("Run: kind %v, permanent %v: %v\nwant kind %v, permanent %v: %s", kindOf(err), Permanent(err), err, tc.kind, tc.permanent, tc.text)
+				if !errors.Is(err, tc.kind) || !strings.Contains(err.Error(), tc.text) || Permanent(err) != tc.permanent {
+					t.Errorf("Run: permanent %v: %v\nwant %v, permanent %v: %s", Permanent(err), err, tc.kind, tc.permanent, tc.text)
 				}
 				if strings.Contains(err.Error(), "secret") {
 					t.Errorf("the error shows the password: %v", err)
@@ -224,7 +224,7 @@ func TestPlainOnlyOnLoopback(t *testing.T) {
 				t.Errorf("the client said %q without TLS to a stranger", b)
 			}
 		}()
-		if err := c.Run(context.Background()); kindOf(err) != ErrTLSRequired {
+		if err := c.Run(context.Background()); !errors.Is(err, ErrTLSRequired) {
 			t.Errorf("Run: %v", err)
 		}
 	})

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -293,15 +292,6 @@ func mustNew(t *testing.T, cfg Config) *Client {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// kindOf returns the kind of an error of this package, to be compared.
-func kindOf(err error) error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Kind
-	}
-	return err
 }
 
 // startTLS plays STARTTLS and returns the script inside, or nil if the client does not like our certificate.

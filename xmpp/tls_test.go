@@ -148,7 +148,7 @@ func TestNoPlainAfterScram(t *testing.T) {
 		p.Close()
 		p, _ = s.overTLS(<-s.conns, server)
 		p.open(offer("PLAIN"))
-		if err := <-end; kindOf(err) != ErrNoMechanism {
+		if err := <-end; !errors.Is(err, ErrNoMechanism) {
 			t.Errorf("Run: %v", err)
 		}
 		p.Close()
@@ -211,7 +211,7 @@ func TestCertificates(t *testing.T) {
 					return
 				}
 				var e *Error
-				if !errors.As(err, &e) || e.Kind != tc.kind || !strings.Contains(e.Error(), tc.text) || !e.Permanent() {
+				if !errors.As(err, &e) || !errors.Is(err, tc.kind) || !strings.Contains(e.Error(), tc.text) || !e.Permanent() {
 					t.Fatalf("Run: %v", err)
 				}
 				if e.Fingerprint != fingerprintOf(ch) {
