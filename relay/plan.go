@@ -67,15 +67,17 @@ func (c Config) plan() (*plan, error) {
 	return p, nil
 }
 
-func (p *plan) realm() {
-	r := p.cfg.Realm
-	if r == "" {
-		r = p.cfg.XMPP.Component
+func (p *plan) realm() { p.turn.Realm = p.cfg.TURNRealm() }
+
+// TURNRealm is the realm of the TURN credentials, with its default.
+func (c Config) TURNRealm() string {
+	switch {
+	case c.Realm != "":
+		return c.Realm
+	case c.XMPP.Component != "":
+		return c.XMPP.Component
 	}
-	if r == "" {
-		r = "jingle-relay"
-	}
-	p.turn.Realm = r
+	return "jingle-relay"
 }
 
 func (p *plan) listeners(ps *problems) {

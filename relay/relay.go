@@ -34,6 +34,7 @@ type Relay struct {
 	started   time.Time
 	ready     chan struct{}
 	drain     drain
+	loops     int
 
 	component atomic.Pointer[component.Component]
 
@@ -88,6 +89,10 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	tc.Settings = r.settings(p)
 	tc.Logger, tc.Observer = log, turnObserver{r.observer}
 	bridge(&tc, p.cfg)
+	if tc.Loops == 0 { // before anybody raises GOMAXPROCS for them
+		tc.Loops = turn.Loops(tc)
+	}
+	r.loops = turn.Loops(tc)
 	if r.turn, err = turn.New(tc); err != nil {
 		return nil, err
 	}
@@ -111,6 +116,9 @@ func (r *Relay) settings(p *plan) turn.Settings {
 	s.RelayAddresses = r.external.apply(s.RelayAddresses)
 	return s
 }
+
+// Loops is how many packet loops sit in system calls: a program should raise GOMAXPROCS by it before Run.
+func (r *Relay) Loops() int { return r.loops }
 
 // Ready is closed when everything is bound and clients are served.
 func (r *Relay) Ready() <-chan struct{} { return r.ready }
