@@ -3,7 +3,6 @@ package turn
 import (
 	"crypto/md5"
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -160,7 +159,8 @@ func relayed(t testing.TB, m *stun.Message) netip.AddrPort {
 	if err := x.GetFromAs(m, stun.AttrXORRelayedAddress); err != nil {
 		t.Fatal(err)
 	}
-	return netip.MustParseAddrPort(fmt.Sprintf("%v:%d", x.IP, x.Port))
+	ip, _ := netip.AddrFromSlice(x.IP)
+	return netip.AddrPortFrom(ip.Unmap(), uint16(x.Port))
 }
 
 // bind binds a channel and returns the error code.
