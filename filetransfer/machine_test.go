@@ -202,6 +202,27 @@ func TestSending(t *testing.T) {
 	}
 }
 
+// TestMoving: the time to confirm begins when the last byte has left.
+func TestMoving(t *testing.T) {
+	s := filetransfer.NewSending(filetransfer.SendingConfig{Content: content, Offer: filetransfer.File{Size: new(int64(10))}, ConfirmTimeout: time.Minute})
+	s.Accepted(start, nil)
+	s.Connected(start)
+	s.Moving(start) // nothing to wait for yet
+	if d := s.Deadline(); !d.IsZero() {
+		t.Errorf("a deadline while copying: %v", d)
+	}
+	s.Copied(start, filetransfer.Copied{Bytes: 10})
+	s.Moving(start.Add(50 * time.Second))
+	if got := show(s.Advance(start.Add(109 * time.Second))); got != "" {
+		t.Errorf("too early: %s", got)
+	}
+	s.Received(start.Add(109*time.Second), filetransfer.Received{})
+	d := s.Deadline()
+	if s.Moving(start.Add(110 * time.Second)); !s.Deadline().Equal(d) {
+		t.Error("it is confirmed, and there is nothing more to wait for")
+	}
+}
+
 func TestReceiving(t *testing.T) {
 	type R = filetransfer.Receiving
 	type do = func(*R) func(time.Time) []filetransfer.Effect

@@ -167,6 +167,14 @@ func (s *Sending) offered(sums hashes.Sums) []hashes.Hash {
 	return out
 }
 
+// Moving tells that bytes that were copied are still leaving this machine, so that there is nothing to confirm yet. A
+// slow line can take minutes for what a socket takes at once.
+func (s *Sending) Moving(now time.Time) {
+	if s.state == sendConfirming && !s.outcome.Confirmed {
+		s.deadline = now.Add(s.cfg.ConfirmTimeout)
+	}
+}
+
 // Received tells that the peer sent <received/>.
 func (s *Sending) Received(now time.Time, r Received) []Effect {
 	if s.state == sendConfirming && sameContent(s.cfg.Content, r.Name) {

@@ -15,6 +15,9 @@ import (
 // maxText bounds a sentence of the peer, in bytes.
 const maxText = 500
 
+// drainInterval is how often the socket of a sender is asked what it still holds.
+const drainInterval = time.Second
+
 // run is the transfer's goroutine.
 func (t *Transfer) run() {
 	defer close(t.done)
@@ -49,17 +52,19 @@ func (t *Transfer) next() func() {
 
 // wait returns how long until there is something to do without being told.
 func (t *Transfer) wait() time.Duration {
-	d := t.limit
-	if m := t.deadline(); d.IsZero() || (!m.IsZero() && m.Before(d)) {
-		d = m
+	most := time.Hour
+	switch {
+	case t.copying != nil:
+		most = t.m.cfg.ProgressInterval
+	case t.draining:
+		most = drainInterval
 	}
-	if t.copying != nil {
-		return min(t.m.cfg.ProgressInterval, max(time.Until(d), 0))
+	for _, d := range []time.Time{t.limit, t.deadline()} {
+		if !d.IsZero() {
+			most = min(most, max(time.Until(d), 0))
+		}
 	}
-	if d.IsZero() {
-		return time.Hour
-	}
-	return max(time.Until(d), 0)
+	return most
 }
 
 func (t *Transfer) deadline() time.Time {
@@ -74,7 +79,15 @@ func (t *Transfer) tick() {
 	now := time.Now()
 	if n := t.copied.Load(); t.copying != nil && n != t.seen {
 		t.seen, t.limit = n, now.Add(t.m.cfg.StallTimeout)
+		t.heard()
 		t.tell(Progress{t, n, t.total, now.Sub(t.began)})
+	}
+	if t.draining {
+		if n := unsent(t.conn); n != t.unsent {
+			t.unsent = n
+			t.heard()
+			t.sending.Moving(now)
+		}
 	}
 	if t.sending != nil {
 		t.perform(t.sending.Advance(now))
@@ -92,6 +105,15 @@ func (t *Transfer) tick() {
 		t.fail(&jingle.Reason{Condition: jingle.ConnectivityError, Text: "No connection was made in time."}, nil)
 	case t.copying != nil:
 		t.fail(&jingle.Reason{Condition: jingle.Timeout, Text: "Nothing moved for too long."}, nil)
+	}
+}
+
+// heard tells the session that the peer lives, whatever its presence says (XEP-0166 section 6.7).
+func (t *Transfer) heard() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.session != nil {
+		t.session.Heard()
 	}
 }
 
@@ -145,6 +167,7 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 		t.post(func() {
 			t.copying, t.limit = nil, time.Time{}
 			if t.sending != nil {
+				t.draining = result.Err == nil
 				t.perform(t.sending.Copied(time.Now(), result))
 			} else {
 				t.perform(t.receiving.Copied(time.Now(), result))

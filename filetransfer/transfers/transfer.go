@@ -46,6 +46,8 @@ type Transfer struct {
 	limit     time.Time // for the decision, the connection, or the next byte
 	seen      int64     // bytes when limit was set
 	copying   chan struct{}
+	draining  bool // all is copied, and the socket may still hold some of it
+	unsent    int  // bytes that it held when it was asked last
 	finished  bool
 	quiet     bool // nobody knows of it, so there is nothing to tell
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -220,5 +222,48 @@ func TestCancel(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSlowReader: what a socket holds is not delivered yet, so a sender does not give up on the confirmation.
+func TestSlowReader(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	out, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	n, _ := out.Write(make([]byte, 64<<20)) // until the buffers are full
+	held := transfers.UnsentForTest(out)
+	if runtime.GOOS != "linux" {
+		if held != 0 {
+			t.Errorf("%d bytes", held)
+		}
+		return
+	}
+	if held <= 0 || held > n {
+		t.Errorf("%d of %d bytes are said to be on the way", held, n)
+	}
+	if _, err := io.CopyN(io.Discard, in, int64(n)); err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); transfers.UnsentForTest(out) != 0; {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("all was read, and bytes are still said to be on the way")
+		}
+		runtime.Gosched()
+	}
+	if got := transfers.UnsentForTest(io.NopCloser(nil)); got != 0 {
+		t.Errorf("not a socket: %d", got)
 	}
 }
