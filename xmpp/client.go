@@ -90,9 +90,9 @@ func New(cfg Config) (*Client, error) {
 		cfg:        cfg,
 		log:        cfg.Logger.With("account", cfg.JID),
 		handlers:   handlers{iq: make(map[xml.Name]func(*IQ))},
-		inbox:      newInbox(cfg.Limits),
+		inbox:      newInbox(cfg.Limits, cfg.JID),
 		router:     newRouter(cfg.Limits.Pending),
-		unanswered: newTally(cfg.Limits.Unanswered),
+		unanswered: newTally(cfg.Limits.Unanswered, cfg.JID),
 		online:     newOnlineTable(cfg.Limits.Resources),
 		jid:        cfg.JID,
 		presence:   cfg.Presence,
@@ -215,7 +215,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		c.redirect = ""
 	}
 	var worst error
-	for _, t := range targets {
+	for _, t := range targets[:min(len(targets), maxTargets)] {
 		l, err := c.attempt(ctx, t)
 		if err == nil {
 			return l, nil
@@ -230,6 +230,9 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	}
 	return nil, worst
 }
+
+// maxTargets bounds the servers that are tried before there is a pause.
+const maxTargets = 16
 
 // telling ranks errors of several attempts: the one that came furthest says most.
 func telling(err error) int {

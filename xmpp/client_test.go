@@ -267,7 +267,7 @@ func TestIQAnswers(t *testing.T) {
 		if len(panics) != 1 || panics[0] != "boom" || c.Stats().Panics != 1 {
 			t.Errorf("panics %v", panics)
 		}
-		if n := c.unanswered.all + len(c.unanswered.bySrc); n != 0 {
+		if n := c.unanswered.q.all + len(c.unanswered.q.used); n != 0 {
 			t.Errorf("%d requests count as unanswered", n)
 		}
 		stop()
@@ -486,6 +486,34 @@ func TestRoster(t *testing.T) {
 		p.say("<iq type='result' id='%s' from='alice@example.test'/>", e.Attr("id"))
 		if err := <-end; err != nil {
 			t.Error(err)
+		}
+		go p.goodbye()
+		stop()
+	})
+}
+
+// TestLargeRoster takes a roster that is larger than any other stanza may be.
+func TestLargeRoster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, s.config())
+		stop := run(t, c)
+		p := s.accept()
+		p.login()
+		const n = 10000
+		var items strings.Builder
+		for i := range n {
+			fmt.Fprintf(&items, "<item jid='contact%d@example.test' subscription='both' name='Somebody'><group>Friends</group></item>", i)
+		}
+		p.settle(items.String())
+		p.alive()
+		if got := len(c.Roster()); got != n {
+			t.Errorf("%d contacts", got)
+		}
+		p.say("<message from='%s'><body>%s</body></message>", bob, strings.Repeat("x", 300<<10))
+		p.alive()
+		if c.Stats().Oversize != 1 {
+			t.Error("the limit is as large as for a roster")
 		}
 		go p.goodbye()
 		stop()

@@ -99,12 +99,14 @@ type Resolver interface {
 type Limits struct {
 	// Stanza is the largest stanza taken, in bytes. Default 256 KiB, at least 10,000 (RFC 6120 section 13.12).
 	Stanza int
+	// Roster is what Stanza is until the roster has come, which is one stanza. Default 4 MiB.
+	Roster int
 	// Depth of nested elements in a stanza. Default 32.
 	Depth int
 	// Send is the largest stanza sent, in bytes. Default 256 KiB, as Prosody has it.
 	Send int
 	// Inbox is how many stanzas may wait for the dispatcher, replies to our own requests aside; a quarter of it may
-	// be from one bare address. Default 2048.
+	// be from one bare address and half from one foreign domain. Default 2048.
 	Inbox int
 	// InboxBytes bounds the same in bytes of XML. Default 8 MiB.
 	InboxBytes int
@@ -114,8 +116,7 @@ type Limits struct {
 	OutboxBytes int
 	// Pending is how many requests of ours may be open. Default 1024.
 	Pending int
-	// Unanswered is how many requests of others may wait for our answer; a quarter of it may be from one bare
-	// address. Default 1024.
+	// Unanswered is how many requests of others may wait for our answer; shared out as the inbox is. Default 1024.
 	Unanswered int
 	// Resources is how many full addresses presence is kept for. Default 16384.
 	Resources int
@@ -233,6 +234,8 @@ func (c *Config) tlsDefaults() error {
 func (l *Limits) setDefaults() {
 	orDefault(&l.Stanza, 256<<10)
 	l.Stanza = max(l.Stanza, 10000)
+	orDefault(&l.Roster, 4<<20)
+	l.Roster = max(l.Roster, l.Stanza)
 	orDefault(&l.Depth, 32)
 	orDefault(&l.Send, 256<<10)
 	orDefault(&l.Inbox, 2048)

@@ -42,6 +42,16 @@ func newConn(c, raw net.Conn, l Limits) *conn {
 	return s
 }
 
+// enlarge sets the limits of the stanzas to come: those of a roster, or the usual ones.
+func (c *conn) enlarge(roster bool, l Limits) {
+	c.f.limit = l.Stanza
+	c.limits = xmltree.Limits{Bytes: l.Stanza, Depth: l.Depth}
+	if roster {
+		c.f.limit = l.Roster
+		c.limits.Bytes, c.limits.Elements = l.Roster, l.Roster/16
+	}
+}
+
 // activity reads from the connection and notes that something came.
 type activity struct{ c *conn }
 

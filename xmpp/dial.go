@@ -64,6 +64,8 @@ type srvRecord struct {
 // lookup asks for both kinds of SRV records at once. refused reports a record that says "no such service here"
 // (RFC 2782: a target of "."). A lookup that fails counts as no records.
 func (c *Config) lookup(ctx context.Context, domain string) (records []srvRecord, refused bool) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
+	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	ask := func(service string, direct bool) {

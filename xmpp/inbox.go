@@ -13,21 +13,20 @@ type inbox struct {
 
 	mu     sync.Mutex
 	events []event
-	count  int // of bounded events, those included that the dispatcher works on
+	places quota // of bounded events, those included that the dispatcher works on
 	bytes  int
-	from   map[jid.JID]int
 	wake   chan struct{} // holds one token
 	closed bool
 }
 
 type event struct {
 	run    func()
-	sender jid.JID // bare
-	size   int     // 0: not bounded
+	sender jid.JID
+	size   int // 0: not bounded
 }
 
-func newInbox(l Limits) *inbox {
-	return &inbox{limits: l, from: make(map[jid.JID]int), wake: make(chan struct{}, 1)}
+func newInbox(l Limits, own jid.JID) *inbox {
+	return &inbox{limits: l, places: newQuota(l.Inbox, own), wake: make(chan struct{}, 1)}
 }
 
 // post queues what always fits. false means that nobody will run it any more.
@@ -39,19 +38,14 @@ func (b *inbox) post(run func()) bool {
 
 // offer queues a stanza of others. false means that there is no room for it.
 func (b *inbox) offer(sender jid.JID, size int, run func()) bool {
-	sender = sender.Bare()
+	size = max(size, 1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.count >= b.limits.Inbox || b.bytes+size > b.limits.InboxBytes || b.from[sender] >= max(1, b.limits.Inbox/4) {
+	if b.closed || b.bytes+size > b.limits.InboxBytes || !b.places.take(sender) {
 		return false
 	}
-	if !b.put(event{run, sender, max(size, 1)}) {
-		return false
-	}
-	b.count++
-	b.bytes += max(size, 1)
-	b.from[sender]++
-	return true
+	b.bytes += size
+	return b.put(event{run, sender, size})
 }
 
 func (b *inbox) put(e event) bool {
@@ -98,11 +92,8 @@ func (b *inbox) drain() {
 func (b *inbox) done(e event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.count--
 	b.bytes -= e.size
-	if b.from[e.sender]--; b.from[e.sender] == 0 {
-		delete(b.from, e.sender)
-	}
+	b.places.give(e.sender)
 }
 
 func (b *inbox) close() {

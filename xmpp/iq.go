@@ -82,35 +82,22 @@ func stanzaError(typ, condition, text string) *jingle.StanzaError {
 	return &jingle.StanzaError{Type: typ, Condition: condition, Text: text}
 }
 
-// tally counts the requests of others that wait for our answer, in all and for each bare address.
+// tally counts the requests of others that wait for our answer.
 type tally struct {
-	limit int
-
-	mu    sync.Mutex
-	all   int
-	bySrc map[jid.JID]int
+	mu sync.Mutex
+	q  quota
 }
 
-func newTally(limit int) *tally { return &tally{limit: limit, bySrc: make(map[jid.JID]int)} }
+func newTally(limit int, own jid.JID) *tally { return &tally{q: newQuota(limit, own)} }
 
 func (t *tally) add(from jid.JID) bool {
-	from = from.Bare()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.all >= t.limit || t.bySrc[from] >= max(1, t.limit/4) {
-		return false
-	}
-	t.all++
-	t.bySrc[from]++
-	return true
+	return t.q.take(from)
 }
 
 func (t *tally) remove(from jid.JID) {
-	from = from.Bare()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.all--
-	if t.bySrc[from]--; t.bySrc[from] == 0 {
-		delete(t.bySrc, from)
-	}
+	t.q.give(from)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jingled/jingled/jid"
@@ -21,6 +22,8 @@ type link struct {
 	jid    jid.JID
 	secure bool
 	out    *outbox
+	// rosterDue is set until the roster has come, and lets the reader take a larger stanza.
+	rosterDue atomic.Bool
 }
 
 func newLink(c *conn, j jid.JID, secure bool, l Limits) *link {
@@ -118,7 +121,9 @@ func (c *Client) goOnline(l *link) {
 	c.setState(StateChange{State: Online, JID: l.jid})
 	quiet := func(*xmltree.Element, error) {}
 	if !c.cfg.NoRoster {
+		l.rosterDue.Store(true)
 		c.Request("", "get", roster.Query(), 0, func(reply *xmltree.Element, err error) {
+			l.rosterDue.Store(false)
 			if err != nil || !reply.Is(roster.NS, "query") {
 				c.log.Warn("no roster", "err", err)
 				return
@@ -168,6 +173,7 @@ func (l *link) write(timeout time.Duration) error {
 // read takes stanzas until the stream ends. Nothing that a peer sends makes it end or wait.
 func (c *Client) read(l *link) error {
 	for {
+		l.conn.enlarge(l.rosterDue.Load(), c.cfg.Limits)
 		frame, kind, err := l.conn.next()
 		if err != nil {
 			return err
