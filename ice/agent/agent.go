@@ -201,7 +201,7 @@ func (a *Agent) Start(controlling bool, ufrag, pwd string) (net.Conn, error) {
 }
 
 // writablePoll is how often [Agent.Wait] looks.
-const writablePoll = 5 * time.Millisecond
+const writablePoll = 2 * time.Millisecond
 
 // Wait returns when packets can be written: a path was checked to work, though it may not be the one that is chosen in
 // the end (RFC 8445 section 12.1 allows to use it already, which saves a round trip). It returns early when the agent or
