@@ -68,17 +68,29 @@ func (l *streamLimits) count() int {
 	return l.n
 }
 
+// maxHalfOpen bounds, per listener, connections whose client is not known yet: DTLS handshakes, whose addresses may be spoofed, and
+// connections whose PROXY header has not come. They must not use up what streams may have.
+const maxHalfOpen = 512
+
 // acceptor serves one TCP, TLS or DTLS listener.
 type acceptor struct {
-	srv  *Server
-	l    *Listener
-	ln   net.Listener
-	seed maphash.Seed
+	srv      *Server
+	l        *Listener
+	ln       net.Listener
+	seed     maphash.Seed
+	halfOpen chan struct{}
+	tls      atomic.Pointer[tlsPair]
 }
+
+// tlsPair is the operator's TLS configuration and ours made from it. Ours is kept, because it holds the keys of session tickets.
+type tlsPair struct{ from, made *tls.Config }
+
+// late says whether a connection's client is only known after a handshake or header.
+func (a *acceptor) late() bool { return a.l.Transport == alloc.DTLS || a.l.ProxyProtocol }
 
 // listenStream binds a listener and fills its port in.
 func (s *Server) listenStream(ctx context.Context, l *Listener) (*acceptor, error) {
-	a := &acceptor{srv: s, l: l, seed: maphash.MakeSeed()}
+	a := &acceptor{srv: s, l: l, seed: maphash.MakeSeed(), halfOpen: make(chan struct{}, maxHalfOpen)}
 	var err error
 	if l.Transport == alloc.DTLS {
 		a.ln, err = dtls.ListenWithOptions(udpNetwork(l.Address.Addr()), net.UDPAddrFromAddrPort(l.Address), s.dtlsOptions()...)
@@ -154,17 +166,29 @@ func (a *acceptor) run(ctx context.Context) {
 			continue
 		}
 		from, err := addrPort(c.RemoteAddr())
-		if err != nil || !a.srv.limits.take(from.Addr()) {
+		if err != nil || !a.admit(from.Addr()) {
 			a.srv.counts.refused.Add(1)
 			c.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer a.srv.limits.give(from.Addr())
 			if !a.serve(ctx, c, from) {
 				c.Close()
 			}
 		})
+	}
+}
+
+// admit takes the place of a new connection: among the streams, or among those whose client is not known yet.
+func (a *acceptor) admit(from netip.Addr) bool {
+	if !a.late() {
+		return a.srv.limits.take(from)
+	}
+	select {
+	case a.halfOpen <- struct{}{}:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -174,30 +198,27 @@ func (a *acceptor) serve(ctx context.Context, c net.Conn, from netip.AddrPort) (
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	_ = c.SetDeadline(time.Now().Add(a.srv.cfg.HandshakeTimeout))
-	if a.l.ProxyProtocol {
-		real, err := proxyHeader(c, from, a.l.ProxyTrusted)
-		if err != nil {
+	if a.late() {
+		var ok bool
+		from, ok = a.introduce(ctx, c, from)
+		<-a.halfOpen
+		if !ok {
 			a.srv.counts.handshakes.Add(1)
 			return false
 		}
-		// The balancer's address must not use up the limit of one address: the client's counts.
-		if real != from {
-			if !a.srv.limits.take(real.Addr()) {
-				a.srv.counts.refused.Add(1)
-				return false
-			}
-			defer a.srv.limits.give(real.Addr())
-			from = real
+		if !a.srv.limits.take(from.Addr()) {
+			a.srv.counts.refused.Add(1)
+			return false
 		}
 	}
-	switch a.l.Transport {
-	case alloc.TLS:
+	defer a.srv.limits.give(from.Addr())
+	if a.l.Transport == alloc.TLS {
 		tc := tls.Server(c, a.tlsConfig())
 		if err := tc.HandshakeContext(ctx); err != nil {
 			a.srv.counts.handshakes.Add(1)
 			return false
 		}
-		switch p := tc.ConnectionState().NegotiatedProtocol; p {
+		switch tc.ConnectionState().NegotiatedProtocol {
 		case "", alpnTURN, alpnSTUN:
 		default:
 			if a.l.Fallback != nil {
@@ -208,15 +229,6 @@ func (a *acceptor) serve(ctx context.Context, c net.Conn, from netip.AddrPort) (
 			return false
 		}
 		c = tc
-	case alloc.DTLS:
-		dc := c.(*dtls.Conn)
-		hctx, cancel := context.WithTimeout(ctx, a.srv.cfg.HandshakeTimeout)
-		err := dc.HandshakeContext(hctx)
-		cancel()
-		if err != nil {
-			a.srv.counts.handshakes.Add(1)
-			return false
-		}
 	}
 	_ = c.SetDeadline(time.Time{})
 	ft := alloc.FiveTuple{Client: from, Server: a.l.Address, Transport: a.l.Transport}
@@ -226,11 +238,28 @@ func (a *acceptor) serve(ctx context.Context, c net.Conn, from netip.AddrPort) (
 	return false
 }
 
+// introduce finds out who the client is: by the DTLS handshake, or by the balancer's word.
+func (a *acceptor) introduce(ctx context.Context, c net.Conn, from netip.AddrPort) (netip.AddrPort, bool) {
+	if a.l.ProxyProtocol {
+		client, err := proxyHeader(c, from, a.l.ProxyTrusted)
+		return client, err == nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.srv.cfg.HandshakeTimeout)
+	defer cancel()
+	dc, ok := c.(*dtls.Conn)
+	return from, ok && dc.HandshakeContext(ctx) == nil
+}
+
 func (a *acceptor) tlsConfig() *tls.Config {
-	c := a.srv.tls.Load().Clone()
+	from := a.srv.tls.Load()
+	if p := a.tls.Load(); p != nil && p.from == from {
+		return p.made
+	}
+	c := from.Clone()
 	c.NextProtos = append([]string{alpnTURN, alpnSTUN}, a.l.FallbackProtocols...)
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS12
 	}
+	a.tls.Store(&tlsPair{from, c})
 	return c
 }

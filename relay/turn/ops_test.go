@@ -456,6 +456,7 @@ func TestALPN(t *testing.T) {
 // TestProxyProtocol: the client's address comes from a trusted balancer and from nobody else.
 func TestProxyProtocol(t *testing.T) {
 	c := testConfig(t)
+	c.MaxStreamsPerAddress = 2
 	for i := range c.Listeners {
 		if c.Listeners[i].Transport.Stream() {
 			c.Listeners[i].ProxyProtocol, c.Listeners[i].ProxyTrusted = true, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -478,6 +479,21 @@ func TestProxyProtocol(t *testing.T) {
 	var x stun.XORMappedAddress
 	if err := x.GetFrom(m); err != nil || x.String() != "192.0.2.77:12345" {
 		t.Errorf("mapped %v, %v", x, err)
+	}
+	// A balancer's clients do not share one address's limit.
+	for i := range 20 {
+		conn, err := net.Dial("tcp", addr(t, s, alloc.TCP, false).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		header[19] = byte(100 + i)
+		if _, err := conn.Write(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rawOver(t, conn).try(stun.MethodBinding, stun.NewTransactionID()); err != nil {
+			t.Fatalf("client %d: %v", i, err)
+		}
 	}
 	// Without a header the first message is taken for one, and refused.
 	a := rawDial(t, "tcp", addr(t, s, alloc.TCP, false))

@@ -391,6 +391,9 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%w: discovery needs two addresses of one family and two ports (RFC 5780 section 6)", ErrConfig)
 		}
 	}
+	if c.Offload != OffloadNone {
+		return fmt.Errorf("%w: this build has no %q offload", ErrConfig, c.Offload)
+	}
 	def := func(d *time.Duration, v time.Duration) {
 		if *d <= 0 {
 			*d = v
