@@ -208,6 +208,23 @@ func TestDirect(t *testing.T) {
 	}
 }
 
+func TestIPv6(t *testing.T) {
+	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 on this machine: %v", err)
+	} else {
+		ln.Close()
+	}
+	for name, l := range map[string]*s5b.Listener{
+		"its own": listener(t, s5b.ListenerConfig{Addr: "[::1]:0"}),
+		"dual":    listener(t, s5b.ListenerConfig{Addr: ":0", Advertise: []netip.Addr{netip.IPv6Loopback()}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := pair(t, s5b.Config{Allow: allowAll}, s5b.Config{Listener: l, Allow: allowAll})
+			talk(t, a, b)
+		})
+	}
+}
+
 func loopbacks(n int) []netip.Addr {
 	var out []netip.Addr
 	for i := range n {

@@ -119,7 +119,7 @@ func (t *Transfer) Decline() {
 	})
 }
 
-// Cancel gives the transfer up; nil stands for the reason cancel, or decline at the session's responder.
+// Cancel gives the transfer up; nil stands for the reason cancel (XEP-0234 section 6.5).
 func (t *Transfer) Cancel(r *jingle.Reason) {
 	if r == nil {
 		r = &jingle.Reason{Condition: jingle.Cancel}
