@@ -7,10 +7,9 @@ import (
 )
 
 const (
-	// stall is how long without any packet means that those in flight are lost.
-	stall = 20 * time.Millisecond
-	// drain is how long late packets are waited for at the end.
-	drain = 100 * time.Millisecond
+	// stall is how long without any packet means that those in flight are lost. A machine that others use stops a server for tens
+	// of milliseconds.
+	stall = 200 * time.Millisecond
 )
 
 // side sends and receives the packets of one direction.
@@ -141,11 +140,15 @@ func (g *Generator) begin(f *Flow) (side, error) {
 	return newUDPSide(g, f), nil
 }
 
+// drain waits for late packets.
 func (g *Generator) drain(s side, r *Result) error {
-	for end := monotonic() + uint64(drain); monotonic() < end && r.Received < r.Sent; {
+	for last := monotonic(); r.Received < r.Sent && monotonic()-last < uint64(stall); {
 		n, err := s.receive(nil)
 		if err != nil {
 			return err
+		}
+		if n > 0 {
+			last = monotonic()
 		}
 		r.Received += uint64(n)
 	}

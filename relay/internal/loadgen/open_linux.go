@@ -98,7 +98,8 @@ func (g *Generator) Open(n int) (Opened, error) {
 	g.clients = make([]client, n)
 	if g.cfg.Raw {
 		for i := range g.clients {
-			g.clients[i] = client{at: ready, relay: g.cfg.RawPeers}
+			port := g.cfg.RawPeers.Port() + uint16(i%max(1, g.cfg.RawPorts))
+			g.clients[i] = client{at: ready, relay: netip.AddrPortFrom(g.cfg.RawPeers.Addr(), port)}
 		}
 		return Opened{}, nil
 	}

@@ -21,9 +21,11 @@ type Config struct {
 	Device string
 	// Username and Password of the long-term credential.
 	Username, Password string
-	// Raw drives a bare forwarder instead: no TURN, the same bytes on both sides. Peers send to RawPeers.
+	// Raw drives a bare forwarder instead: no TURN, the same bytes on both sides. Peers send to RawPeers; with RawPorts above 1,
+	// client i's peer sends to that port plus i modulo RawPorts.
 	Raw      bool
 	RawPeers netip.AddrPort
+	RawPorts int
 }
 
 // Flow is what to send.

@@ -26,6 +26,7 @@ const channel = 0x4000
 
 type client struct {
 	at    stage
+	asks  uint8 // requests so far: a new one has a new transaction, sending again has not
 	tries uint8
 	sent  uint64 // nanoseconds
 	nonce stun.Nonce
@@ -47,17 +48,17 @@ func (c *credential) learn(realm stun.Realm) {
 }
 
 // transaction is the id of client i's request: its number and stage come back with the answer.
-func transaction(i int, s stage, try uint8) (id [12]byte) {
+func transaction(i int, s stage, ask uint8) (id [12]byte) {
 	copy(id[:], stageTag)
 	binary.BigEndian.PutUint32(id[4:], uint32(i))
-	id[8], id[9] = byte(s), try
+	id[8], id[9] = byte(s), ask
 	return id
 }
 
 // request writes client i's next message.
 func (c *credential) request(m *stun.Message, i int, cl *client, peer netip.AddrPort) error {
 	m.Reset()
-	m.TransactionID = transaction(i, cl.at, cl.tries)
+	m.TransactionID = transaction(i, cl.at, cl.asks)
 	switch cl.at {
 	case asked, proved:
 		m.Type = stun.NewType(stun.MethodAllocate, stun.ClassRequest)
@@ -97,10 +98,11 @@ func (c *credential) answer(m *stun.Message, b []byte, clients []client) (int, e
 	}
 	id := m.TransactionID
 	i := int(binary.BigEndian.Uint32(id[4:]))
-	if string(id[:4]) != stageTag || i >= len(clients) || stage(id[8]) != clients[i].at || id[9] != clients[i].tries {
+	if string(id[:4]) != stageTag || i >= len(clients) || stage(id[8]) != clients[i].at || id[9] != clients[i].asks {
 		return -1, nil
 	}
 	cl := &clients[i]
+	cl.asks++
 	if m.Type.Class == stun.ClassErrorResponse {
 		var code stun.ErrorCodeAttribute
 		_ = code.GetFrom(m)
