@@ -17,7 +17,7 @@ LINT     := bin/golangci-lint
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-deps fmt fmt-check vet lint cross unit race docs bench fuzz clean
+.PHONY: help build demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race docs bench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ build: ## build jingled, jingle and jingle-relay into ./bin
 demo: ## run the main job: two accounts, a call with DTMF, a file, all on loopback
 	$(GO) run ./cmd/jingle demo
 
-test: test-deps fmt-check vet lint cross race ## everything that must hold before a commit lands
+test: test-deps fmt-check generate-check vet lint cross race ## everything that must hold before a commit lands
 
 test-deps: ## install what the tests need, or say what is missing
 	./scripts/test-deps.sh
@@ -49,6 +49,18 @@ $(LINT): $(LINT_DIR)/go.mod $(LINT_DIR)/go.sum
 
 lint: $(LINT) ## golangci-lint; PKGS=./jid/... for one package
 	$(LINT) run $(PKGS)
+
+# The generator, too, has a module of its own. Building it takes more than a minute, once.
+GENERATORS := bin/buf bin/protoc-gen-go bin/protoc-gen-connect-go
+$(GENERATORS) &: tools/buf/go.mod tools/buf/go.sum
+	$(GO) build -modfile=tools/buf/go.mod -o bin/ github.com/bufbuild/buf/cmd/buf google.golang.org/protobuf/cmd/protoc-gen-go \
+		connectrpc.com/connect/cmd/protoc-gen-connect-go
+
+generate: $(GENERATORS) ## write the Go code of the API's schema
+	./scripts/generate.sh
+
+generate-check: $(GENERATORS)
+	./scripts/generate.sh --check
 
 cross: ## build everything for Linux, macOS and Windows, without cgo
 	GOOS=linux   $(GO) build ./...
