@@ -200,6 +200,15 @@ func (l *Listener) Addrs() ([]netip.AddrPort, error) {
 	return out, nil
 }
 
+// loopback returns the loopback address, if the listener has it besides others and was not told what to advertise.
+func (l *Listener) loopback() []netip.AddrPort {
+	local := l.ln.Addr().(*net.TCPAddr)
+	if len(l.cfg.Advertise) > 0 || !local.IP.IsUnspecified() {
+		return nil
+	}
+	return []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(local.Port))}
+}
+
 // interfaceAddrs returns the addresses of the interfaces that a peer elsewhere could use, IPv6 last: the order is that
 // of preference, and IPv4 is where both sides are in one network most often.
 func interfaceAddrs() ([]netip.Addr, error) {

@@ -29,7 +29,10 @@ type Config struct {
 	// Request sends an IQ of type set with this payload and later calls done once. It activates proxies, and without it
 	// none are offered. It does not block.
 	Request func(to jid.JID, payload *xmltree.Element, done func(error))
-	// Allow says whether an address that a peer named may be connected to. nil means [AllowPublicAndPrivate].
+	// Loopback also offers the loopback address, and connects to that of the peer: for a peer that may be on this machine.
+	Loopback bool
+	// Allow says whether an address that a peer named may be connected to. nil means [AllowPublicAndPrivate], and
+	// loopback addresses with Loopback.
 	Allow func(netip.AddrPort) bool
 	// Timing replaces the defaults of the negotiation; its Role and Local are not used.
 	Timing NegotiationConfig
@@ -50,7 +53,9 @@ type Factory struct{ cfg Config }
 // NewFactory returns a factory.
 func NewFactory(cfg Config) *Factory {
 	if cfg.Allow == nil {
-		cfg.Allow = AllowPublicAndPrivate
+		cfg.Allow = func(a netip.AddrPort) bool {
+			return AllowPublicAndPrivate(a) || cfg.Loopback && a.Port() != 0 && a.Addr().Unmap().IsLoopback()
+		}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -195,6 +200,10 @@ func (t *transport) candidates() []Candidate {
 		addrs, err := t.cfg.Listener.Addrs()
 		if err != nil {
 			t.log.Warn("no own addresses for SOCKS5 bytestreams", "err", err)
+		}
+		if t.cfg.Loopback {
+			// The last of those that are told: it is of use on this machine only.
+			addrs = append(addrs[:min(len(addrs), maxTried/2-1):maxTried], t.cfg.Listener.loopback()...)
 		}
 		for i, a := range addrs {
 			if i < maxTried/2 {
