@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -203,7 +204,7 @@ func (t *transport) candidates() []Candidate {
 		}
 		if t.cfg.Loopback {
 			// The last of those that are told: it is of use on this machine only.
-			addrs = append(addrs[:min(len(addrs), maxTried/2-1):maxTried], t.cfg.Listener.loopback()...)
+			addrs = append(slices.Clone(addrs[:min(len(addrs), maxTried/2-1)]), t.cfg.Listener.loopback()...)
 		}
 		for i, a := range addrs {
 			if i < maxTried/2 {

@@ -199,6 +199,8 @@ func TestDirect(t *testing.T) {
 		"one listener for both":   {{Listener: la, Allow: allowAll}, {Allow: allowAll}},
 		"several own addresses":   {{Listener: listener(t, s5b.ListenerConfig{Addr: "127.0.0.1:0", Advertise: loopbacks(3)}), Allow: allowAll}, {Allow: allowAll}},
 		"the first is not ours":   {{Listener: listener(t, s5b.ListenerConfig{Addr: "127.0.0.2:0", Advertise: loopbacks(2)}), Allow: allowAll}, {Allow: allowAll}},
+		"loopback among others":   {{Listener: listener(t, s5b.ListenerConfig{}), Loopback: true}, {Allow: loopbackOnly}},
+		"loopback of the other":   {{Loopback: true}, {Listener: listener(t, s5b.ListenerConfig{Addr: "127.0.0.1:0"}), Allow: loopbackOnly}},
 		"IPv4 on a dual listener": {{Listener: listener(t, s5b.ListenerConfig{Addr: ":0", Advertise: loopbacks(1)}), Allow: allowAll}, {Allow: allowAll}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,6 +226,8 @@ func TestIPv6(t *testing.T) {
 		})
 	}
 }
+
+func loopbackOnly(a netip.AddrPort) bool { return a.Addr().Unmap().IsLoopback() }
 
 func loopbacks(n int) []netip.Addr {
 	var out []netip.Addr
@@ -270,13 +274,12 @@ func newProxy(t *testing.T) *proxy {
 			if err != nil {
 				return
 			}
-			dst, err := s5b.ServeForTest(c)
-			if err != nil {
+			p.mu.Lock() // the client hears of success before the connection is in the map
+			if dst, err := s5b.ServeForTest(c); err == nil {
+				p.conns[dst] = append(p.conns[dst], c)
+			} else {
 				c.Close()
-				continue
 			}
-			p.mu.Lock()
-			p.conns[dst] = append(p.conns[dst], c)
 			p.mu.Unlock()
 		}
 	})

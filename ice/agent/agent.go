@@ -133,7 +133,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	if cfg.Interface != nil {
 		opts = append(opts, pion.WithInterfaceFilter(cfg.Interface))
 	}
-	if cfg.LoopbackOnly {
+	if cfg.LoopbackOnly || cfg.Loopback {
 		opts = append(opts, pion.WithIncludeLoopback())
 	}
 	if a.agent, err = pion.NewAgentWithOptions(opts...); err != nil {
@@ -230,7 +230,9 @@ func (a *Agent) Wait(ctx context.Context) error {
 			for _, p := range conn.GetCandidatePairsInfo() {
 				if p.State == pion.CandidatePairStateSucceeded {
 					cancel()
-					<-chosen
+					if err := <-chosen; err != nil && !errors.Is(err, pion.ErrCanceledByCaller) {
+						return err // it has ended meanwhile
+					}
 					return nil
 				}
 			}

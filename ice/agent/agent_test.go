@@ -245,6 +245,10 @@ func TestAddresses(t *testing.T) {
 		if want := [4]bool{c.use, c.check, c.useOnLoop, c.checkOnLoops}; got != want {
 			t.Errorf("%s: %v, want %v", c.addr, got, want)
 		}
+		both := Config{Loopback: true}
+		if use, check := both.mayUse(a), both.mayCheck(a); use != (c.use || c.useOnLoop) || check != (c.check || c.checkOnLoops) {
+			t.Errorf("%s with the loopback as well: %v, %v", c.addr, use, check)
+		}
 	}
 	only := Config{Address: func(a netip.Addr) bool { return a.Is4() }}
 	if only.mayUse(netip.MustParseAddr("2001:db8::1")) {

@@ -92,8 +92,10 @@ type Config struct {
 	Servers []Server
 	Policy  Policy
 	// LoopbackOnly uses loopback addresses and nothing else, ours and the peer's. It is for demonstrations and tests;
-	// without it the loopback is never used.
+	// without it and Loopback the loopback is never used.
 	LoopbackOnly bool
+	// Loopback uses loopback addresses, ours and the peer's, as well as others: for a peer that may be on this machine.
+	Loopback bool
 	// Interface and Address, if set, tell which of our interfaces and addresses are used.
 	Interface func(name string) bool
 	Address   func(netip.Addr) bool
@@ -144,7 +146,7 @@ func (c Config) withDefaults() Config {
 func (c Config) mayUse(a netip.Addr) bool {
 	a = a.Unmap()
 	switch {
-	case a.IsLoopback() != c.LoopbackOnly:
+	case !c.mayLoop(a):
 		return false
 	case a.Is6() && a.IsLinkLocalUnicast():
 		// Dino drops them, and without a zone they lead nowhere.
@@ -163,5 +165,13 @@ func (c Config) mayCheck(a netip.Addr) bool {
 		return false
 	}
 	// Services on our own machine are not for the peer to knock at.
-	return a.IsLoopback() == c.LoopbackOnly
+	return c.mayLoop(a)
+}
+
+// mayLoop reports whether an address is on the right side of the loopback interface.
+func (c Config) mayLoop(a netip.Addr) bool {
+	if a.IsLoopback() {
+		return c.LoopbackOnly || c.Loopback
+	}
+	return !c.LoopbackOnly
 }

@@ -301,6 +301,8 @@ func TestPeerGone(t *testing.T) {
 		s.Heard() // media still flows
 		time.Sleep(10 * time.Second)
 		expect(t, caller)
+		s.Heard() // before it went away, which says nothing about afterwards
+		time.Sleep(time.Second)
 		a.Unavailable(juliet.Bare())
 		time.Sleep(11 * time.Second)
 		expect(t, caller, "Ended gone")
