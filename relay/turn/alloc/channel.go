@@ -74,7 +74,7 @@ func (c *channels) reindex() {
 		c.byNumber, c.byPeer, from = make(map[uint16]int32), make(map[netip.AddrPort]int32), 0
 	}
 	for i := from; i < len(c.list); i++ {
-		c.byNumber[c.list[i].number], c.byPeer[c.list[i].peer] = int32(i), int32(i) //nolint:gosec // bounded
+		c.byNumber[c.list[i].number], c.byPeer[c.list[i].peer] = int32(i), int32(i) // bounded
 	}
 }
 

@@ -218,7 +218,7 @@ func (t *Table) FromPeer(now time.Time, r *Relay, peer netip.AddrPort, size int,
 	// Section 12.7: by channel where one is bound.
 	if ch := a.channels.peer(peer); ch != nil && ch.expires > i {
 		binary.BigEndian.PutUint16(head[0:], ch.number)
-		binary.BigEndian.PutUint16(head[2:], uint16(size)) //nolint:gosec // a datagram
+		binary.BigEndian.PutUint16(head[2:], uint16(size)) // a datagram
 		if a.tuple.Transport != UDP {
 			// Section 12.5: padding is required on streams and may be left out on datagrams. Over DTLS it stays: there are
 			// clients that read DTLS like a stream.
@@ -241,16 +241,16 @@ func (t *Table) dataIndication(head *[MaxHead]byte, peer netip.AddrPort, size in
 	n = headerSize
 	n += 4 + putXORAddress(head[n+4:], peer, head[8:headerSize])
 	binary.BigEndian.PutUint16(head[headerSize:], uint16(stun.AttrXORPeerAddress))
-	binary.BigEndian.PutUint16(head[headerSize+2:], uint16(n-headerSize-4)) //nolint:gosec // 8 or 20
+	binary.BigEndian.PutUint16(head[headerSize+2:], uint16(n-headerSize-4)) // 8 or 20
 	binary.BigEndian.PutUint16(head[n:], uint16(stun.AttrData))
-	binary.BigEndian.PutUint16(head[n+2:], uint16(size)) //nolint:gosec // a datagram
+	binary.BigEndian.PutUint16(head[n+2:], uint16(size)) // a datagram
 	n += 4
 	total := n - headerSize + size + pad
 	// The length field, and a UDP datagram, hold no more.
 	if total > 65507-headerSize {
 		return 0, 0
 	}
-	binary.BigEndian.PutUint16(head[2:], uint16(total)) //nolint:gosec // checked
+	binary.BigEndian.PutUint16(head[2:], uint16(total)) // checked
 	return n, pad
 }
 
@@ -259,7 +259,7 @@ func (t *Table) indication(head *[MaxHead]byte) {
 	binary.BigEndian.PutUint16(head[0:], stun.NewType(stun.MethodData, stun.ClassIndication).Value())
 	binary.BigEndian.PutUint32(head[4:], magicCookie)
 	binary.BigEndian.PutUint64(head[8:], t.seed.Rand())
-	binary.BigEndian.PutUint32(head[16:], uint32(t.seed.Rand())) //nolint:gosec // random bits
+	binary.BigEndian.PutUint32(head[16:], uint32(t.seed.Rand())) // random bits
 }
 
 // ICMP tells of an ICMP error for what r sent to peer: type and code as the peer's family has them, and for "packet too big" the
