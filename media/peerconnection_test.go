@@ -2,12 +2,12 @@ package media
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	pionice "github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -28,11 +28,11 @@ type webrtcPeer struct {
 	keys  chan byte
 }
 
-func newWebRTCPeer(t *testing.T) *webrtcPeer {
+func newWebRTCPeer(t *testing.T, w *wide) *webrtcPeer {
 	t.Helper()
 	var settings webrtc.SettingEngine
-	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
+	settings.SetNet(w.host(""))
+	settings.SetICEMulticastDNSMode(pionice.MulticastDNSModeDisabled)
 	var engine webrtc.MediaEngine
 	if err := engine.RegisterDefaultCodecs(); err != nil {
 		t.Fatal(err)
@@ -195,97 +195,99 @@ func content(t *testing.T, text, name string) jingle.Content {
 func TestWithAPeerConnection(t *testing.T) {
 	for _, weCall := range []bool{true, false} {
 		t.Run(fmt.Sprintf("we call: %v", weCall), func(t *testing.T) {
-			p := newWebRTCPeer(t)
-			role := jingle.Responder
-			if weCall {
-				role = jingle.Initiator
-			}
-			us := newParty(t, role, nil)
-			file := t.TempDir() + "/us.wav"
-			us.SetAudio(open(t, "tone:440"), create(t, file))
-			us.run()
-			await[Gathered](t, us, "candidates", nil)
-			gathered := webrtc.GatheringCompletePromise(p.pc)
-			ours := func(cs []jingle.Content) string {
-				s := describe(cs[0])
-				for _, e := range us.events {
-					if c, ok := e.(Candidate); ok {
-						x := c.Transport.Candidates[0]
-						s += fmt.Sprintf("a=candidate:%s %d udp %d %s %d typ %s\r\n", x.Foundation, x.Component, x.Priority, x.IP, x.Port, x.Type)
+			inFakeTime(t, func(t *testing.T, w *wide) {
+				p := newWebRTCPeer(t, w)
+				role := jingle.Responder
+				if weCall {
+					role = jingle.Initiator
+				}
+				us := newParty(t, w, role, nil)
+				file := t.TempDir() + "/us.wav"
+				us.SetAudio(open(t, "tone:440"), create(t, file))
+				us.run()
+				await[Gathered](t, us, "candidates", nil)
+				gathered := webrtc.GatheringCompletePromise(p.pc)
+				ours := func(cs []jingle.Content) string {
+					s := describe(cs[0])
+					for _, e := range us.events {
+						if c, ok := e.(Candidate); ok {
+							x := c.Transport.Candidates[0]
+							s += fmt.Sprintf("a=candidate:%s %d udp %d %s %d typ %s\r\n", x.Foundation, x.Component, x.Priority, x.IP, x.Port, x.Type)
+						}
+					}
+					return s
+				}
+				remote := func(typ webrtc.SDPType, s string) {
+					t.Helper()
+					if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: typ, SDP: s}); err != nil {
+						t.Fatal(err)
 					}
 				}
-				return s
-			}
-			remote := func(typ webrtc.SDPType, s string) {
-				t.Helper()
-				if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: typ, SDP: s}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if weCall {
-				offer, _ := us.Offer()
-				remote(webrtc.SDPTypeOffer, ours(offer))
-				answer, err := p.pc.CreateAnswer(nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := p.pc.SetLocalDescription(answer); err != nil {
-					t.Fatal(err)
-				}
-				<-gathered
-				if err := us.accepted([]jingle.Content{content(t, p.pc.LocalDescription().SDP, ContentName)}, nil); err != nil {
-					t.Fatal(err)
-				}
-			} else {
-				offer, err := p.pc.CreateOffer(nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := p.pc.SetLocalDescription(offer); err != nil {
-					t.Fatal(err)
-				}
-				<-gathered
-				answer, _, err := us.answer([]jingle.Content{content(t, p.pc.LocalDescription().SDP, "0")}, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				remote(webrtc.SDPTypeAnswer, ours(answer))
-			}
-			await[Heard](t, us, "sound", nil)
-			keys, err := dtmf.Parse("7#", 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := us.SendKeys(keys...); err != nil {
-				t.Fatal(err)
-			}
-			for _, want := range []byte("7#") {
-				select {
-				case k := <-p.keys:
-					if k != want {
-						t.Errorf("it heard the key %c, not %c", k, want)
+				if weCall {
+					offer, _ := us.Offer()
+					remote(webrtc.SDPTypeOffer, ours(offer))
+					answer, err := p.pc.CreateAnswer(nil)
+					if err != nil {
+						t.Fatal(err)
 					}
-				case <-time.After(5 * time.Second):
-					t.Fatalf("it did not hear the key %c", want)
+					if err := p.pc.SetLocalDescription(answer); err != nil {
+						t.Fatal(err)
+					}
+					<-gathered
+					if err := us.accepted([]jingle.Content{content(t, p.pc.LocalDescription().SDP, ContentName)}, nil); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					offer, err := p.pc.CreateOffer(nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := p.pc.SetLocalDescription(offer); err != nil {
+						t.Fatal(err)
+					}
+					<-gathered
+					answer, _, err := us.answer([]jingle.Content{content(t, p.pc.LocalDescription().SDP, "0")}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					remote(webrtc.SDPTypeAnswer, ours(answer))
 				}
-			}
-			best := 0.0
-			for range 5 {
-				select {
-				case s := <-p.heard:
-					best = max(best, s)
-				case <-time.After(5 * time.Second):
-					t.Fatal("it heard nothing")
+				await[Heard](t, us, "sound", nil)
+				keys, err := dtmf.Parse("7#", 0)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if best < 0.95 {
-				t.Errorf("it heard the tone with the share %.3f", best)
-			}
-			us.cancel(errHangUp)
-			<-us.ended
-			if share, _ := toneIn(t, file, 1000); share < 0.95 {
-				t.Errorf("we heard its tone with the share %.3f", share)
-			}
+				if err := us.SendKeys(keys...); err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range []byte("7#") {
+					select {
+					case k := <-p.keys:
+						if k != want {
+							t.Errorf("it heard the key %c, not %c", k, want)
+						}
+					case <-time.After(5 * time.Second):
+						t.Fatalf("it did not hear the key %c", want)
+					}
+				}
+				best := 0.0
+				for range 5 {
+					select {
+					case s := <-p.heard:
+						best = max(best, s)
+					case <-time.After(5 * time.Second):
+						t.Fatal("it heard nothing")
+					}
+				}
+				if best < 0.95 {
+					t.Errorf("it heard the tone with the share %.3f", best)
+				}
+				us.cancel(errHangUp)
+				<-us.ended
+				if share, _ := toneIn(t, file, 1000); share < 0.95 {
+					t.Errorf("we heard its tone with the share %.3f", share)
+				}
+			})
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"fmt"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,31 @@ import (
 type wide struct {
 	router *vnet.Router
 	t      *testing.T
+	hosts  int
+}
+
+func (w *wide) start() {
+	w.t.Helper()
+	if err := w.router.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *wide) stop() {
+	if err := w.router.Stop(); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// inFakeTime runs a test on a network of 10 ms there and back.
+func inFakeTime(t *testing.T, f func(t *testing.T, w *wide)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWide(t, 5*time.Millisecond, nil)
+		w.start()
+		defer w.stop()
+		f(t, w)
+	})
 }
 
 func newWide(t *testing.T, delay time.Duration, drop func(n int64, c vnet.Chunk) bool) *wide {
@@ -33,11 +59,16 @@ func newWide(t *testing.T, delay time.Duration, drop func(n int64, c vnet.Chunk)
 		var n atomic.Int64
 		r.AddChunkFilter(func(c vnet.Chunk) bool { return !drop(n.Add(1), c) })
 	}
-	return &wide{r, t}
+	return &wide{router: r, t: t}
 }
 
+// host adds a machine; an empty ip is the next one.
 func (w *wide) host(ip string) *vnet.Net {
 	w.t.Helper()
+	if ip == "" {
+		w.hosts++
+		ip = fmt.Sprintf("192.0.2.%d", w.hosts)
+	}
 	n, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{ip}})
 	if err != nil {
 		w.t.Fatal(err)
@@ -85,28 +116,15 @@ func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time
 		delay /= 2
 	}
 	w := newWide(t, delay, drop)
-	change := func(ip string) func(*Config) {
-		n := w.host(ip)
-		return func(c *Config) {
-			c.ICE.LoopbackOnly = false
-			c.ICE.Net = n
-		}
-	}
-	changeA, changeB := change("192.0.2.1"), change("192.0.2.2")
+	var relay func(*Config)
 	stop := func() {}
 	if relayOnly {
 		var server agent.Server
-		server, stop = w.turnServer("192.0.2.9")
-		old := changeA
-		changeA = func(c *Config) {
-			old(c)
-			c.ICE.Servers, c.ICE.Policy = []agent.Server{server}, agent.RelayOnly
-		}
+		server, stop = w.turnServer("192.0.2.99")
+		relay = func(c *Config) { c.ICE.Servers, c.ICE.Policy = []agent.Server{server}, agent.RelayOnly }
 	}
-	if err := w.router.Start(); err != nil {
-		t.Fatal(err)
-	}
-	a, b := newParty(t, jingle.Initiator, changeA), newParty(t, jingle.Responder, changeB)
+	w.start()
+	a, b := newParty(t, w, jingle.Initiator, relay), newParty(t, w, jingle.Responder, nil)
 	a.other, b.other = b, a
 	contents, groups := transported2(t, a.Offer)
 	b.Adopt(contents)
@@ -130,9 +148,7 @@ func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time
 	b.cancel(errHangUp)
 	<-b.ended
 	stop()
-	if err := w.router.Stop(); err != nil {
-		t.Error(err)
-	}
+	w.stop()
 	return took
 }
 

@@ -52,11 +52,10 @@ func (o *opusReader) next() ([]float32, error) {
 
 // oggSink writes Ogg/Opus: packets of the call as they came, PCM through an encoder of its own.
 type oggSink struct {
-	w      *ogg.Writer
-	enc    Encoder
-	toc    byte // of the last packet, for what was lost
-	buf    []byte
-	failed error
+	w   *ogg.Writer
+	enc Encoder
+	toc byte // of the last packet, for what was lost
+	buf []byte
 }
 
 func newOggSink(w io.Writer) (*oggSink, error) {

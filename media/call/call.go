@@ -140,7 +140,9 @@ func (c *Call) begin(s *engine.Session) {
 			<-s.Done()
 		case <-s.Done():
 			c.stop(errEnded)
-			<-over
+			if err := <-over; err != nil && !errors.Is(err, errEnded) {
+				c.log.Debug("media", "err", err)
+			}
 		}
 		c.cfg.Notify(c.final)
 	})

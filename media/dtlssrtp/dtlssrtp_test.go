@@ -91,7 +91,6 @@ type side struct {
 	*Conn
 	rtp  []string
 	rtcp int
-	err  error
 }
 
 // pair secures a link and runs f, all in fake time.

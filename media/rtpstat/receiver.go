@@ -61,13 +61,13 @@ func (r *Receiver) Packet(seq uint16, timestamp uint32, size int, timed bool, no
 	r.transit = transit
 }
 
-// Received, Bytes and Lost are totals; what came twice makes up for what was lost, as in RFC 3550.
+// Received counts packets, also those that came twice.
 func (r *Receiver) Received() uint64 { return r.received }
 
-// Bytes of payload.
+// Bytes counts those of the payloads.
 func (r *Receiver) Bytes() uint64 { return r.bytes }
 
-// Lost packets, never less than 0.
+// Lost counts packets that are missing; what came twice makes up for it, as in RFC 3550.
 func (r *Receiver) Lost() uint64 { return uint64(max(0, r.expected()-int64(r.received))) }
 
 func (r *Receiver) expected() int64 {
