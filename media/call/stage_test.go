@@ -3,15 +3,18 @@ package call_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/pion/transport/v4/vnet"
 	"go.uber.org/goleak"
 
 	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/internal/pionlog"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -28,7 +31,8 @@ const (
 	juliet = jid.JID("juliet@capulet.lit/balcony")
 )
 
-// stage joins two engines by a wire that carries XML in order.
+// stage joins two engines by a wire that carries XML in order, and two machines by a network of 10 ms there and back, all
+// in fake time.
 type stage struct {
 	t       *testing.T
 	engines map[jid.JID]*engine.Engine
@@ -37,6 +41,8 @@ type stage struct {
 	mu     sync.Mutex
 	log    []string
 	wg     sync.WaitGroup
+	router *vnet.Router
+	hosts  int
 	pipes  map[jid.JID]chan func()
 	calls  sync.WaitGroup
 }
@@ -94,7 +100,16 @@ func (s *stage) sent(line string) bool {
 
 func newStage(t *testing.T, incoming func(*engine.Session, *jingle.Message) (engine.Application, error)) *stage {
 	t.Helper()
-	s := &stage{t: t, engines: map[jid.JID]*engine.Engine{}, pipes: map[jid.JID]chan func(){}}
+	router, err := vnet.NewRouter(&vnet.RouterConfig{
+		CIDR: "192.0.2.0/24", MinDelay: 5 * time.Millisecond, LoggerFactory: pionlog.Factory(nil),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := router.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{t: t, router: router, engines: map[jid.JID]*engine.Engine{}, pipes: map[jid.JID]chan func(){}}
 	ctx, cancel := context.WithCancel(context.Background())
 	quit := make(chan struct{})
 	var running sync.WaitGroup
@@ -129,8 +144,24 @@ func newStage(t *testing.T, incoming func(*engine.Session, *jingle.Message) (eng
 		s.calls.Wait()
 		close(quit)
 		s.wg.Wait()
+		if err := router.Stop(); err != nil {
+			t.Error(err)
+		}
 	})
 	return s
+}
+
+// host adds a machine to the network.
+func (s *stage) host() *vnet.Net {
+	s.hosts++
+	n, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{fmt.Sprintf("192.0.2.%d", s.hosts)}})
+	if err == nil {
+		err = s.router.AddNet(n)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
 }
 
 // user watches one call.
@@ -157,7 +188,7 @@ func (u *user) config(s *stage, change func(*call.Config)) call.Config {
 		u.t.Fatal(err)
 	}
 	cfg := call.Config{
-		Certificate: cert, ICE: agent.Config{LoopbackOnly: true}, Notify: u.notify, Go: func(f func()) { s.calls.Go(f) },
+		Certificate: cert, ICE: agent.Config{Net: s.host()}, Notify: u.notify, Go: func(f func()) { s.calls.Go(f) },
 	}
 	if change != nil {
 		change(&cfg)
