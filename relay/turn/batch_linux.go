@@ -14,8 +14,10 @@ const (
 	listenerBatch = 32
 	relayBatch    = 8
 	bufferSize    = 1 << 16
+	// headroom is in front of every buffer: a head and the payload behind it leave as one piece.
+	headroom = 64
 	// Buffers at a stride of 64 KiB would fight for the same cache sets.
-	bufferStride = bufferSize + 1<<10 + 64
+	bufferStride = headroom + bufferSize + 1<<10
 	maxTrain     = 64    // UDP_MAX_SEGMENTS of older kernels
 	maxTrainSize = 65000 // below what one IP packet holds
 )
@@ -39,7 +41,7 @@ type receiver struct {
 func newReceiver() *receiver {
 	r := &receiver{block: make([]byte, listenerBatch*bufferStride)}
 	for i := range r.msgs {
-		r.iovs[i].Base = &r.block[i*bufferStride]
+		r.iovs[i].Base = &r.block[i*bufferStride+headroom]
 		r.iovs[i].SetLen(bufferSize)
 		h := &r.msgs[i].hdr
 		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
@@ -68,7 +70,7 @@ func (r *receiver) read(fd, batch int) int {
 // packet returns what read put in place i: sender, bytes, and the size of each datagram in them but the last.
 func (r *receiver) packet(i int, s *sock, drops *uint64) (from netip.AddrPort, b []byte, size int) {
 	m := &r.msgs[i]
-	at := i * bufferStride
+	at := i*bufferStride + headroom
 	b = r.block[at : at+int(m.n) : at+int(m.n)]
 	size = len(b)
 	name := &r.names[i]
@@ -99,6 +101,19 @@ func (r *receiver) packet(i int, s *sock, drops *uint64) (from netip.AddrPort, b
 	}
 	r.reset(i)
 	return from, b, size
+}
+
+// join writes head right before what packet returned for place i, and returns both in one piece.
+func (r *receiver) join(i int, head, b []byte) []byte {
+	at := i*bufferStride + headroom
+	copy(r.block[at-len(head):at], head)
+	return r.block[at-len(head) : at+len(b) : at+len(b)]
+}
+
+// before is the n bytes of headroom before packet i and the first size bytes of it.
+func (r *receiver) before(i, n, size int) []byte {
+	at := i*bufferStride + headroom
+	return r.block[at-n : at+size : at+size]
 }
 
 func networkPort(p *uint16) uint16 {

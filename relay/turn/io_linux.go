@@ -39,6 +39,9 @@ type sock struct {
 	overflow uint32       // SO_RXQ_OVFL as last seen
 	df       bool         // IP_MTU_DISCOVER is on
 	single   bool         // the device cannot segment
+	batch    int          // relays: datagrams to ask for, see expect
+	round    uint64       // relays: the loop's round that last read
+	lonely   bool         // the last read found one datagram
 }
 
 // fastIO is the Linux packet path: raw sockets outside Go's poller, one epoll loop on a thread of its own, batched
@@ -56,6 +59,7 @@ type fastIO struct {
 	failed, drops      uint64
 	toPeers, toClients uint64
 	packets            int // since the loop last looked
+	rounds             uint64
 }
 
 func newFastIO(sh *shard) (*fastIO, error) {
@@ -285,6 +289,7 @@ func (f *fastIO) run(ctx context.Context) {
 		n := f.poll(events[:], wait)
 		now := time.Now()
 		f.sh.mu.Lock()
+		f.rounds++
 		for i := range events[:n] {
 			f.event(now, &events[i])
 		}
@@ -369,25 +374,44 @@ func (f *fastIO) readListener(now time.Time, s *sock) {
 }
 
 func (f *fastIO) readRelay(now time.Time, s *sock) {
-	sh := f.sh
-	n := f.rx.read(s.fd, relayBatch)
+	n := f.rx.read(s.fd, s.expect(f.rounds))
 	for i := range n {
 		from, b, size := f.rx.packet(i, s, &f.drops)
-		for {
+		for first := true; ; first = false {
 			k := min(size, len(b))
 			f.packets++
-			f.fromPeer(now, s.relay, from, b[:k:k])
+			f.fromPeer(now, s.relay, from, b[:k:k], i, first)
 			b = b[k:]
 			if len(b) == 0 {
 				break
 			}
 		}
 	}
+	s.got(n)
 	f.flush()
-	sh.flush()
+	f.sh.flush()
 }
 
-func (f *fastIO) fromPeer(now time.Time, r *alloc.Relay, from netip.AddrPort, b []byte) {
+// expect says how many datagrams to ask for: asking for more than there are costs an attempt in vain, asking for fewer another round of
+// epoll. A socket that was ready in the last round too, and gave all it was asked for, is likely to have more.
+func (s *sock) expect(round uint64) int {
+	if s.round+1 != round {
+		s.batch = 1
+	}
+	s.round = round
+	return max(s.batch, 1)
+}
+
+func (s *sock) got(n int) {
+	if n >= s.batch {
+		s.batch = min(2*max(s.batch, 1), relayBatch)
+	} else {
+		s.batch = n
+	}
+}
+
+// fromPeer relays one datagram; it is the first in the receiver's place i, or one further on in a train.
+func (f *fastIO) fromPeer(now time.Time, r *alloc.Relay, from netip.AddrPort, b []byte, i int, first bool) {
 	head := f.tx.head()
 	n, pad, v := f.sh.table.FromPeer(now, r, from, len(b), head)
 	if v != alloc.Forward {
@@ -396,6 +420,12 @@ func (f *fastIO) fromPeer(now time.Time, r *alloc.Relay, from netip.AddrPort, b 
 	a := r.Alloc()
 	switch to := a.Attach.(type) {
 	case *sock:
+		if first {
+			whole := f.rx.before(i, n, len(b))
+			copy(whole, head[:n])
+			f.add(to, a.Tuple().Client, nil, whole, pad)
+			return
+		}
 		f.add(to, a.Tuple().Client, head[:n], b, pad)
 	case *stream:
 		f.sh.toStream(to, head[:n], b, pad)

@@ -46,6 +46,7 @@ type shard struct {
 	peers   map[uint32]*peerConn
 	dropped uint64 // sends to slow streams
 	stopped bool
+	route   alloc.Route // of the packet at hand; here, so that no packet allocates one
 
 	inboxMu sync.Mutex
 	inbox   []letter
@@ -94,10 +95,9 @@ func (sh *shard) datagram(now time.Time, from alloc.FiveTuple, a *alloc.Allocati
 			return
 		}
 	}
-	var r alloc.Route
-	switch sh.table.FromClient(now, a, b, &r) {
+	switch sh.table.FromClient(now, a, b, &sh.route) {
 	case alloc.Forward:
-		sh.io.toPeer(&r)
+		sh.io.toPeer(&sh.route)
 	case alloc.Control:
 		effects := sh.table.Message(now, from, b)
 		for i := range effects {

@@ -201,10 +201,9 @@ func (st *stream) message(b []byte) {
 // one handles one message with the shard's lock held. Afterwards another shard may own the stream, and its lock be held.
 func (st *stream) one(now time.Time, a *alloc.Allocation, b []byte) {
 	sh := st.shard
-	var r alloc.Route
-	switch sh.table.FromClient(now, a, b, &r) {
+	switch sh.table.FromClient(now, a, b, &sh.route) {
 	case alloc.Forward:
-		sh.io.toPeer(&r)
+		sh.io.toPeer(&sh.route)
 	case alloc.Control:
 		effects := sh.table.Message(now, st.tuple, b)
 		for i := range effects {
