@@ -143,7 +143,7 @@ type Config struct {
 	MinPort, MaxPort uint16
 	// Discovery switches RFC 5780 on. nil is off.
 	Discovery *Discovery
-	// Loops is how many packet loops share each UDP listener (SO_REUSEPORT, Linux only). Default GOMAXPROCS.
+	// Loops is how many packet loops share each UDP listener (SO_REUSEPORT, Linux only). Default GOMAXPROCS, at most 256.
 	Loops int
 	// Portable switches the Linux packet path off and uses plain sockets.
 	Portable bool

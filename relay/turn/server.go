@@ -70,11 +70,15 @@ func Loops(cfg Config) int {
 	if cfg.Portable || !fastPath {
 		return 0
 	}
-	if cfg.Loops > 0 {
-		return cfg.Loops
+	n := cfg.Loops
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
 	}
-	return runtime.GOMAXPROCS(0)
+	return min(n, maxLoops)
 }
+
+// maxLoops is what a connection id has room for (RFC 6062: 32 bits, of which most are random).
+const maxLoops = 256
 
 // Ready is closed when every listener is bound.
 func (s *Server) Ready() <-chan struct{} { return s.ready }

@@ -51,8 +51,10 @@ func (p passwords) Authenticate(r AuthRequest) (Credential, error) {
 
 func (p passwords) Failed(AuthRequest) {}
 
-// testCertificate makes a self-signed certificate for the loopback addresses.
-var testCertificate = sync.OnceValue(func() tls.Certificate {
+var testCertificate = sync.OnceValue(newCertificate)
+
+// newCertificate makes a self-signed certificate for the loopback addresses.
+func newCertificate() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -66,7 +68,7 @@ var testCertificate = sync.OnceValue(func() tls.Certificate {
 		panic(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
+}
 
 // loopbackPolicy allows what tests need and nothing else.
 func loopbackPolicy(t testing.TB) *policy.Policy {
