@@ -373,10 +373,15 @@ func (c *Call) Run(ctx context.Context) error {
 	if errors.Is(err, errGroupEnded) {
 		err = groupErr
 	}
-	if closeErr := c.stream.close(); closeErr != nil {
-		c.cfg.Log.Warn("audio", "err", closeErr)
-	}
+	_ = c.stream.close() // told by AudioErr
 	return err
+}
+
+// AudioErr returns what kept the source from being played or the sink from taking all, once [Call.Run] has returned.
+func (c *Call) AudioErr() error {
+	c.stream.mu.Lock()
+	defer c.stream.mu.Unlock()
+	return c.stream.audioErr
 }
 
 var errGroupEnded = errors.New("the group has ended")

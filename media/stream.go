@@ -48,6 +48,7 @@ type stream struct {
 	rtt      time.Duration
 	theyLost uint64
 	pending  []Event // to be told once mu is free
+	audioErr error   // of source and sink
 }
 
 type sendStats struct {
@@ -201,8 +202,10 @@ func (s *stream) sinkFailed(err error) {
 	if err == nil || s.sink == nil {
 		return
 	}
-	s.pending = append(s.pending, SinkFailed{errors.Join(err, s.sink.Close())})
+	err = errors.Join(err, s.sink.Close())
 	s.sink = nil
+	s.audioErr = errors.Join(s.audioErr, err)
+	s.pending = append(s.pending, SinkFailed{err})
 }
 
 // frameTime is the clock of a stream.
@@ -271,7 +274,9 @@ func (s *stream) close() error {
 		errs = append(errs, s.sink.Close())
 	}
 	s.source, s.sink = nil, nil
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	s.audioErr = errors.Join(s.audioErr, err)
+	return err
 }
 
 // readFrame fills a frame from the source and silence; s.mu is held.
@@ -284,8 +289,10 @@ func (s *stream) readFrame(pcm []float32) {
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
-			s.pending = append(s.pending, SourceEnded{errors.Join(err, s.source.Close())})
+			err = errors.Join(err, s.source.Close())
 			s.source = nil
+			s.audioErr = errors.Join(s.audioErr, err)
+			s.pending = append(s.pending, SourceEnded{err})
 		}
 	}
 	clear(pcm[n:])

@@ -144,6 +144,7 @@ func (c *Call) begin(s *engine.Session) {
 				c.log.Debug("media", "err", err)
 			}
 		}
+		c.final.AudioErr = c.media.AudioErr()
 		c.cfg.Notify(c.final)
 	})
 }

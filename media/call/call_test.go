@@ -17,6 +17,7 @@ import (
 	sigdtmf "github.com/jingled/jingled/jingle/dtmf"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/call"
 	"github.com/jingled/jingled/xmltree"
@@ -419,5 +420,39 @@ func TestTheEngineStops(t *testing.T) {
 		sc.answer(t)
 		await[call.Connected](sc.romeo)
 		// The cleanup stops both engines and waits for all goroutines; goleak looks after it.
+	})
+}
+
+// fullDisk takes one second of sound.
+type fullDisk struct{ frames int }
+
+func (f *fullDisk) WritePCM([]float32) error {
+	if f.frames++; f.frames > 50 {
+		return errors.New("no space left on device")
+	}
+	return nil
+}
+
+func (f *fullDisk) Close() error { return nil }
+
+func TestRecordingThatFailsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sc := ring(t, nil, nil, nil)
+		in := <-sc.phone
+		in.Answer(nil, &fullDisk{})
+		await[call.Connected](sc.romeo)
+		awaitThat(sc.juliet, func(m call.Media) bool { _, ok := m.Event.(media.SinkFailed); return ok })
+		before := in.Stats().PacketsReceived
+		time.Sleep(time.Second)
+		if in.Stats().PacketsReceived < before+40 {
+			t.Error("the call did not go on")
+		}
+		in.HangUp(nil)
+		if e := await[call.Ended](sc.juliet); e.AudioErr == nil || !strings.Contains(e.AudioErr.Error(), "no space") {
+			t.Errorf("ended: %+v", e)
+		}
+		if e := await[call.Ended](sc.romeo); e.AudioErr != nil {
+			t.Errorf("romeo's sound: %v", e.AudioErr)
+		}
 	})
 }

@@ -59,7 +59,8 @@ type Connected struct {
 	Codec string
 }
 
-// DTMF is a key that the peer has pressed, told once for each. The duration is what is known so far, 0 if nothing.
+// DTMF is a key that the peer has pressed, told once for each, as soon as it is down. The duration is 0 unless it is known
+// by then.
 type DTMF struct {
 	Digit    byte
 	Duration time.Duration
@@ -87,6 +88,8 @@ type Ended struct {
 	WasConnected bool
 	Duration     time.Duration // since it was connected
 	Stats        media.Stats
+	// AudioErr is what kept the source from being played or the recording from being whole, or nil.
+	AudioErr error
 }
 
 func (Ringing) callEvent()   {}

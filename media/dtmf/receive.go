@@ -29,7 +29,7 @@ const (
 	Up
 )
 
-// Receive takes the payload of a packet. The key's duration is what is known so far.
+// Receive takes the payload of a packet. The key's duration is that of the whole; it is 0 for a key that is still [Down].
 func (r *Receiver) Receive(timestamp uint32, payload []byte) (Key, Change) {
 	e, err := ParseEvent(payload)
 	if err != nil {
@@ -53,7 +53,11 @@ func (r *Receiver) Receive(timestamp uint32, payload []byte) (Key, Change) {
 	if _, ok := e.Digit(); !ok {
 		return Key{}, Nothing
 	}
-	return r.key(), Down
+	k := r.key()
+	if !r.ended {
+		k.Duration = 0
+	}
+	return k, Down
 }
 
 // again takes a further packet of the newest event.
