@@ -118,7 +118,6 @@ func (c *Client) goOnline(l *link) {
 	presence := c.presence
 	c.mu.Unlock()
 	c.stats.connected.Add(1)
-	c.setState(StateChange{State: Online, JID: l.jid})
 	quiet := func(*xmltree.Element, error) {}
 	if !c.cfg.NoRoster {
 		l.rosterDue.Store(true)
@@ -139,6 +138,8 @@ func (c *Client) goOnline(l *link) {
 			c.log.Warn("presence not sent", "err", err)
 		}
 	}
+	// Last, so that whoever hears of it and asks the server something gets the answer after we can be reached.
+	c.setState(StateChange{State: Online, JID: l.jid})
 }
 
 func (c *Client) goOffline() {
