@@ -456,3 +456,38 @@ func TestRecordingThatFailsIsTold(t *testing.T) {
 		}
 	})
 }
+
+func TestHangUpBeforeAnythingWasSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(c *call.Config) {
+			c.GatherFirst = true
+			c.ICE.Servers = []agent.Server{{URI: "stun:192.0.2.200:3478"}} // nobody is there
+		}
+		sc := ring(t, slow, nil, nil)
+		sc.out.HangUp(nil)
+		if e := await[call.Ended](sc.romeo); e.Reason.Condition != jingle.Cancel || e.WasConnected {
+			t.Errorf("ended: %+v", e)
+		}
+		if len(sc.log) != 0 {
+			t.Errorf("sent: %q", sc.log)
+		}
+	})
+}
+
+func TestGatheringIsNotWaitedForTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		sc := ring(t, func(c *call.Config) {
+			c.GatherFirst = true
+			c.ICE.Servers = []agent.Server{{URI: "stun:192.0.2.200:3478"}}
+		}, nil, nil)
+		await[call.Ringing](sc.romeo)
+		if d := time.Since(start); d > 2100*time.Millisecond {
+			t.Errorf("it rang after %v", d)
+		}
+		sc.answer(t)
+		await[call.Connected](sc.romeo)
+		sc.out.HangUp(nil)
+		await[call.Ended](sc.juliet)
+	})
+}
