@@ -491,3 +491,46 @@ func TestGatheringIsNotWaitedForTooLong(t *testing.T) {
 		await[call.Ended](sc.juliet)
 	})
 }
+
+func TestManyCallsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 20
+		var s *stage
+		callees := make(chan *user, n)
+		s = newStage(t, func(es *engine.Session, m *jingle.Message) (engine.Application, error) {
+			u := newUser(t)
+			c, err := call.PickUp(es, m, u.config(s, nil))
+			if err != nil {
+				return nil, err
+			}
+			c.Answer(nil, nil) // before the session-initiate is acknowledged
+			callees <- u
+			return c, nil
+		})
+		var callers []*user
+		var calls []*call.Call
+		for range n {
+			u := newUser(t)
+			c, err := call.Dial(s.engines[romeo], juliet, "", u.config(s, nil), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			callers, calls = append(callers, u), append(calls, c)
+		}
+		for _, u := range callers {
+			await[call.Connected](u)
+		}
+		for range n {
+			await[call.Connected](<-callees)
+		}
+		for i, c := range calls {
+			c.HangUp(nil)
+			await[call.Ended](callers[i])
+			<-c.Done()
+		}
+		time.Sleep(time.Second)
+		if a, b := s.engines[romeo].Len(), s.engines[juliet].Len(); a != 0 || b != 0 {
+			t.Errorf("%d and %d sessions are left", a, b)
+		}
+	})
+}

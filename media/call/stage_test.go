@@ -153,6 +153,8 @@ func newStage(t *testing.T, incoming func(*engine.Session, *jingle.Message) (eng
 
 // host adds a machine to the network.
 func (s *stage) host() *vnet.Net {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.hosts++
 	n, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{fmt.Sprintf("192.0.2.%d", s.hosts)}})
 	if err == nil {
