@@ -13,6 +13,8 @@ type ReceivingConfig struct {
 	// NS is the version of the description that was offered; "" is [NS].
 	NS    string
 	Offer File
+	// SizeLater allows an offer without a size, which [Receiving.Sized] tells before [Receiving.Connected].
+	SizeLater bool
 	// MaxSize is the largest file that is taken, in bytes; 0 means any.
 	MaxSize int64
 	// ChecksumGrace is how long to wait, after the last byte, for an announced <checksum/> (default 5 s). BreakGrace
@@ -58,18 +60,46 @@ func NewReceiving(cfg ReceivingConfig) (*Receiving, *jingle.Reason) {
 	orDefault(&cfg.BreakGrace, 2*time.Second)
 	orDefault(&cfg.DrainTimeout, 10*time.Second)
 	o := &cfg.Offer
+	if o.Size == nil && cfg.SizeLater {
+		return &Receiving{cfg: cfg, expect: o.Hashes}, nil
+	}
 	if o.Size == nil {
 		// The XEP lets it be absent, but every client writes it, and without it there is no telling the end from a
 		// broken connection.
 		return nil, reason(jingle.FailedApplication, nil, "The offer does not say how large the file is.")
 	}
-	if cfg.MaxSize > 0 && *o.Size > cfg.MaxSize {
-		return nil, reason(jingle.MediaError, FileTooLarge(), "The file has %d bytes; at most %d are taken.", *o.Size, cfg.MaxSize)
+	if no := cfg.tooLarge(*o.Size); no != nil {
+		return nil, no
 	}
 	if _, _, ok := o.Range.Span(*o.Size); !ok {
 		return nil, reason(jingle.FailedApplication, nil, "The offered range reaches over the end of the file.")
 	}
 	return &Receiving{cfg: cfg, expect: o.Hashes}, nil
+}
+
+// tooLarge returns the reason to refuse a file of this size, or nil.
+func (c *ReceivingConfig) tooLarge(size int64) *jingle.Reason {
+	if c.MaxSize <= 0 || size <= c.MaxSize {
+		return nil
+	}
+	return reason(jingle.MediaError, FileTooLarge(), "The file has %d bytes; at most %d are taken.", size, c.MaxSize)
+}
+
+// Sized tells the size of a file whose offer did not say it, after Accept.
+func (r *Receiving) Sized(_ time.Time, size int64) []Effect {
+	if r.state != receiveAccepted || r.cfg.Offer.Size != nil {
+		return r.take()
+	}
+	if no := r.cfg.tooLarge(size); no != nil {
+		r.fail(&Failure{Reason: no})
+		return r.take()
+	}
+	r.cfg.Offer.Size, r.length = &size, size
+	if r.connected {
+		r.connected = false
+		return r.Connected(time.Time{})
+	}
+	return r.take()
 }
 
 // Accept tells that the file is wanted, and returns the <file/> to accept it with. have is how many bytes from the
@@ -80,6 +110,9 @@ func (r *Receiving) Accept(have int64) File {
 		return answer
 	}
 	r.state = receiveAccepted
+	if answer.Size == nil {
+		return answer
+	}
 	have = min(max(have, 0), *answer.Size)
 	switch {
 	case have > 0 || !answer.Range.Whole():
@@ -95,7 +128,7 @@ func (r *Receiving) Accept(have int64) File {
 // Connected tells that the stream is ready.
 func (r *Receiving) Connected(time.Time) []Effect {
 	r.connected = true
-	if r.state == receiveAccepted {
+	if r.state == receiveAccepted && r.cfg.Offer.Size != nil {
 		r.state = receiveCopying
 		r.emit(Copy{Offset: r.offset, Length: r.length, Algos: r.algos()})
 	}

@@ -184,6 +184,14 @@ func (s *Sending) Received(now time.Time, r Received) []Effect {
 	return s.take()
 }
 
+// Drained tells that the last byte has left, in a protocol by which receivers say nothing.
+func (s *Sending) Drained(time.Time) []Effect {
+	if s.state == sendConfirming {
+		s.finish()
+	}
+	return s.take()
+}
+
 // Ended tells that the session or the content was ended by the peer, or by us for a reason of the session.
 func (s *Sending) Ended(now time.Time, r *jingle.Reason, byPeer bool) []Effect {
 	if s.state == sendOver || s.end.ended != nil {

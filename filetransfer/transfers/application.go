@@ -38,7 +38,7 @@ func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOpti
 	app := &application{m: m}
 	it := &item{t: t, id: id}
 	app.items = []*item{it}
-	t.app = app
+	t.signaling = session{t, app}
 	if err := m.start(t); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Appli
 		}
 		d, _ := c.Description.(filetransfer.Description)
 		t := m.newTransfer(s.Peer(), c.ID(), file)
-		t.sid, t.app = s.SID(), app
+		t.sid, t.signaling = s.SID(), session{t, app}
 		t.receiving, why = filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 			Content: c.ID(), NS: d.NS, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace,
 		})

@@ -9,7 +9,6 @@ import (
 	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/jingle"
-	"github.com/jingled/jingled/jingle/engine"
 )
 
 // maxText bounds a sentence of the peer, in bytes.
@@ -79,13 +78,13 @@ func (t *Transfer) tick() {
 	now := time.Now()
 	if n := t.copied.Load(); t.copying != nil && n != t.seen {
 		t.seen, t.limit = n, now.Add(t.m.cfg.StallTimeout)
-		t.heard()
+		t.signaling.Heard()
 		t.tell(Progress{t, n, t.total, now.Sub(t.began)})
 	}
 	if t.draining {
 		if n := unsent(t.conn); n != t.unsent {
 			t.unsent = n
-			t.heard()
+			t.signaling.Heard()
 			t.sending.Moving(now)
 		}
 	}
@@ -108,15 +107,6 @@ func (t *Transfer) tick() {
 	}
 }
 
-// heard tells the session that the peer lives, whatever its presence says (XEP-0166 section 6.7).
-func (t *Transfer) heard() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.session != nil {
-		t.session.Heard()
-	}
-}
-
 // fail gives up for a reason of ours.
 func (t *Transfer) fail(r *jingle.Reason, err error) {
 	if t.sending != nil {
@@ -133,16 +123,12 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 		case filetransfer.Copy:
 			t.copy(e)
 		case filetransfer.Info:
-			t.inSession(func(s *engine.Session) {
-				if err := s.Do(&jingle.Message{Action: jingle.SessionInfo, Info: []jingle.Payload{e.Payload}}); err != nil {
-					s.Log().Debug("session-info", "err", err)
-				}
-			})
+			t.signaling.Info(e.Payload)
 		case filetransfer.Commit:
 			path, err := t.target.Commit()
 			t.perform(t.receiving.Committed(time.Now(), path, err))
 		case filetransfer.End:
-			t.inSession(func(*engine.Session) { t.app.end(t, e.Reason) })
+			t.signaling.End(e.Reason)
 		case filetransfer.Finished:
 			t.report(e.Outcome)
 		}
@@ -169,6 +155,9 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 			if t.sending != nil {
 				t.draining = result.Err == nil
 				t.perform(t.sending.Copied(time.Now(), result))
+				if t.draining && !t.finished {
+					t.signaling.Sent()
+				}
 			} else {
 				t.perform(t.receiving.Copied(time.Now(), result))
 			}

@@ -16,15 +16,15 @@ import (
 
 // Transfer is one file on its way. Its methods may be called from any goroutine and do not block.
 type Transfer struct {
-	m       *Manager
-	app     *application
-	peer    jid.JID
-	sid     string
-	content jingle.ContentID
-	file    filetransfer.File
-	log     *slog.Logger
-	done    chan struct{}
-	copied  atomic.Int64 // bytes
+	m         *Manager
+	signaling Signaling
+	peer      jid.JID
+	sid       string
+	content   jingle.ContentID
+	file      filetransfer.File
+	log       *slog.Logger
+	done      chan struct{}
+	copied    atomic.Int64 // bytes
 
 	mu      sync.Mutex
 	session *engine.Session
@@ -97,7 +97,7 @@ func (t *Transfer) Accept(folder *store.Folder) {
 		}
 		t.decision = true
 		// The disk is asked before the peer is answered.
-		target, err := folder.Create(t.file.Name, *t.file.Size)
+		target, err := folder.Create(t.file.Name, *orZero(t.file.Size))
 		if err != nil {
 			t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored.", App: filetransfer.FileTooLarge()}, err)
 			return
@@ -105,7 +105,7 @@ func (t *Transfer) Accept(folder *store.Folder) {
 		t.target, t.folder = target, folder
 		t.limit = time.Now().Add(t.m.cfg.ConnectTimeout)
 		answer := t.receiving.Accept(0)
-		t.inSession(func(*engine.Session) { t.app.decide(t, &answer) })
+		t.signaling.Accept(answer)
 	})
 }
 
@@ -165,7 +165,7 @@ func (t *Transfer) tell(e Event) {
 	}
 }
 
-// What the session tells.
+// What the signaling tells.
 
 func (t *Transfer) offered() {
 	t.post(func() {
@@ -180,6 +180,22 @@ func (t *Transfer) accepted(answer *filetransfer.File) {
 		t.decision = true
 		t.limit = time.Now().Add(t.m.cfg.ConnectTimeout)
 		t.perform(t.sending.Accepted(time.Now(), answer))
+	})
+}
+
+func (t *Transfer) sized(size int64) {
+	t.post(func() {
+		if t.receiving == nil || t.finished {
+			return
+		}
+		t.total = size
+		if t.folder != nil {
+			if err := t.folder.CheckSpace(size); err != nil {
+				t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored.", App: filetransfer.FileTooLarge()}, err)
+				return
+			}
+		}
+		t.perform(t.receiving.Sized(time.Now(), size))
 	})
 }
 

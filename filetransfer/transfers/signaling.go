@@ -1,0 +1,134 @@
+package transfers
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+)
+
+// Signaling is how one transfer speaks with its peer. Jingle's is built in; protocols that know no sessions bring
+// their own to [Manager.Outgoing] and [Manager.Offer]. The methods are called on the transfer's goroutine and must not
+// block; what they find out they tell the [Driver].
+type Signaling interface {
+	// Accept tells the peer that the offered file is wanted, as answer says, and begins to connect.
+	Accept(answer filetransfer.File)
+	// Sent tells that the connection has taken the last byte. Where receivers say when they have everything, that is
+	// waited for; a protocol without such a word ends the stream in order and then calls [Driver.Drained].
+	Sent()
+	// Info sends a <checksum/> or <received/> of XEP-0234. Protocols without them do nothing.
+	Info(p jingle.Payload)
+	// End ends the transfer for a reason of ours, with success when a receiver has everything. The connection, if there
+	// is one, is closed afterwards.
+	End(r *jingle.Reason)
+	// Heard tells that bytes move, so that the peer is there.
+	Heard()
+}
+
+// Driver is what a [Signaling] tells its transfer by. The methods may be called from any goroutine and do not block;
+// after the end of the transfer they do nothing.
+type Driver struct{ t *Transfer }
+
+// Transfer returns the transfer that is driven.
+func (d Driver) Transfer() *Transfer { return d.t }
+
+// Offered tells the user of the peer's offer.
+func (d Driver) Offered() { d.t.offered() }
+
+// Accepted tells that the peer wants the file. answer is what it said about it, or nil.
+func (d Driver) Accepted(answer *filetransfer.File) { d.t.accepted(answer) }
+
+// Sized tells how large an offered file is whose offer did not say so. It comes before [Driver.Connected].
+func (d Driver) Sized(size int64) { d.t.sized(size) }
+
+// Connected hands over the connection. ns is the namespace of the transport that it came by.
+func (d Driver) Connected(conn io.ReadWriteCloser, ns string) { d.t.connected(conn, ns) }
+
+// Drained tells a sender that everything has left, and that this is all that can be known.
+func (d Driver) Drained() {
+	d.t.post(func() {
+		if d.t.sending != nil {
+			d.t.perform(d.t.sending.Drained(time.Now()))
+		}
+	})
+}
+
+// Received tells a sender that the receiver has everything.
+func (d Driver) Received() { d.t.received(filetransfer.Received{}) }
+
+// Ended tells that the transfer was ended, by the peer or by a failure on the way to it.
+func (d Driver) Ended(r *jingle.Reason, byPeer bool, err error) { d.t.ended(r, byPeer, err) }
+
+// Outgoing begins to send a file to a full address by another protocol than Jingle. signal is called once, before
+// anything else; sid names the transfer. The caller then offers the file and tells the driver of the answer.
+func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, signal func(Driver) Signaling) (*Transfer, error) {
+	if src.Open == nil || src.Name == "" || src.Size < 0 {
+		return nil, errors.New("transfers: a source needs Name, Size and Open")
+	}
+	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
+	file := src.describe(filetransfer.MediaTypeDashed)
+	file.HashUsed = nil // there is no <checksum/> to follow
+	t := m.newTransfer(peer, id, file)
+	t.sid, t.source = sid, &src
+	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout})
+	t.signaling = signal(Driver{t})
+	if err := m.start(t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Offer begins a transfer for a file that a peer offers by another protocol than Jingle. The file may have no size if
+// [Driver.Sized] tells it later. The error is an [*engine.Rejection] if the file cannot be taken, a
+// [*jingle.StanzaError] if there are too many.
+func (m *Manager) Offer(peer jid.JID, sid string, file filetransfer.File, signal func(Driver) Signaling) (*Transfer, error) {
+	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
+	receiving, no := filetransfer.NewReceiving(filetransfer.ReceivingConfig{
+		Content: id, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace, SizeLater: true,
+	})
+	if no != nil {
+		return nil, &engine.Rejection{Reason: no}
+	}
+	t := m.newTransfer(peer, id, file)
+	t.sid, t.receiving = sid, receiving
+	t.signaling = signal(Driver{t})
+	if err := m.start(t); err != nil {
+		return nil, err
+	}
+	t.offered()
+	return t, nil
+}
+
+// session is the signaling of a transfer in a Jingle session.
+type session struct {
+	t   *Transfer
+	app *application
+}
+
+func (s session) Accept(answer filetransfer.File) {
+	s.t.inSession(func(*engine.Session) { s.app.decide(s.t, &answer) })
+}
+
+func (s session) Sent() {} // the receiver says so
+
+func (s session) Info(p jingle.Payload) {
+	s.t.inSession(func(es *engine.Session) {
+		if err := es.Do(&jingle.Message{Action: jingle.SessionInfo, Info: []jingle.Payload{p}}); err != nil {
+			es.Log().Debug("session-info", "err", err)
+		}
+	})
+}
+
+func (s session) End(r *jingle.Reason) { s.t.inSession(func(*engine.Session) { s.app.end(s.t, r) }) }
+
+func (s session) Heard() {
+	s.t.mu.Lock()
+	defer s.t.mu.Unlock()
+	if s.t.session != nil {
+		s.t.session.Heard()
+	}
+}
