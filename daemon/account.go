@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,6 +33,7 @@ type account struct {
 	files    *files
 	caps     caps.Cache
 	relays   relays
+	media    tasks // the goroutines of calls
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
 
@@ -39,14 +42,15 @@ type account struct {
 	proposals *jmi.Set        // nil before the first login
 	jmiTimer  *time.Timer
 	calls     map[sessionKey]*call
-	transfers map[sessionKey]*transfer
-	greeted   map[jid.JID]bool // strangers, by full address, that got our presence
+	transfers map[string]*transfer // by the name that clients have for it
+	bound     jid.JID              // as which we are logged in
+	settled   bool                 // and can be reached
+	greeted   map[jid.JID]bool     // strangers, by full address, that got our presence
 	waiting   map[jid.JID][]chan jid.JID
 	stopping  bool
 }
 
-// sessionKey names a call or a transfer towards clients of the API: the peer's bare address is part of it, as peers
-// choose session ids.
+// sessionKey names a call: the peer's bare address is part of it, as peers choose session ids.
 type sessionKey struct {
 	peer jid.JID
 	sid  string
@@ -55,7 +59,7 @@ type sessionKey struct {
 func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a := &account{
 		d: d, cfg: cfg, log: d.cfg.Log.With("account", cfg.JID.String()), registry: newRegistry(),
-		calls: make(map[sessionKey]*call), transfers: make(map[sessionKey]*transfer),
+		calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
 		greeted: make(map[jid.JID]bool), waiting: make(map[jid.JID][]chan jid.JID),
 	}
 	var err error
@@ -65,7 +69,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a.client, err = xmpp.New(xmpp.Config{
 		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
-		Features: features(), Caps: &a.caps, Logger: a.log,
+		Features: features(), Caps: &a.caps, Logger: d.cfg.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -106,6 +110,7 @@ func (a *account) run(ctx context.Context) error {
 	go func() { filesEnded <- a.files.run(sessionCtx) }()
 	engineErr := a.engine.Run(sessionCtx)
 	a.endProposals()
+	a.media.Wait()
 	filesErr := <-filesEnded
 	closeStream()
 	err := <-streamEnded
@@ -120,21 +125,62 @@ func (a *account) run(ctx context.Context) error {
 }
 
 func (a *account) stateChanged(c xmpp.StateChange) {
+	a.mu.Lock()
+	a.settled = c.Resumed
+	a.mu.Unlock()
 	acc := a.describe(c)
 	if c.State == xmpp.Online && !c.Resumed {
 		a.mu.Lock()
-		a.proposals = jmi.NewSet(jmi.Config{Self: c.JID, Unanswered: a.d.cfg.RingTimeout, Ringing: a.d.cfg.RingTimeout})
+		var lost []*call
+		if a.proposals == nil || a.bound != c.JID {
+			// Under another address nobody finds us who answers what the old one has proposed.
+			a.proposals = jmi.NewSet(jmi.Config{Self: c.JID, Unanswered: a.d.cfg.RingTimeout, Ringing: a.d.cfg.RingTimeout})
+			for _, pending := range a.calls {
+				if pending.proposed && pending.phone == nil {
+					lost = append(lost, pending)
+				}
+			}
+		}
+		a.bound = c.JID
 		clear(a.greeted)
 		life := a.life
 		a.mu.Unlock()
+		for _, pending := range lost {
+			pending.finish(&jingledv1.CallEnded{Reason: string(jingle.ConnectivityError), Text: "The connection to the server was lost."})
+		}
 		a.searchRelays(life)
 		a.greet()
+		a.settle(c)
+		return
 	}
 	a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountChanged{AccountChanged: acc}})
 }
 
+// settle asks the server something: when it answers, it has seen our presence, and we its contact list. Only then the
+// account counts as online towards clients of the API, who may call it at once.
+func (a *account) settle(c xmpp.StateChange) {
+	a.client.Request("", "get", xmltree.New(nsPing, "ping"), 0, func(_ *xmltree.Element, err error) {
+		a.mu.Lock()
+		now := a.client.State()
+		a.settled = !errors.Is(err, xmpp.ErrOffline) && now.State == xmpp.Online && now.JID == c.JID
+		settled := a.settled
+		a.mu.Unlock()
+		if settled {
+			a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountChanged{AccountChanged: a.describe(now)}})
+		}
+	})
+}
+
+const nsPing = "urn:xmpp:ping" // XEP-0199
+
 func (a *account) describe(c xmpp.StateChange) *jingledv1.Account {
 	acc := &jingledv1.Account{Jid: a.cfg.JID.String()}
+	a.mu.Lock()
+	settled := a.settled
+	a.mu.Unlock()
+	if c.State == xmpp.Online && !settled {
+		c.State = xmpp.Connecting
+	}
 	switch c.State {
 	case xmpp.Online:
 		acc.State, acc.BoundJid = jingledv1.AccountState_ACCOUNT_STATE_ONLINE, c.JID.String()
@@ -209,6 +255,16 @@ func (a *account) admits(peer jid.JID, calls bool) bool {
 		}
 	}
 	return false
+}
+
+// near reports whether a peer may be on this machine: it is at our server, and that is here.
+func (a *account) near(peer jid.JID) bool {
+	host, _, err := net.SplitHostPort(a.cfg.Connect)
+	if err != nil || peer.Domain() != a.cfg.JID.Domain() {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // signaler sends Jingle by IQ.

@@ -104,12 +104,18 @@ func (c *call) ringing() {
 	}
 }
 
-// taken says that the call was answered, by us or by the peer, and gives it all the time it wants.
+// taken says that the call was answered, by us or by the peer, and gives it all the time it wants. It is told once.
 func (c *call) taken() {
 	c.account.mu.Lock()
-	c.state = jingledv1.CallState_CALL_STATE_CONNECTING
-	c.timer.Stop()
+	first := c.state < jingledv1.CallState_CALL_STATE_CONNECTING && !c.ended
+	if first {
+		c.state = jingledv1.CallState_CALL_STATE_CONNECTING
+		c.timer.Stop()
+	}
 	c.account.mu.Unlock()
+	if !first {
+		return
+	}
 	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallAccepted{CallAccepted: &jingledv1.CallAccepted{}}})
 }
 

@@ -121,11 +121,12 @@ func (d *Daemon) AnswerCall(_ context.Context, req *jingledv1.AnswerCallRequest)
 	if p != nil {
 		return &jingledv1.AnswerCallResponse{}, p.answer(media)
 	}
-	err = a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) { return s.Accept(now, keyOf(c.peer, c.sid)) })
+	effects, err := a.input(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) { return s.Accept(now, keyOf(c.peer, c.sid)) })
 	if err != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
 	}
-	c.taken()
+	c.taken() // before the peer hears of it
+	a.carryOut(effects)
 	return &jingledv1.AnswerCallResponse{}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -43,8 +44,19 @@ type Account struct {
 	PinnedSHA256      string
 	// Calls and Files say who may call and who may offer files.
 	Calls, Files Policy
+	// Bytestreams says where peers connect to us to bring or fetch files.
+	Bytestreams Bytestreams
 	// FailFast ends the daemon's Run if the first login does not succeed.
 	FailFast bool
+}
+
+// Bytestreams is where SOCKS5 bytestreams (XEP-0260) listen. The zero value is a port chosen by the system on every
+// interface. Behind a NAT that forwards a port both are set.
+type Bytestreams struct {
+	// Listen is "host:port".
+	Listen string
+	// Advertise are the addresses that peers are told, with the port of Listen; nil stands for those of the interfaces.
+	Advertise []netip.Addr
 }
 
 func (c Config) withDefaults() (Config, error) {

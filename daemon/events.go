@@ -70,7 +70,10 @@ func (h *hub) subscribe(since uint64, closed func()) *Subscription {
 	var replay []*jingledv1.Event
 	if since > 0 {
 		oldest := h.seq + 1 - uint64(len(h.ring))
-		if since+1 < oldest {
+		if since > h.seq {
+			since = 0 // of a daemon before this one: all that is here is new to the reader
+		}
+		if since+1 < oldest || since == 0 {
 			replay = append(replay, &jingledv1.Event{Seq: oldest - 1, Time: timestamppb.New(time.Now()),
 				Body: &jingledv1.Event_Gap{Gap: &jingledv1.Gap{}}})
 			since = oldest - 1

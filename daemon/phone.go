@@ -62,9 +62,10 @@ func openMedia(m *jingledv1.Media) (source audio.Source, sink audio.Sink, err er
 func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) mediacall.Config {
 	cfg := mediacall.Config{
 		Certificate: a.certificate,
-		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Log: a.log},
+		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(c.peer), Log: a.log},
 		Bundle:      bundle,
 		Notify:      c.mediaEvent,
+		Go:          a.media.Go,
 		Log:         a.log,
 	}
 	if policy == jingledv1.IcePolicy_ICE_POLICY_RELAY {
@@ -93,10 +94,18 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	c.phone = &phone{c, mc}
-	a.mu.Unlock()
+	if c.connect(mc) {
+		mc.HangUp(&jingle.Reason{Condition: jingle.Cancel}) // it was given up meanwhile
+	}
 	return nil
+}
+
+// connect gives the call its session, and reports whether it has ended already.
+func (c *call) connect(mc *mediacall.Call) (ended bool) {
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	c.phone = &phone{c, mc}
+	return c.ended
 }
 
 // pickUp makes the application of an incoming session: it rings, or answers at once if the call was taken already.
@@ -107,9 +116,10 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 	if err != nil {
 		return nil, err
 	}
-	a.mu.Lock()
-	c.phone = &phone{c, mc}
-	a.mu.Unlock()
+	if c.connect(mc) {
+		mc.HangUp(nil)
+		return mc, nil
+	}
 	if answer == nil {
 		mc.Ring()
 		return mc, nil
@@ -146,12 +156,7 @@ func (c *call) mediaEvent(e mediacall.Event) {
 	case mediacall.Ringing:
 		c.ringing()
 	case mediacall.Accepted:
-		c.account.mu.Lock()
-		known := c.state >= jingledv1.CallState_CALL_STATE_CONNECTING // answered by proposal
-		c.account.mu.Unlock()
-		if !known {
-			c.taken()
-		}
+		c.taken()
 	case mediacall.Connected:
 		c.account.mu.Lock()
 		c.state = jingledv1.CallState_CALL_STATE_CONNECTED

@@ -29,10 +29,17 @@ func (a *account) receiveMessage(m *xmpp.Message) {
 
 // propose gives an input to the proposals and carries out what follows. It returns the input's error.
 func (a *account) propose(input func(*jmi.Set, time.Time) ([]jmi.Effect, error)) error {
+	effects, err := a.input(input)
+	a.carryOut(effects)
+	return err
+}
+
+// input gives an input to the proposals and returns what is to be carried out.
+func (a *account) input(input func(*jmi.Set, time.Time) ([]jmi.Effect, error)) ([]jmi.Effect, error) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.proposals == nil {
-		a.mu.Unlock()
-		return xmpp.ErrOffline
+		return nil, xmpp.ErrOffline
 	}
 	effects, err := input(a.proposals, time.Now())
 	if a.jmiTimer == nil {
@@ -43,11 +50,7 @@ func (a *account) propose(input func(*jmi.Set, time.Time) ([]jmi.Effect, error))
 	} else {
 		a.jmiTimer.Stop()
 	}
-	a.mu.Unlock()
-	for _, e := range effects {
-		a.carryOut(e)
-	}
-	return err
+	return effects, err
 }
 
 func (a *account) advance() {
@@ -74,7 +77,13 @@ func (a *account) endProposals() {
 	}
 }
 
-func (a *account) carryOut(e jmi.Effect) {
+func (a *account) carryOut(effects []jmi.Effect) {
+	for _, e := range effects {
+		a.perform(e)
+	}
+}
+
+func (a *account) perform(e jmi.Effect) {
 	var err error
 	switch e := e.(type) {
 	case jmi.Send:

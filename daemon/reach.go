@@ -21,6 +21,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 		a.engine.Unavailable(gone)
 		a.mu.Lock()
 		delete(a.greeted, gone)
+		delete(a.greeted, gone.Bare()) // whoever comes back has to be shown again
 		a.mu.Unlock()
 	}
 	if p.Type != "" || p.From.IsBare() || p.From.Bare() == a.cfg.JID {
@@ -42,8 +43,14 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 // show sends our presence to one who would not get it otherwise, once.
 func (a *account) show(to jid.JID) {
 	a.mu.Lock()
-	done := a.greeted[to] || len(a.greeted) >= maxGreeted
+	done := a.greeted[to]
 	if !done {
+		for old := range a.greeted {
+			if len(a.greeted) < maxGreeted {
+				break
+			}
+			delete(a.greeted, old) // any one: at worst it is shown our presence twice
+		}
 		a.greeted[to] = true
 	}
 	a.mu.Unlock()

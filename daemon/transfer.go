@@ -44,7 +44,9 @@ type files struct {
 	manager  *transfers.Manager
 	router   *ibb.Router
 	listener *s5b.Listener
-	s5b, ibb engine.TransportFactory
+	ibb      engine.TransportFactory
+	far      engine.TransportFactory // SOCKS5 bytestreams
+	near     engine.TransportFactory // the same for peers that may be on this machine
 }
 
 // stanzas sends the stanzas of bytestreams.
@@ -66,7 +68,7 @@ func newFiles(a *account) (*files, error) {
 	if f.ibb, err = ibb.NewFactory(ibb.Config{Router: f.router}); err != nil {
 		return nil, err
 	}
-	listen := s5b.ListenerConfig{Log: a.log}
+	listen := s5b.ListenerConfig{Addr: a.cfg.Bytestreams.Listen, Advertise: a.cfg.Bytestreams.Advertise, Log: a.log}
 	cfg := s5b.Config{Proxies: a.streamHosts, Request: stanzas{a.client}.Request, Log: a.log}
 	if a.d.cfg.Loopback {
 		listen.Addr = "127.0.0.1:0"
@@ -76,14 +78,24 @@ func newFiles(a *account) (*files, error) {
 		return nil, err
 	}
 	cfg.Listener = f.listener
-	f.s5b = s5b.NewFactory(cfg)
+	f.far = s5b.NewFactory(cfg)
+	cfg.Loopback = true
+	f.near = s5b.NewFactory(cfg)
 	f.manager, err = transfers.New(transfers.Config{
 		Events:     a.transferEvent,
-		Transports: func(jid.JID, bool) []engine.TransportFactory { return []engine.TransportFactory{f.s5b, f.ibb} },
+		Transports: func(p jid.JID, _ bool) []engine.TransportFactory { return []engine.TransportFactory{a.s5b(p), f.ibb} },
 		MaxSize:    a.d.cfg.MaxFileSize,
 		Log:        a.log,
 	})
 	return f, err
+}
+
+// s5b returns the SOCKS5 bytestreams for a peer.
+func (a *account) s5b(peer jid.JID) engine.TransportFactory {
+	if a.near(peer) {
+		return a.files.near
+	}
+	return a.files.far
 }
 
 func (a *account) receiveIBB(iq *xmpp.IQ) {
@@ -107,20 +119,19 @@ func (a *account) incomingFile(s *engine.Session, m *jingle.Message) (engine.App
 	return a.files.manager.Incoming(s, m)
 }
 
-// enter gives a transfer the name that clients know it by.
+// enter gives a transfer the name that clients know it by; a.mu is held. Session ids are chosen by peers, so two may
+// have the same.
 func (a *account) enter(t *transfers.Transfer, x *transfer) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.transferOf(t) != nil {
 		return
 	}
 	x.t, x.id = t, t.SID()
-	for n := 2; a.transfers[sessionKey{t.Peer().Bare(), x.id}] != nil; n++ {
+	for n := 2; a.transfers[x.id] != nil; n++ {
 		x.id = fmt.Sprintf("%s/%d", t.SID(), n)
 	}
 	x.name = filetransfer.SafeName(t.File().Name)
 	x.state = jingledv1.TransferState_TRANSFER_STATE_OFFERED
-	a.transfers[sessionKey{t.Peer().Bare(), x.id}] = x
+	a.transfers[x.id] = x
 }
 
 // transferOf finds a transfer; a.mu is held.
@@ -136,10 +147,8 @@ func (a *account) transferOf(t *transfers.Transfer) *transfer {
 func (a *account) transferByID(id string) (*transfer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for k, x := range a.transfers {
-		if k.sid == id {
-			return x, nil
-		}
+	if x := a.transfers[id]; x != nil {
+		return x, nil
 	}
 	return nil, connect.NewError(connect.CodeNotFound, errors.New("there is no such transfer, or it has ended"))
 }
@@ -168,7 +177,6 @@ func sizeOf(t *transfers.Transfer) uint64 {
 func (a *account) transferEvent(e transfers.Event) {
 	switch e := e.(type) {
 	case transfers.Offered:
-		a.enter(e.Transfer, &transfer{})
 		x := a.update(e.Transfer, nil)
 		desc := ""
 		if len(e.File.Desc) > 0 {
@@ -212,9 +220,9 @@ func (a *account) transferEvent(e transfers.Event) {
 // update changes what is known of a transfer and returns it. Events can come before Send has returned, so one that is
 // not known yet is entered.
 func (a *account) update(t *transfers.Transfer, change func(*transfer)) *transfer {
-	a.enter(t, &transfer{})
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.enter(t, &transfer{})
 	x := a.transferOf(t)
 	if change != nil {
 		change(x)
@@ -225,7 +233,7 @@ func (a *account) update(t *transfers.Transfer, change func(*transfer)) *transfe
 func (a *account) leave(t *transfers.Transfer) *transfer {
 	x := a.update(t, nil)
 	a.mu.Lock()
-	delete(a.transfers, sessionKey{t.Peer().Bare(), x.id})
+	delete(a.transfers, x.id)
 	folder := x.folder
 	a.mu.Unlock()
 	if folder != nil {
@@ -263,7 +271,7 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	switch req.GetVia() {
 	case jingledv1.Via_VIA_UNSPECIFIED:
 	case jingledv1.Via_VIA_S5B:
-		opts.Transports = []engine.TransportFactory{a.files.s5b}
+		opts.Transports = []engine.TransportFactory{a.s5b(peer)}
 	case jingledv1.Via_VIA_IBB:
 		opts.Transports = []engine.TransportFactory{a.files.ibb}
 	default:
@@ -276,12 +284,19 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil {
+		return nil, connect.NewError(connect.CodeCanceled, context.Cause(ctx))
+	}
+	x := &transfer{path: req.GetPath()}
+	a.mu.Lock() // its first event waits until it has a name
 	t, err := a.files.manager.Send(a.engine, device, src, opts)
+	if err == nil {
+		a.enter(t, x)
+	}
+	a.mu.Unlock()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, err)
 	}
-	a.enter(t, &transfer{})
-	x := a.update(t, func(x *transfer) { x.path = req.GetPath() })
 	return &jingledv1.SendFileResponse{Sid: x.id}, nil
 }
 
@@ -312,7 +327,7 @@ func (d *Daemon) AcceptFile(_ context.Context, req *jingledv1.AcceptFileRequest)
 		}
 	}
 	a.mu.Lock()
-	if x.t.Outgoing() || x.folder != nil {
+	if x.t.Outgoing() || x.folder != nil || a.transfers[x.id] != x {
 		a.mu.Unlock()
 		return nil, connect.NewError(connect.CodeFailedPrecondition,
 			errors.Join(errors.New("this file does not wait to be accepted"), folder.Close()))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -25,6 +26,9 @@ The command ends when the call ends. Interrupt it to hang up.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			media, err := m.media()
 			if err != nil {
+				return err
+			}
+			if _, err := addresses(args); err != nil {
 				return err
 			}
 			s, err := g.open(cmd.Context())
@@ -51,7 +55,8 @@ func runCall(ctx context.Context, s *session, p *printer, account, peer string, 
 	if err != nil {
 		return err
 	}
-	res, err := s.Calls.StartCall(ctx, &jingledv1.StartCallRequest{Account: account, Peer: peer, Media: media})
+	// Even if it is interrupted: a call that has begun has to be hung up.
+	res, err := s.Calls.StartCall(context.WithoutCancel(ctx), &jingledv1.StartCallRequest{Account: account, Peer: peer, Media: media})
 	if err != nil {
 		return s.cause(err)
 	}
@@ -68,14 +73,14 @@ type conversation struct {
 // follow shows a call until it ends, sends digits when it is connected, and hangs up when its time is over or the user
 // interrupts.
 func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversation) error {
-	life := ctx // ends with an interrupt, which becomes a hang-up
+	interrupted := ctx.Done() // becomes a hang-up
 	ctx = context.WithoutCancel(ctx)
+	var patience <-chan time.Time // for the end after it
 	var over <-chan time.Time
 	hangUp := func(reason string) error {
 		_, err := s.Calls.EndCall(ctx, &jingledv1.EndCallRequest{Account: c.account, Sid: c.sid, Reason: reason})
 		return err
 	}
-	interrupted := life.Done()
 	for {
 		var e *jingledv1.Event
 		var open bool
@@ -90,14 +95,15 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 			}
 			continue
 		case <-interrupted:
-			// The stream of events ends with the interrupt too, so what the hang-up brings is not seen here.
-			return errors.Join(hangUp(""), endOfCall(&jingledv1.CallEnded{Reason: "cancel", Text: "interrupted"}, c.connected))
+			interrupted, patience = nil, time.After(hangUpTime)
+			if err := hangUp(""); err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+				return s.cause(err)
+			}
+			continue
+		case <-patience:
+			return exitf(exitFailed, "interrupted")
 		}
 		if !open {
-			if life.Err() != nil {
-				interrupted = closedChannel
-				continue
-			}
 			return s.cause(errors.Join(errors.New("the daemon has stopped"), w.err))
 		}
 		if e.GetSid() != c.sid || e.GetAccount() != c.account {
@@ -122,8 +128,5 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 	}
 }
 
-var closedChannel = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
+// hangUpTime is how long the end of a call may take after an interrupt.
+const hangUpTime = 5 * time.Second

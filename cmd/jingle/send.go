@@ -14,7 +14,18 @@ import (
 // roads are the values of --via.
 var roads = map[string]jingledv1.Via{
 	"auto": jingledv1.Via_VIA_UNSPECIFIED, "s5b": jingledv1.Via_VIA_S5B, "ibb": jingledv1.Via_VIA_IBB,
-	"datachannel": jingledv1.Via_VIA_DATACHANNEL, "si": jingledv1.Via_VIA_SI, "http": jingledv1.Via_VIA_HTTP,
+}
+
+// road reads --via.
+func road(via string) (jingledv1.Via, error) {
+	if r, ok := roads[via]; ok {
+		return r, nil
+	}
+	switch via {
+	case "datachannel", "si", "http":
+		return 0, exitf(exitUsage, "--via %s is not there yet: take auto, s5b or ibb", via)
+	}
+	return 0, exitf(exitUsage, "--via is auto, s5b, ibb, datachannel, si or http, not %q", via)
 }
 
 func newSend(g *global) *cobra.Command {
@@ -28,9 +39,12 @@ one that is accepted.`,
   jingle send --via ibb bob@example.org/phone notes.txt`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			road, ok := roads[via]
-			if !ok {
-				return exitf(exitUsage, "--via is auto, s5b, ibb, datachannel, si or http, not %q", via)
+			road, err := road(via)
+			if err != nil {
+				return err
+			}
+			if _, err := addresses(args[:1]); err != nil {
+				return err
 			}
 			var paths []string
 			for _, f := range args[1:] {
@@ -57,7 +71,7 @@ one that is accepted.`,
 			return runSend(cmd.Context(), s, p, g.account, args[0], paths, road, description)
 		},
 	}
-	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b, ibb, datachannel, si or http")
+	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b or ibb (datachannel, si and http are not there yet)")
 	c.Flags().StringVar(&description, "description", "", "`TEXT` to offer the file with")
 	return c
 }
@@ -117,8 +131,12 @@ func endOfTransfer(t *jingledv1.TransferFailed) error {
 	}
 	code := exitFailed
 	switch t.GetReason() {
-	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session":
+	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session", "connectivity-error":
 		code = exitPeer
+	case "media-error": // a file that is too large for the peer
+		if t.GetByPeer() {
+			code = exitPeer
+		}
 	case "timeout", "expired":
 		code = exitTimeout
 	}

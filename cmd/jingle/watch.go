@@ -20,7 +20,10 @@ type watcher struct {
 
 // watch opens the stream and waits for its first event, so that nothing that is asked for afterwards can be missed.
 func (s *session) watch(ctx context.Context, welcome ...*jingledv1.Welcome) (*watcher, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	// An interrupt ends what waits, but not the stream: the end of a call that is hung up comes by it.
+	begin := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(begin))
+	defer context.AfterFunc(begin, cancel)()
 	stream, err := s.Events.Watch(ctx, &jingledv1.WatchRequest{Welcome: welcome})
 	if err != nil {
 		cancel()

@@ -31,7 +31,7 @@ func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logg
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &http.Server{
-		Handler:           handler(d),
+		Handler:           impatient(handler(d)),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,
@@ -61,6 +61,44 @@ func handler(d *daemon.Daemon) http.Handler {
 	mux.Handle(jingledv1connect.NewEventServiceHandler(events{d}, limit))
 	return mux
 }
+
+// writeTime is how long a client may leave unread what was sent to it.
+const writeTime = 30 * time.Second
+
+// impatient cuts off clients that do not read.
+func impatient(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(&impatientWriter{w, http.NewResponseController(w)}, r)
+	})
+}
+
+type impatientWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+// Write implements [http.ResponseWriter].
+func (w *impatientWriter) Write(b []byte) (n int, err error) {
+	err = w.inTime(func() error {
+		n, err = w.ResponseWriter.Write(b)
+		return err
+	})
+	return n, err
+}
+
+// FlushError is what [http.ResponseController] looks for.
+func (w *impatientWriter) FlushError() error { return w.inTime(w.control.Flush) }
+
+// inTime sets a deadline for something that is written. In between there is none, as a stream may be silent for long.
+func (w *impatientWriter) inTime(write func() error) error {
+	if err := w.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return err
+	}
+	return errors.Join(write(), w.control.SetWriteDeadline(time.Time{}))
+}
+
+// Flush implements [http.Flusher], which streaming needs.
+func (w *impatientWriter) Flush() { _ = w.FlushError() }
 
 type events struct{ d *daemon.Daemon }
 

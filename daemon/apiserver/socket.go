@@ -39,6 +39,9 @@ func Listen(path string) (net.Listener, error) {
 		_ = c.Close()
 		return nil, fmt.Errorf("%w on %s: stop it first, or give this one another socket", ErrRunning, path)
 	}
+	if st, err := os.Lstat(path); err == nil && st.Mode().Type() != os.ModeSocket {
+		return nil, fmt.Errorf("%s is there and is no socket: it is left alone", path)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,12 @@ type fileAccount struct {
 	Pin          string     `toml:"pin"`
 	Calls        filePolicy `toml:"calls"`
 	Files        filePolicy `toml:"files"`
+	Bytestreams  fileStream `toml:"bytestreams"`
+}
+
+type fileStream struct {
+	Listen    string       `toml:"listen"`
+	Advertise []netip.Addr `toml:"advertise"`
 }
 
 type filePolicy struct {
@@ -110,7 +117,8 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 }
 
 func account(a fileAccount, at func(string) string) (daemon.Account, error) {
-	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin}
+	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin,
+		Bytestreams: daemon.Bytestreams(a.Bytestreams)}
 	j, err := jid.Parse(a.JID)
 	if err != nil {
 		return out, err
