@@ -2,6 +2,7 @@ package turn
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"unsafe"
 
@@ -101,13 +102,6 @@ func (r *receiver) packet(i int, s *sock, drops *uint64) (from netip.AddrPort, b
 	}
 	r.reset(i)
 	return from, b, size
-}
-
-// join writes head right before what packet returned for place i, and returns both in one piece.
-func (r *receiver) join(i int, head, b []byte) []byte {
-	at := i*bufferStride + headroom
-	copy(r.block[at-len(head):at], head)
-	return r.block[at-len(head) : at+len(b) : at+len(b)]
 }
 
 // before is the n bytes of headroom before packet i and the first size bytes of it.
@@ -251,7 +245,7 @@ func (f *fastIO) unsent(err error) {
 		f.failed++
 		return
 	}
-	if err == unix.EIO {
+	if errors.Is(err, unix.EIO) {
 		t.sock.single = true
 	}
 	from, left := 0, 0

@@ -9,6 +9,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// direct writes to a connection without waiting. Its parts live here so that a write allocates nothing; one write at a time.
+type direct struct {
+	raw syscall.RawConn
+	try func(fd uintptr) bool
+	b   []byte
+	n   int
+	err error
+}
+
+func (d *direct) once(fd uintptr) bool {
+	d.n, d.err = unix.Write(int(fd), d.b)
+	return true
+}
+
+func (d *direct) write(b []byte) (int, error) {
+	d.b, d.n, d.err = b, 0, nil
+	err := d.raw.Write(d.try)
+	d.b = nil
+	if err != nil {
+		return 0, err
+	}
+	return max(d.n, 0), d.err
+}
+
 // directWriter returns a write that never waits, or nil.
 func directWriter(c net.Conn) func([]byte) (int, error) {
 	sc, ok := c.(syscall.Conn)
@@ -19,16 +43,9 @@ func directWriter(c net.Conn) func([]byte) (int, error) {
 	if err != nil {
 		return nil
 	}
-	return func(b []byte) (n int, err error) {
-		werr := raw.Write(func(fd uintptr) bool {
-			n, err = unix.Write(int(fd), b)
-			return true
-		})
-		if werr != nil {
-			return 0, werr
-		}
-		return max(n, 0), err
-	}
+	d := &direct{raw: raw}
+	d.try = d.once
+	return d.write
 }
 
 // reuse lets the sockets of a TCP relay share its address: one listens, others connect from it (RFC 6062 section 5.2).

@@ -41,7 +41,6 @@ type sock struct {
 	single   bool         // the device cannot segment
 	batch    int          // relays: datagrams to ask for, see expect
 	round    uint64       // relays: the loop's round that last read
-	lonely   bool         // the last read found one datagram
 }
 
 // fastIO is the Linux packet path: raw sockets outside Go's poller, one epoll loop on a thread of its own, batched

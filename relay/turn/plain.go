@@ -16,7 +16,6 @@ type plainIO struct {
 	wg        sync.WaitGroup
 	listeners map[netip.AddrPort]*net.UDPConn
 	relays    map[*net.UDPConn]bool
-	started   bool
 	closed    bool
 	failed    uint64
 	toPeers   uint64
