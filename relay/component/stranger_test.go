@@ -41,7 +41,7 @@ func freePorts(t testing.TB, n int) []int {
 }
 
 // launch starts a server of somebody else's in its own directory and waits for its port.
-func launch(t *testing.T, port int, env []string, name string, args ...string) {
+func launch(t testing.TB, port int, env []string, name string, args ...string) {
 	t.Helper()
 	var log bytes.Buffer
 	cmd := exec.Command(name, args...)
@@ -66,7 +66,9 @@ func launch(t *testing.T, port int, env []string, name string, args ...string) {
 	})
 }
 
-func startProsody(t *testing.T) (c2s, comp int) {
+func startProsody(t *testing.T) (c2s, comp int) { return startProsodyWith(t, "", "") }
+
+func startProsodyWith(t testing.TB, global, hosts string) (c2s, comp int) {
 	bin, err := exec.LookPath("prosody")
 	if err != nil {
 		t.Skip("Prosody is not installed")
@@ -92,6 +94,7 @@ modules_disabled = { "s2s", "tls" }
 authentication = "internal_plain"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
+%[10]s
 log = { { levels = { min = "info" }, to = "console" } }
 VirtualHost %[5]q
 	external_services = {
@@ -99,7 +102,8 @@ VirtualHost %[5]q
 	}
 Component %[6]q
 	component_secret = %[7]q
-`, filepath.Join(dir, "pid"), dir, p[0], p[1], strangerDomain, strangerRelay, strangerSecret, sharedSecret)
+%[9]s
+`, filepath.Join(dir, "pid"), dir, p[0], p[1], strangerDomain, strangerRelay, strangerSecret, sharedSecret, hosts, global)
 	file := filepath.Join(dir, "prosody.cfg.lua")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
