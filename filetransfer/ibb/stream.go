@@ -143,6 +143,23 @@ func (s *Stream) answered(err error) {
 	}
 }
 
+// Flush waits until every block that was written has its answer, or the stream ends. Where a protocol has no other word
+// of it, that tells that the peer has everything.
+func (s *Stream) Flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.inFlight > 0 && s.err == nil && !s.closed {
+		s.change.Wait()
+	}
+	switch {
+	case s.inFlight == 0:
+		return nil
+	case s.closed:
+		return io.ErrClosedPipe
+	}
+	return s.err
+}
+
 // Close implements [io.Closer]. It does not wait for the peer.
 func (s *Stream) Close() error {
 	s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -437,32 +438,14 @@ func (t *transport) openProxy(c Candidate) {
 
 // dial connects to a candidate and keeps the connection under its cid.
 func (t *transport) dial(ctx context.Context, c Candidate, dstaddr string) error {
-	d := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		// After the name was resolved, so that no name leads to where no address may.
-		a, err := netip.ParseAddrPort(address)
-		if err != nil || !t.cfg.Allow(netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())) {
-			return fmt.Errorf("a connection to %s is not allowed", address)
-		}
-		return nil
-	}}
 	if !c.IsProxy() {
 		// A peer's own address is a number; a name would only make our resolver ask somebody.
 		if _, err := netip.ParseAddr(c.Host); err != nil {
 			return fmt.Errorf("a direct candidate's host is an address: %w", err)
 		}
 	}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(c.Host, fmt.Sprint(orDefaultPort(c.Port))))
+	conn, err := t.cfg.dial(ctx, c.Host, orDefaultPort(c.Port), dstaddr)
 	if err != nil {
-		return err
-	}
-	// The handshake ends with the attempt, by its deadline in the negotiation or by the end of everything.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	err = connect(conn, dstaddr)
-	if !stop() && err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		_ = conn.Close()
 		return err
 	}
 	t.mu.Lock()
@@ -473,4 +456,36 @@ func (t *transport) dial(ctx context.Context, c Candidate, dstaddr string) error
 	}
 	t.conns[c.CID] = conn
 	return nil
+}
+
+// dial connects to a streamhost and asks it for the stream dstaddr.
+func (cfg *Config) dial(ctx context.Context, host string, port uint16, dstaddr string) (*net.TCPConn, error) {
+	d := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		// After the name was resolved, so that no name leads to where no address may.
+		a, err := netip.ParseAddrPort(address)
+		if err != nil || !cfg.Allow(netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())) {
+			return fmt.Errorf("a connection to %s is not allowed", address)
+		}
+		return nil
+	}}
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(*net.TCPConn)
+	if !ok {
+		_ = c.Close()
+		return nil, fmt.Errorf("s5b: a connection of type %T", c)
+	}
+	// The handshake ends with the attempt, by its deadline in the negotiation or by the end of everything.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	err = connect(conn, dstaddr)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }

@@ -1,0 +1,24 @@
+package si
+
+import (
+	"errors"
+
+	"github.com/jingled/jingled/jingle"
+)
+
+// reasonOf says in the words of Jingle why an offer was not accepted.
+func reasonOf(err error) (reason *jingle.Reason, byPeer bool) {
+	var se *jingle.StanzaError
+	if !errors.As(err, &se) {
+		return &jingle.Reason{Condition: jingle.Timeout, Text: "The offer was not answered: " + err.Error()}, false
+	}
+	switch {
+	case se.App != nil && se.App.Is(NS, "no-valid-streams"):
+		return &jingle.Reason{Condition: jingle.UnsupportedTransports, Text: "The other side knows none of the offered streams."}, true
+	case se.App != nil && se.App.Is(NS, "bad-profile"), se.Condition == "feature-not-implemented", se.Condition == "service-unavailable":
+		return &jingle.Reason{Condition: jingle.UnsupportedApplications, Text: "The other side takes no files."}, true
+	case se.Condition == "forbidden", se.Condition == "not-acceptable", se.Condition == "not-allowed":
+		return &jingle.Reason{Condition: jingle.Decline}, true
+	}
+	return &jingle.Reason{Condition: jingle.GeneralError, Text: se.Text}, true
+}
