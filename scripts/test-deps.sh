@@ -12,6 +12,9 @@ ejabberd|ls /usr/lib/*/ejabberd-*|tests against a real XMPP server
 coturn|command -v turnutils_uclient|tests with a TURN server and client of other people
 redis-server|command -v redis-server || command -v valkey-server|tests of limits that relays share
 chromium-headless-shell|command -v chromium-headless-shell|tests against a browser
+nodejs|command -v node|making the page for a browser
+npm|command -v npm|making the page for a browser
+iproute2|command -v ip|tests in a network of their own
 opus-tools|command -v opusdec|tests of sound files
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
 '

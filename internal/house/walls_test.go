@@ -43,6 +43,7 @@ var rooms = []room{
 	{"internal/xmppserver/...", core}, // knows stanzas only
 	{"internal/testkit/...", core},
 	{"internal/codectest", core},
+	{"internal/interop/...", commands}, // tests of the whole against strangers
 	{"jingle/...", payloads},
 	{"ice", payloads},
 	{"filetransfer", payloads},

@@ -74,9 +74,9 @@ func (p *process) stop() {
 		select {
 		case <-p.done:
 		case <-time.After(5 * time.Second):
-			_ = p.cmd.Process.Kill()
-			<-p.done
 		}
+		kill(p.cmd) // also what it has left behind, which would keep its output open
+		<-p.done
 	})
 }
 

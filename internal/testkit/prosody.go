@@ -21,6 +21,8 @@ type ProsodyConfig struct {
 	Global, Host string
 	// NoProxy leaves out the SOCKS5 bytestreams proxy.
 	NoProxy bool
+	// Address is where it listens, 127.0.0.1 if empty; another one is for a network of [InNetwork].
+	Address string
 }
 
 // Prosody starts a Prosody with [ProsodyConfig]'s zero value.
@@ -33,8 +35,11 @@ func Prosody(t testing.TB) *Server {
 func ProsodyWith(t testing.TB, cfg ProsodyConfig) *Server {
 	t.Helper()
 	bin := Binary(t, "prosody", "prosody")
+	if cfg.Address == "" {
+		cfg.Address = "127.0.0.1"
+	}
 	p := &prosody{dir: t.TempDir(), bin: bin, cfg: cfg}
-	chain, err := selfsigned.New(Domain, "conference."+Domain, "proxy."+Domain, "localhost", "127.0.0.1")
+	chain, err := selfsigned.New(Domain, "conference."+Domain, "proxy."+Domain, "localhost", cfg.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +91,7 @@ type prosody struct {
 	proc     *process
 }
 
-func (p *prosody) addr(i int) string { return fmt.Sprintf("127.0.0.1:%d", p.ports[i]) }
+func (p *prosody) addr(i int) string { return fmt.Sprintf("%s:%d", p.cfg.Address, p.ports[i]) }
 
 func (p *prosody) launch(t testing.TB, ports []int) error {
 	t.Helper()
@@ -135,19 +140,19 @@ run_as_root = true
 daemonize = false
 data_path = %[1]q
 certificates = %[1]q
-interfaces = { "127.0.0.1" }
-local_interfaces = { "127.0.0.1" }
+interfaces = { %[11]q }
+local_interfaces = { %[11]q }
 c2s_ports = { %[2]d }
 c2s_direct_tls_ports = { %[3]d }
 c2s_direct_tls_ssl = { certificate = %[1]q .. "/cert.pem"; key = %[1]q .. "/key.pem" }
 s2s_ports = {}
 http_ports = { %[4]d }
-http_interfaces = { "127.0.0.1" }
+http_interfaces = { %[11]q }
 https_ports = {}
 proxy65_ports = { %[5]d }
-proxy65_interfaces = { "127.0.0.1" }
+proxy65_interfaces = { %[11]q }
 component_ports = { %[6]d }
-component_interface = "127.0.0.1"
+component_interface = %[11]q
 consider_bosh_secure = true
 consider_websocket_secure = true
 cross_domain_bosh = true
@@ -169,9 +174,9 @@ Component ("conference." .. %[7]q) "muc"
   restrict_room_creation = false
 Component ("component." .. %[7]q)
   component_secret = "component-secret"
-`, p.dir, p.ports[0], p.ports[1], p.ports[2], p.ports[3], p.ports[4], Domain, mods.String(), p.cfg.Global, p.cfg.Host)
+`, p.dir, p.ports[0], p.ports[1], p.ports[2], p.ports[3], p.ports[4], Domain, mods.String(), p.cfg.Global, p.cfg.Host, p.cfg.Address)
 	if !p.cfg.NoProxy {
-		fmt.Fprintf(&b, "Component \"proxy.%s\" \"proxy65\"\n  proxy65_address = \"127.0.0.1\"\n  proxy65_acl = { %q }\n", Domain, Domain)
+		fmt.Fprintf(&b, "Component \"proxy.%s\" \"proxy65\"\n  proxy65_address = %q\n  proxy65_acl = { %q }\n", Domain, p.cfg.Address, Domain)
 	}
 	return b.String()
 }

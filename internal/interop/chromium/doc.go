@@ -1,0 +1,3 @@
+// Package chromium has tests only: calls between the daemon and a stranger, the npm package stanza in a headless
+// Chromium, through a Prosody. All three run in a network of their own (see testkit.InNetwork).
+package chromium

@@ -1,0 +1,122 @@
+// The page of the test: stanza as its users use it, driven by commands of the test over a WebSocket.
+import { createClient } from 'stanza';
+
+let client, microphone, player, context, analyser;
+const sessions = new Map(); // by sid
+const control = new WebSocket(`ws://${location.host}/control`);
+const tell = (event, more) => control.send(JSON.stringify({ event, ...more }));
+const sleep = ms => new Promise(done => setTimeout(done, ms));
+
+async function sound() {
+  const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  return await navigator.mediaDevices.getUserMedia({ audio: raw });
+}
+
+// listen plays a remote stream and looks at it. Chromium decodes nothing that no element plays.
+function listen(stream) {
+  player = new Audio();
+  player.srcObject = stream;
+  player.play();
+  context = new AudioContext();
+  analyser = context.createAnalyser();
+  analyser.fftSize = 8192;
+  analyser.smoothingTimeConstant = 0;
+  context.createMediaStreamSource(stream).connect(analyser);
+}
+
+const commands = {
+  async login({ jid, password, url }) {
+    client = createClient({
+      jid, password, transports: { websocket: url, bosh: false }, jingle: { iceServers: [] },
+    });
+    client.on('jingle:incoming', s => tell('incoming', { sid: s.sid }));
+    client.on('jingle:accepted', s => tell('accepted', { sid: s.sid }));
+    client.on('jingle:ringing', s => tell('ringing', { sid: s.sid }));
+    client.on('jingle:mute', (s, info) => tell('mute', { sid: s.sid, name: info.name }));
+    client.on('jingle:unmute', (s, info) => tell('unmute', { sid: s.sid, name: info.name }));
+    client.on('jingle:hold', s => tell('hold', { sid: s.sid }));
+    client.on('jingle:resumed', s => tell('resumed', { sid: s.sid }));
+    client.on('jingle:terminated', (s, reason) => tell('terminated', { sid: s.sid, reason: reason && reason.condition }));
+    client.on('jingle:created', s => sessions.set(s.sid, s));
+    client.jingle.on('connectionState', (s, state) => tell('connection', { sid: s.sid, state }));
+    client.jingle.on('peerTrackAdded', (s, track, stream) => {
+      tell('track', { sid: s.sid, kind: track.kind });
+      if (track.kind === 'audio') listen(stream || new MediaStream([track]));
+    });
+    client.jingle.on('log:error', (...what) => tell('log', { what: what.map(w => w instanceof Error ? String(w) : w) }));
+    client.on('raw:*', (direction, xml) => tell('stanza', { direction, xml: String(xml) }));
+    const started = new Promise((done, failed) => {
+      client.once('session:started', done);
+      client.once('auth:failed', () => failed(new Error('login refused')));
+    });
+    client.connect();
+    await started;
+    client.updateCaps();
+    client.sendPresence({ legacyCapabilities: client.disco.getCaps() });
+    await client.getRoster();
+    return client.jid;
+  },
+  async call({ to, sid }) {
+    microphone = await sound();
+    const s = client.jingle.createMediaSession(to, sid, microphone);
+    await s.start({ offerToReceiveAudio: true });
+    return s.sid;
+  },
+  async ring({ sid }) { await sessions.get(sid).ring(); },
+  async accept({ sid }) {
+    microphone = await sound();
+    const s = sessions.get(sid);
+    for (const track of microphone.getTracks()) s.addTrack(track, microphone);
+    await s.accept();
+  },
+  async mute({ sid, on }) {
+    for (const track of microphone.getTracks()) track.enabled = !on;
+    const s = sessions.get(sid), name = s.pc.getTransceivers()[0].mid;
+    if (on) s.mute('initiator', name); else s.unmute('initiator', name);
+  },
+  async hold({ sid, on }) { if (on) sessions.get(sid).hold(); else sessions.get(sid).resume(); },
+  async press({ sid, digits }) { sessions.get(sid).pc.getSenders()[0].dtmf.insertDTMF(digits, 100, 60); },
+  async restart({ sid }) { await sessions.get(sid).restartIce(); },
+  async end({ sid, reason }) {
+    sessions.get(sid).end(reason);
+    for (const track of microphone ? microphone.getTracks() : []) track.stop();
+  },
+  // hear returns the loudest frequency of what is played, each time that one is louder than noise, for so long.
+  async hear({ ms }) {
+    const heard = [], bins = new Float32Array(analyser.frequencyBinCount);
+    for (const until = performance.now() + ms; performance.now() < until; await sleep(40)) {
+      analyser.getFloatFrequencyData(bins);
+      const width = context.sampleRate / analyser.fftSize;
+      const peaks = [...bins.keys()].filter(i => bins[i] > -45 && bins[i] >= (bins[i - 1] ?? -999) && bins[i] >= (bins[i + 1] ?? -999));
+      peaks.sort((a, b) => bins[b] - bins[a]);
+      heard.push(peaks.slice(0, 2).map(i => Math.round(i * width)));
+    }
+    return heard;
+  },
+  async stats({ sid }) {
+    const out = {};
+    (await sessions.get(sid).pc.getStats()).forEach(r => {
+      if (r.type === 'inbound-rtp' && r.kind === 'audio') {
+        Object.assign(out, { received: r.packetsReceived, lost: r.packetsLost, energy: r.totalAudioEnergy, concealed: r.concealedSamples, samples: r.totalSamplesReceived });
+      } else if (r.type === 'outbound-rtp' && r.kind === 'audio') {
+        Object.assign(out, { sent: r.packetsSent });
+      } else if (r.type === 'remote-inbound-rtp' && r.kind === 'audio') {
+        Object.assign(out, { remoteLost: r.packetsLost, roundTrip: r.roundTripTime });
+      } else if (r.type === 'transport') {
+        Object.assign(out, { dtls: r.tlsVersion, cipher: r.srtpCipher, role: r.dtlsRole });
+      }
+    });
+    return out;
+  },
+};
+
+control.onmessage = async ({ data }) => {
+  const { id, command, args } = JSON.parse(data);
+  try {
+    control.send(JSON.stringify({ id, result: await commands[command](args) ?? null }));
+  } catch (e) {
+    control.send(JSON.stringify({ id, error: String(e && e.stack || e) }));
+  }
+};
+window.onerror = (message, source, line) => tell('log', { what: [message, source, line] });
+window.onunhandledrejection = e => tell('log', { what: [String(e.reason && e.reason.stack || JSON.stringify(e.reason) || e.reason)] });
