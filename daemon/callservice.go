@@ -181,3 +181,28 @@ func (d *Daemon) SendDtmf(_ context.Context, req *jingledv1.SendDtmfRequest) (*j
 	}
 	return &jingledv1.SendDtmfResponse{}, nil
 }
+
+// ControlCall mutes, holds, or undoes it.
+func (d *Daemon) ControlCall(_ context.Context, req *jingledv1.ControlCallRequest) (*jingledv1.ControlCallResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.callBySID(req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	p := c.phone
+	a.mu.Unlock()
+	if p == nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the call is not connected yet"))
+	}
+	if req.Mute != nil {
+		p.media.Mute(req.GetMute())
+	}
+	if req.Hold != nil {
+		p.media.Hold(req.GetHold())
+	}
+	return &jingledv1.ControlCallResponse{}, nil
+}

@@ -25,6 +25,8 @@ import (
 type phone struct {
 	call  *call
 	media *mediacall.Call
+	// What the peer says of itself, guarded by the account's lock.
+	peerMuted, peerHeld bool
 }
 
 // checkMedia looks at what a request asks for, before anybody is disturbed by it.
@@ -104,7 +106,7 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 func (c *call) connect(mc *mediacall.Call) (ended bool) {
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
-	c.phone = &phone{c, mc}
+	c.phone = &phone{call: c, media: mc}
 	return c.ended
 }
 
@@ -166,6 +168,10 @@ func (c *call) mediaEvent(e mediacall.Event) {
 	case mediacall.DTMF:
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmf{CallDtmf: &jingledv1.CallDtmf{
 			Digit: string(e.Digit), Duration: durationpb.New(e.Duration)}}})
+	case mediacall.PeerMuted:
+		c.peerState(func(p *phone) { p.peerMuted = e.On })
+	case mediacall.PeerHeld:
+		c.peerState(func(p *phone) { p.peerHeld = e.On })
 	case mediacall.Meter:
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallMeter{CallMeter: &jingledv1.CallMeter{
 			Duration: durationpb.New(e.Elapsed), Codec: e.Stats.Codec, Relayed: e.Stats.Relayed, Stats: callStats(e.Stats)}}})
@@ -174,6 +180,25 @@ func (c *call) mediaEvent(e mediacall.Event) {
 			WasConnected: e.WasConnected, Duration: durationpb.New(e.Duration), Stats: callStats(e.Stats)})
 	case mediacall.Media:
 		c.account.log.Debug("call", "sid", c.sid, "media", fmt.Sprintf("%T", e.Event))
+	}
+}
+
+// peerState tells what the peer says of itself, if that is new.
+func (c *call) peerState(change func(*phone)) {
+	c.account.mu.Lock()
+	p := c.phone
+	if p == nil {
+		c.account.mu.Unlock()
+		return
+	}
+	muted, held := p.peerMuted, p.peerHeld
+	change(p)
+	changed := muted != p.peerMuted || held != p.peerHeld
+	muted, held = p.peerMuted, p.peerHeld
+	c.account.mu.Unlock()
+	if changed {
+		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallPeerState{
+			CallPeerState: &jingledv1.CallPeerState{Muted: muted, Held: held}}})
 	}
 }
 

@@ -78,6 +78,15 @@ func (p *printer) showText(e *jingledv1.Event) {
 			c.GetCandidatePair().GetLocalType(), c.GetCandidatePair().GetRemoteType())
 	case *jingledv1.Event_CallDtmf:
 		p.line("%s: pressed %s", peer, b.CallDtmf.GetDigit())
+	case *jingledv1.Event_CallPeerState:
+		switch s := b.CallPeerState; {
+		case s.GetHeld():
+			p.line("%s has put us on hold", peer)
+		case s.GetMuted():
+			p.line("%s is muted", peer)
+		default:
+			p.line("%s speaks again", peer)
+		}
 	case *jingledv1.Event_CallMeter:
 		p.showMeter(b.CallMeter)
 	case *jingledv1.Event_CallEnded:

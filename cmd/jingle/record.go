@@ -71,6 +71,12 @@ func record(e *jingledv1.Event) any {
 			Digit      string  `json:"digit"`
 			DurationMS float64 `json:"duration_ms,omitempty"`
 		}{named("call.dtmf"), b.CallDtmf.GetDigit(), milliseconds(b.CallDtmf.GetDuration().AsDuration())}
+	case *jingledv1.Event_CallPeerState:
+		return struct {
+			head
+			Muted bool `json:"muted"`
+			Held  bool `json:"held"`
+		}{named("call.peer"), b.CallPeerState.GetMuted(), b.CallPeerState.GetHeld()}
 	case *jingledv1.Event_CallMeter:
 		m := b.CallMeter
 		return struct {

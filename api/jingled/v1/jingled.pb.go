@@ -1012,6 +1012,110 @@ func (*SendDtmfResponse) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{13}
 }
 
+type ControlCallRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	Mute          *bool                  `protobuf:"varint,3,opt,name=mute,proto3,oneof" json:"mute,omitempty"` // send silence
+	Hold          *bool                  `protobuf:"varint,4,opt,name=hold,proto3,oneof" json:"hold,omitempty"` // send nothing, and ask the peer for the same
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlCallRequest) Reset() {
+	*x = ControlCallRequest{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlCallRequest) ProtoMessage() {}
+
+func (x *ControlCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlCallRequest.ProtoReflect.Descriptor instead.
+func (*ControlCallRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ControlCallRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ControlCallRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *ControlCallRequest) GetMute() bool {
+	if x != nil && x.Mute != nil {
+		return *x.Mute
+	}
+	return false
+}
+
+func (x *ControlCallRequest) GetHold() bool {
+	if x != nil && x.Hold != nil {
+		return *x.Hold
+	}
+	return false
+}
+
+type ControlCallResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlCallResponse) Reset() {
+	*x = ControlCallResponse{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlCallResponse) ProtoMessage() {}
+
+func (x *ControlCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlCallResponse.ProtoReflect.Descriptor instead.
+func (*ControlCallResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{15}
+}
+
 type ListCallsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // empty: all
@@ -1021,7 +1125,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1137,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1150,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{14}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListCallsRequest) GetAccount() string {
@@ -1065,7 +1169,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1181,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1194,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{15}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListCallsResponse) GetCalls() []*Call {
@@ -1114,7 +1218,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1230,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1243,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{16}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Call) GetAccount() string {
@@ -1197,7 +1301,7 @@ type SendFileRequest struct {
 
 func (x *SendFileRequest) Reset() {
 	*x = SendFileRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1313,7 @@ func (x *SendFileRequest) String() string {
 func (*SendFileRequest) ProtoMessage() {}
 
 func (x *SendFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1326,7 @@ func (x *SendFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendFileRequest.ProtoReflect.Descriptor instead.
 func (*SendFileRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{17}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SendFileRequest) GetAccount() string {
@@ -1269,7 +1373,7 @@ type SendFileResponse struct {
 
 func (x *SendFileResponse) Reset() {
 	*x = SendFileResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1385,7 @@ func (x *SendFileResponse) String() string {
 func (*SendFileResponse) ProtoMessage() {}
 
 func (x *SendFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1398,7 @@ func (x *SendFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendFileResponse.ProtoReflect.Descriptor instead.
 func (*SendFileResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{18}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SendFileResponse) GetSid() string {
@@ -1316,7 +1420,7 @@ type AcceptFileRequest struct {
 
 func (x *AcceptFileRequest) Reset() {
 	*x = AcceptFileRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1432,7 @@ func (x *AcceptFileRequest) String() string {
 func (*AcceptFileRequest) ProtoMessage() {}
 
 func (x *AcceptFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1445,7 @@ func (x *AcceptFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptFileRequest.ProtoReflect.Descriptor instead.
 func (*AcceptFileRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{19}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AcceptFileRequest) GetAccount() string {
@@ -1373,7 +1477,7 @@ type AcceptFileResponse struct {
 
 func (x *AcceptFileResponse) Reset() {
 	*x = AcceptFileResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1489,7 @@ func (x *AcceptFileResponse) String() string {
 func (*AcceptFileResponse) ProtoMessage() {}
 
 func (x *AcceptFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1502,7 @@ func (x *AcceptFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptFileResponse.ProtoReflect.Descriptor instead.
 func (*AcceptFileResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{20}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{22}
 }
 
 type EndTransferRequest struct {
@@ -1412,7 +1516,7 @@ type EndTransferRequest struct {
 
 func (x *EndTransferRequest) Reset() {
 	*x = EndTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1528,7 @@ func (x *EndTransferRequest) String() string {
 func (*EndTransferRequest) ProtoMessage() {}
 
 func (x *EndTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1541,7 @@ func (x *EndTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTransferRequest.ProtoReflect.Descriptor instead.
 func (*EndTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{21}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EndTransferRequest) GetAccount() string {
@@ -1469,7 +1573,7 @@ type EndTransferResponse struct {
 
 func (x *EndTransferResponse) Reset() {
 	*x = EndTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1585,7 @@ func (x *EndTransferResponse) String() string {
 func (*EndTransferResponse) ProtoMessage() {}
 
 func (x *EndTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1598,7 @@ func (x *EndTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTransferResponse.ProtoReflect.Descriptor instead.
 func (*EndTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{22}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
 }
 
 type ListTransfersRequest struct {
@@ -1506,7 +1610,7 @@ type ListTransfersRequest struct {
 
 func (x *ListTransfersRequest) Reset() {
 	*x = ListTransfersRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1622,7 @@ func (x *ListTransfersRequest) String() string {
 func (*ListTransfersRequest) ProtoMessage() {}
 
 func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1635,7 @@ func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersRequest.ProtoReflect.Descriptor instead.
 func (*ListTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{23}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTransfersRequest) GetAccount() string {
@@ -1550,7 +1654,7 @@ type ListTransfersResponse struct {
 
 func (x *ListTransfersResponse) Reset() {
 	*x = ListTransfersResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1666,7 @@ func (x *ListTransfersResponse) String() string {
 func (*ListTransfersResponse) ProtoMessage() {}
 
 func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1679,7 @@ func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersResponse.ProtoReflect.Descriptor instead.
 func (*ListTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTransfersResponse) GetTransfers() []*Transfer {
@@ -1602,7 +1706,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1718,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1731,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Transfer) GetAccount() string {
@@ -1705,7 +1809,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1821,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1834,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WatchRequest) GetSinceSeq() uint64 {
@@ -1760,7 +1864,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1876,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1889,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Welcome) GetAccount() string {
@@ -1825,7 +1929,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1941,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1954,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WatchResponse) GetEvent() *Event {
@@ -1879,6 +1983,7 @@ type Event struct {
 	//	*Event_CallMeter
 	//	*Event_CallEnded
 	//	*Event_CallAccepted
+	//	*Event_CallPeerState
 	//	*Event_TransferOffered
 	//	*Event_TransferStarted
 	//	*Event_TransferProgress
@@ -1891,7 +1996,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2008,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2021,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -2051,6 +2156,15 @@ func (x *Event) GetCallAccepted() *CallAccepted {
 	return nil
 }
 
+func (x *Event) GetCallPeerState() *CallPeerState {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallPeerState); ok {
+			return x.CallPeerState
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetTransferOffered() *TransferOffered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_TransferOffered); ok {
@@ -2140,6 +2254,10 @@ type Event_CallAccepted struct {
 	CallAccepted *CallAccepted `protobuf:"bytes,26,opt,name=call_accepted,json=callAccepted,proto3,oneof"`
 }
 
+type Event_CallPeerState struct {
+	CallPeerState *CallPeerState `protobuf:"bytes,27,opt,name=call_peer_state,json=callPeerState,proto3,oneof"`
+}
+
 type Event_TransferOffered struct {
 	TransferOffered *TransferOffered `protobuf:"bytes,30,opt,name=transfer_offered,json=transferOffered,proto3,oneof"`
 }
@@ -2180,6 +2298,8 @@ func (*Event_CallEnded) isEvent_Body() {}
 
 func (*Event_CallAccepted) isEvent_Body() {}
 
+func (*Event_CallPeerState) isEvent_Body() {}
+
 func (*Event_TransferOffered) isEvent_Body() {}
 
 func (*Event_TransferStarted) isEvent_Body() {}
@@ -2198,7 +2318,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2330,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2343,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
 }
 
 // Gap says that events before this one are no longer known.
@@ -2235,7 +2355,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2367,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2380,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
 }
 
 type CallIncoming struct {
@@ -2273,7 +2393,7 @@ type CallIncoming struct {
 
 func (x *CallIncoming) Reset() {
 	*x = CallIncoming{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2405,7 @@ func (x *CallIncoming) String() string {
 func (*CallIncoming) ProtoMessage() {}
 
 func (x *CallIncoming) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2418,7 @@ func (x *CallIncoming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallIncoming.ProtoReflect.Descriptor instead.
 func (*CallIncoming) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CallIncoming) GetAudio() bool {
@@ -2324,7 +2444,7 @@ type CallRinging struct {
 
 func (x *CallRinging) Reset() {
 	*x = CallRinging{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2456,7 @@ func (x *CallRinging) String() string {
 func (*CallRinging) ProtoMessage() {}
 
 func (x *CallRinging) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2469,7 @@ func (x *CallRinging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRinging.ProtoReflect.Descriptor instead.
 func (*CallRinging) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
 }
 
 // CallAccepted says that the call was taken; media is being connected.
@@ -2361,7 +2481,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2493,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2506,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
 }
 
 type CallConnected struct {
@@ -2401,7 +2521,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2533,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2546,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -2462,7 +2582,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2594,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2607,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -2528,7 +2648,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2660,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2673,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -2568,6 +2688,59 @@ func (x *CallDtmf) GetDuration() *durationpb.Duration {
 		return x.Duration
 	}
 	return nil
+}
+
+// CallPeerState is what the peer says of itself, whenever it changes.
+type CallPeerState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Muted         bool                   `protobuf:"varint,1,opt,name=muted,proto3" json:"muted,omitempty"`
+	Held          bool                   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"` // it has put us on hold
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallPeerState) Reset() {
+	*x = CallPeerState{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallPeerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallPeerState) ProtoMessage() {}
+
+func (x *CallPeerState) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
+func (*CallPeerState) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CallPeerState) GetMuted() bool {
+	if x != nil {
+		return x.Muted
+	}
+	return false
+}
+
+func (x *CallPeerState) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
 }
 
 type CallStats struct {
@@ -2585,7 +2758,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2770,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2783,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -2674,7 +2847,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +2859,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +2872,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -2744,7 +2917,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2929,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2942,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -2826,7 +2999,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3011,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3024,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -2892,7 +3065,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2904,7 +3077,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2917,7 +3090,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -2938,7 +3111,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3123,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3136,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -3001,7 +3174,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3186,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3199,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -3082,7 +3255,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3267,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3280,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -3175,7 +3348,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06digits\x18\x03 \x01(\tR\x06digits\"\x12\n" +
-	"\x10SendDtmfResponse\",\n" +
+	"\x10SendDtmfResponse\"\x84\x01\n" +
+	"\x12ControlCallRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x17\n" +
+	"\x04mute\x18\x03 \x01(\bH\x00R\x04mute\x88\x01\x01\x12\x17\n" +
+	"\x04hold\x18\x04 \x01(\bH\x01R\x04hold\x88\x01\x01B\a\n" +
+	"\x05_muteB\a\n" +
+	"\x05_hold\"\x15\n" +
+	"\x13ControlCallResponse\",\n" +
 	"\x10ListCallsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\";\n" +
 	"\x11ListCallsResponse\x12&\n" +
@@ -3228,7 +3409,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb3\b\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xf8\b\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3247,7 +3428,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"call_meter\x18\x18 \x01(\v2\x15.jingled.v1.CallMeterH\x00R\tcallMeter\x126\n" +
 	"\n" +
 	"call_ended\x18\x19 \x01(\v2\x15.jingled.v1.CallEndedH\x00R\tcallEnded\x12?\n" +
-	"\rcall_accepted\x18\x1a \x01(\v2\x18.jingled.v1.CallAcceptedH\x00R\fcallAccepted\x12H\n" +
+	"\rcall_accepted\x18\x1a \x01(\v2\x18.jingled.v1.CallAcceptedH\x00R\fcallAccepted\x12C\n" +
+	"\x0fcall_peer_state\x18\x1b \x01(\v2\x19.jingled.v1.CallPeerStateH\x00R\rcallPeerState\x12H\n" +
 	"\x10transfer_offered\x18\x1e \x01(\v2\x1b.jingled.v1.TransferOfferedH\x00R\x0ftransferOffered\x12H\n" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
@@ -3274,7 +3456,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"remoteType\"W\n" +
 	"\bCallDtmf\x12\x14\n" +
 	"\x05digit\x18\x01 \x01(\tR\x05digit\x125\n" +
-	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\"\x83\x02\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\"9\n" +
+	"\rCallPeerState\x12\x14\n" +
+	"\x05muted\x18\x01 \x01(\bR\x05muted\x12\x12\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\"\x83\x02\n" +
 	"\tCallStats\x12!\n" +
 	"\fpackets_sent\x18\x01 \x01(\x04R\vpacketsSent\x12)\n" +
 	"\x10packets_received\x18\x02 \x01(\x04R\x0fpacketsReceived\x12!\n" +
@@ -3353,13 +3538,14 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x16TRANSFER_STATE_RUNNING\x10\x032\xb0\x01\n" +
 	"\rDaemonService\x12G\n" +
 	"\aGetInfo\x12\x1a.jingled.v1.GetInfoRequest\x1a\x1b.jingled.v1.GetInfoResponse\"\x03\x90\x02\x01\x12V\n" +
-	"\fListAccounts\x12\x1f.jingled.v1.ListAccountsRequest\x1a .jingled.v1.ListAccountsResponse\"\x03\x90\x02\x012\xfe\x02\n" +
+	"\fListAccounts\x12\x1f.jingled.v1.ListAccountsRequest\x1a .jingled.v1.ListAccountsResponse\"\x03\x90\x02\x012\xce\x03\n" +
 	"\vCallService\x12H\n" +
 	"\tStartCall\x12\x1c.jingled.v1.StartCallRequest\x1a\x1d.jingled.v1.StartCallResponse\x12K\n" +
 	"\n" +
 	"AnswerCall\x12\x1d.jingled.v1.AnswerCallRequest\x1a\x1e.jingled.v1.AnswerCallResponse\x12B\n" +
 	"\aEndCall\x12\x1a.jingled.v1.EndCallRequest\x1a\x1b.jingled.v1.EndCallResponse\x12E\n" +
-	"\bSendDtmf\x12\x1b.jingled.v1.SendDtmfRequest\x1a\x1c.jingled.v1.SendDtmfResponse\x12M\n" +
+	"\bSendDtmf\x12\x1b.jingled.v1.SendDtmfRequest\x1a\x1c.jingled.v1.SendDtmfResponse\x12N\n" +
+	"\vControlCall\x12\x1e.jingled.v1.ControlCallRequest\x1a\x1f.jingled.v1.ControlCallResponse\x12M\n" +
 	"\tListCalls\x12\x1c.jingled.v1.ListCallsRequest\x1a\x1d.jingled.v1.ListCallsResponse\"\x03\x90\x02\x012\xd0\x02\n" +
 	"\x0fTransferService\x12E\n" +
 	"\bSendFile\x12\x1b.jingled.v1.SendFileRequest\x1a\x1c.jingled.v1.SendFileResponse\x12K\n" +
@@ -3383,7 +3569,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountState)(0),             // 0: jingled.v1.AccountState
 	(IcePolicy)(0),                // 1: jingled.v1.IcePolicy
@@ -3404,41 +3590,44 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*EndCallResponse)(nil),       // 16: jingled.v1.EndCallResponse
 	(*SendDtmfRequest)(nil),       // 17: jingled.v1.SendDtmfRequest
 	(*SendDtmfResponse)(nil),      // 18: jingled.v1.SendDtmfResponse
-	(*ListCallsRequest)(nil),      // 19: jingled.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),     // 20: jingled.v1.ListCallsResponse
-	(*Call)(nil),                  // 21: jingled.v1.Call
-	(*SendFileRequest)(nil),       // 22: jingled.v1.SendFileRequest
-	(*SendFileResponse)(nil),      // 23: jingled.v1.SendFileResponse
-	(*AcceptFileRequest)(nil),     // 24: jingled.v1.AcceptFileRequest
-	(*AcceptFileResponse)(nil),    // 25: jingled.v1.AcceptFileResponse
-	(*EndTransferRequest)(nil),    // 26: jingled.v1.EndTransferRequest
-	(*EndTransferResponse)(nil),   // 27: jingled.v1.EndTransferResponse
-	(*ListTransfersRequest)(nil),  // 28: jingled.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil), // 29: jingled.v1.ListTransfersResponse
-	(*Transfer)(nil),              // 30: jingled.v1.Transfer
-	(*WatchRequest)(nil),          // 31: jingled.v1.WatchRequest
-	(*Welcome)(nil),               // 32: jingled.v1.Welcome
-	(*WatchResponse)(nil),         // 33: jingled.v1.WatchResponse
-	(*Event)(nil),                 // 34: jingled.v1.Event
-	(*Hello)(nil),                 // 35: jingled.v1.Hello
-	(*Gap)(nil),                   // 36: jingled.v1.Gap
-	(*CallIncoming)(nil),          // 37: jingled.v1.CallIncoming
-	(*CallRinging)(nil),           // 38: jingled.v1.CallRinging
-	(*CallAccepted)(nil),          // 39: jingled.v1.CallAccepted
-	(*CallConnected)(nil),         // 40: jingled.v1.CallConnected
-	(*CandidatePair)(nil),         // 41: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),              // 42: jingled.v1.CallDtmf
-	(*CallStats)(nil),             // 43: jingled.v1.CallStats
-	(*CallMeter)(nil),             // 44: jingled.v1.CallMeter
-	(*CallEnded)(nil),             // 45: jingled.v1.CallEnded
-	(*TransferOffered)(nil),       // 46: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),       // 47: jingled.v1.TransferStarted
-	(*TransferProgress)(nil),      // 48: jingled.v1.TransferProgress
-	(*TransferDone)(nil),          // 49: jingled.v1.TransferDone
-	(*TransferFailed)(nil),        // 50: jingled.v1.TransferFailed
-	nil,                           // 51: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
+	(*ControlCallRequest)(nil),    // 19: jingled.v1.ControlCallRequest
+	(*ControlCallResponse)(nil),   // 20: jingled.v1.ControlCallResponse
+	(*ListCallsRequest)(nil),      // 21: jingled.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),     // 22: jingled.v1.ListCallsResponse
+	(*Call)(nil),                  // 23: jingled.v1.Call
+	(*SendFileRequest)(nil),       // 24: jingled.v1.SendFileRequest
+	(*SendFileResponse)(nil),      // 25: jingled.v1.SendFileResponse
+	(*AcceptFileRequest)(nil),     // 26: jingled.v1.AcceptFileRequest
+	(*AcceptFileResponse)(nil),    // 27: jingled.v1.AcceptFileResponse
+	(*EndTransferRequest)(nil),    // 28: jingled.v1.EndTransferRequest
+	(*EndTransferResponse)(nil),   // 29: jingled.v1.EndTransferResponse
+	(*ListTransfersRequest)(nil),  // 30: jingled.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil), // 31: jingled.v1.ListTransfersResponse
+	(*Transfer)(nil),              // 32: jingled.v1.Transfer
+	(*WatchRequest)(nil),          // 33: jingled.v1.WatchRequest
+	(*Welcome)(nil),               // 34: jingled.v1.Welcome
+	(*WatchResponse)(nil),         // 35: jingled.v1.WatchResponse
+	(*Event)(nil),                 // 36: jingled.v1.Event
+	(*Hello)(nil),                 // 37: jingled.v1.Hello
+	(*Gap)(nil),                   // 38: jingled.v1.Gap
+	(*CallIncoming)(nil),          // 39: jingled.v1.CallIncoming
+	(*CallRinging)(nil),           // 40: jingled.v1.CallRinging
+	(*CallAccepted)(nil),          // 41: jingled.v1.CallAccepted
+	(*CallConnected)(nil),         // 42: jingled.v1.CallConnected
+	(*CandidatePair)(nil),         // 43: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),              // 44: jingled.v1.CallDtmf
+	(*CallPeerState)(nil),         // 45: jingled.v1.CallPeerState
+	(*CallStats)(nil),             // 46: jingled.v1.CallStats
+	(*CallMeter)(nil),             // 47: jingled.v1.CallMeter
+	(*CallEnded)(nil),             // 48: jingled.v1.CallEnded
+	(*TransferOffered)(nil),       // 49: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),       // 50: jingled.v1.TransferStarted
+	(*TransferProgress)(nil),      // 51: jingled.v1.TransferProgress
+	(*TransferDone)(nil),          // 52: jingled.v1.TransferDone
+	(*TransferFailed)(nil),        // 53: jingled.v1.TransferFailed
+	nil,                           // 54: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 56: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -3446,66 +3635,69 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	1,  // 2: jingled.v1.Media.ice:type_name -> jingled.v1.IcePolicy
 	10, // 3: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
 	10, // 4: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
-	21, // 5: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
+	23, // 5: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	2,  // 6: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	52, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	55, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	3,  // 8: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
-	30, // 9: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
+	32, // 9: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	4,  // 10: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	32, // 11: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
-	34, // 12: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	52, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
-	35, // 14: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
-	36, // 15: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
+	34, // 11: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
+	36, // 12: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
+	55, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	37, // 14: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
+	38, // 15: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	9,  // 16: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
-	37, // 17: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
-	38, // 18: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	40, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	42, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	44, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	45, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	39, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	46, // 24: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	47, // 25: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	48, // 26: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	49, // 27: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	50, // 28: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	41, // 29: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	53, // 30: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	53, // 31: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	43, // 32: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	53, // 33: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	43, // 34: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	51, // 35: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 36: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 37: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 38: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 39: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 40: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 41: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 42: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	22, // 43: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	24, // 44: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	26, // 45: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	28, // 46: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	31, // 47: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 48: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 49: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 50: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 51: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 52: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 53: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 54: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	23, // 55: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	25, // 56: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	27, // 57: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	29, // 58: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	33, // 59: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	48, // [48:60] is the sub-list for method output_type
-	36, // [36:48] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	39, // 17: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
+	40, // 18: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
+	42, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	44, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	47, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	48, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	41, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	45, // 24: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	49, // 25: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	50, // 26: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	51, // 27: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	52, // 28: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	53, // 29: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	43, // 30: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	56, // 31: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	56, // 32: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	46, // 33: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	56, // 34: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	46, // 35: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	54, // 36: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 37: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 38: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 39: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 40: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 41: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 42: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 43: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 44: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 45: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 46: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 47: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 48: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 49: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 50: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 51: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 52: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 53: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 54: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 55: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 56: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 57: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 58: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 59: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 60: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 61: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 62: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	50, // [50:63] is the sub-list for method output_type
+	37, // [37:50] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -3513,7 +3705,8 @@ func file_jingled_v1_jingled_proto_init() {
 	if File_jingled_v1_jingled_proto != nil {
 		return
 	}
-	file_jingled_v1_jingled_proto_msgTypes[29].OneofWrappers = []any{
+	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
+	file_jingled_v1_jingled_proto_msgTypes[31].OneofWrappers = []any{
 		(*Event_Hello)(nil),
 		(*Event_Gap)(nil),
 		(*Event_AccountChanged)(nil),
@@ -3524,6 +3717,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_CallMeter)(nil),
 		(*Event_CallEnded)(nil),
 		(*Event_CallAccepted)(nil),
+		(*Event_CallPeerState)(nil),
 		(*Event_TransferOffered)(nil),
 		(*Event_TransferStarted)(nil),
 		(*Event_TransferProgress)(nil),
@@ -3536,7 +3730,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   47,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

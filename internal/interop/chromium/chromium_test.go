@@ -139,6 +139,39 @@ func converse(t *testing.T, us *side, b *browser, sid string) {
 		t.Errorf("keys %q", keys)
 	}
 
+	// Muting and holding are told, and what is muted is silent.
+	peerState := func(muted, held bool) {
+		t.Helper()
+		us.await(t, sid, "news of the peer", func(e *jingledv1.Event) bool {
+			p := e.GetCallPeerState()
+			return p != nil && p.GetMuted() == muted && p.GetHeld() == held
+		})
+		us.seen = nil
+	}
+	us.seen = nil
+	do[any](b, "mute", map[string]any{"sid": sid, "on": true})
+	peerState(true, false)
+	do[any](b, "mute", map[string]any{"sid": sid, "on": false})
+	peerState(false, false)
+	do[any](b, "hold", map[string]any{"sid": sid, "on": true})
+	peerState(false, true)
+	do[any](b, "hold", map[string]any{"sid": sid, "on": false})
+	peerState(false, false)
+	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Mute: new(true)})
+	b.await(sid, "mute")
+	if !silent(b) {
+		t.Error("we are muted, and heard")
+	}
+	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Mute: new(false)})
+	b.await(sid, "unmute")
+	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Hold: new(true)})
+	b.await(sid, "hold")
+	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Hold: new(false)})
+	b.await(sid, "resumed")
+	if !hears(b, ourTone) {
+		t.Error("the browser does not hear us after all that")
+	}
+
 	st := do[map[string]any](b, "stats", map[string]any{"sid": sid})
 	t.Logf("the browser's figures: %v", st)
 	received, _ := st["received"].(float64)
@@ -158,6 +191,20 @@ func hears(b *browser, hz int) bool {
 			}
 		}
 		if n >= 3 {
+			return true
+		}
+	}
+	return false
+}
+
+// silent waits until the browser hears nothing.
+func silent(b *browser) bool {
+	for range 20 {
+		quiet := true
+		for _, peaks := range do[[][]int](b, "hear", map[string]any{"ms": 200}) {
+			quiet = quiet && len(peaks) == 0
+		}
+		if quiet {
 			return true
 		}
 	}
@@ -354,6 +401,13 @@ func (s *side) end(t *testing.T, sid, reason string) {
 func (s *side) press(t *testing.T, sid, digits string) {
 	t.Helper()
 	if _, err := s.d.SendDtmf(t.Context(), &jingledv1.SendDtmfRequest{Sid: sid, Digits: digits}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *side) control(t *testing.T, req *jingledv1.ControlCallRequest) {
+	t.Helper()
+	if _, err := s.d.ControlCall(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
 }

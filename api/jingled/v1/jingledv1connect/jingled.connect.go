@@ -60,6 +60,8 @@ const (
 	CallServiceEndCallProcedure = "/jingled.v1.CallService/EndCall"
 	// CallServiceSendDtmfProcedure is the fully-qualified name of the CallService's SendDtmf RPC.
 	CallServiceSendDtmfProcedure = "/jingled.v1.CallService/SendDtmf"
+	// CallServiceControlCallProcedure is the fully-qualified name of the CallService's ControlCall RPC.
+	CallServiceControlCallProcedure = "/jingled.v1.CallService/ControlCall"
 	// CallServiceListCallsProcedure is the fully-qualified name of the CallService's ListCalls RPC.
 	CallServiceListCallsProcedure = "/jingled.v1.CallService/ListCalls"
 	// TransferServiceSendFileProcedure is the fully-qualified name of the TransferService's SendFile
@@ -195,6 +197,8 @@ type CallServiceClient interface {
 	// EndCall hangs up, withdraws a call that is not yet answered, or declines one that comes in.
 	EndCall(context.Context, *v1.EndCallRequest) (*v1.EndCallResponse, error)
 	SendDtmf(context.Context, *v1.SendDtmfRequest) (*v1.SendDtmfResponse, error)
+	// ControlCall mutes, holds, or undoes it; the peer is told.
+	ControlCall(context.Context, *v1.ControlCallRequest) (*v1.ControlCallResponse, error)
 	ListCalls(context.Context, *v1.ListCallsRequest) (*v1.ListCallsResponse, error)
 }
 
@@ -233,6 +237,12 @@ func NewCallServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(callServiceMethods.ByName("SendDtmf")),
 			connect.WithClientOptions(opts...),
 		),
+		controlCall: connect.NewClient[v1.ControlCallRequest, v1.ControlCallResponse](
+			httpClient,
+			baseURL+CallServiceControlCallProcedure,
+			connect.WithSchema(callServiceMethods.ByName("ControlCall")),
+			connect.WithClientOptions(opts...),
+		),
 		listCalls: connect.NewClient[v1.ListCallsRequest, v1.ListCallsResponse](
 			httpClient,
 			baseURL+CallServiceListCallsProcedure,
@@ -245,11 +255,12 @@ func NewCallServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // callServiceClient implements CallServiceClient.
 type callServiceClient struct {
-	startCall  *connect.Client[v1.StartCallRequest, v1.StartCallResponse]
-	answerCall *connect.Client[v1.AnswerCallRequest, v1.AnswerCallResponse]
-	endCall    *connect.Client[v1.EndCallRequest, v1.EndCallResponse]
-	sendDtmf   *connect.Client[v1.SendDtmfRequest, v1.SendDtmfResponse]
-	listCalls  *connect.Client[v1.ListCallsRequest, v1.ListCallsResponse]
+	startCall   *connect.Client[v1.StartCallRequest, v1.StartCallResponse]
+	answerCall  *connect.Client[v1.AnswerCallRequest, v1.AnswerCallResponse]
+	endCall     *connect.Client[v1.EndCallRequest, v1.EndCallResponse]
+	sendDtmf    *connect.Client[v1.SendDtmfRequest, v1.SendDtmfResponse]
+	controlCall *connect.Client[v1.ControlCallRequest, v1.ControlCallResponse]
+	listCalls   *connect.Client[v1.ListCallsRequest, v1.ListCallsResponse]
 }
 
 // StartCall calls jingled.v1.CallService.StartCall.
@@ -288,6 +299,15 @@ func (c *callServiceClient) SendDtmf(ctx context.Context, req *v1.SendDtmfReques
 	return nil, err
 }
 
+// ControlCall calls jingled.v1.CallService.ControlCall.
+func (c *callServiceClient) ControlCall(ctx context.Context, req *v1.ControlCallRequest) (*v1.ControlCallResponse, error) {
+	response, err := c.controlCall.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListCalls calls jingled.v1.CallService.ListCalls.
 func (c *callServiceClient) ListCalls(ctx context.Context, req *v1.ListCallsRequest) (*v1.ListCallsResponse, error) {
 	response, err := c.listCalls.CallUnary(ctx, connect.NewRequest(req))
@@ -306,6 +326,8 @@ type CallServiceHandler interface {
 	// EndCall hangs up, withdraws a call that is not yet answered, or declines one that comes in.
 	EndCall(context.Context, *v1.EndCallRequest) (*v1.EndCallResponse, error)
 	SendDtmf(context.Context, *v1.SendDtmfRequest) (*v1.SendDtmfResponse, error)
+	// ControlCall mutes, holds, or undoes it; the peer is told.
+	ControlCall(context.Context, *v1.ControlCallRequest) (*v1.ControlCallResponse, error)
 	ListCalls(context.Context, *v1.ListCallsRequest) (*v1.ListCallsResponse, error)
 }
 
@@ -340,6 +362,12 @@ func NewCallServiceHandler(svc CallServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(callServiceMethods.ByName("SendDtmf")),
 		connect.WithHandlerOptions(opts...),
 	)
+	callServiceControlCallHandler := connect.NewUnaryHandlerSimple(
+		CallServiceControlCallProcedure,
+		svc.ControlCall,
+		connect.WithSchema(callServiceMethods.ByName("ControlCall")),
+		connect.WithHandlerOptions(opts...),
+	)
 	callServiceListCallsHandler := connect.NewUnaryHandlerSimple(
 		CallServiceListCallsProcedure,
 		svc.ListCalls,
@@ -357,6 +385,8 @@ func NewCallServiceHandler(svc CallServiceHandler, opts ...connect.HandlerOption
 			callServiceEndCallHandler.ServeHTTP(w, r)
 		case CallServiceSendDtmfProcedure:
 			callServiceSendDtmfHandler.ServeHTTP(w, r)
+		case CallServiceControlCallProcedure:
+			callServiceControlCallHandler.ServeHTTP(w, r)
 		case CallServiceListCallsProcedure:
 			callServiceListCallsHandler.ServeHTTP(w, r)
 		default:
@@ -382,6 +412,10 @@ func (UnimplementedCallServiceHandler) EndCall(context.Context, *v1.EndCallReque
 
 func (UnimplementedCallServiceHandler) SendDtmf(context.Context, *v1.SendDtmfRequest) (*v1.SendDtmfResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.CallService.SendDtmf is not implemented"))
+}
+
+func (UnimplementedCallServiceHandler) ControlCall(context.Context, *v1.ControlCallRequest) (*v1.ControlCallResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.CallService.ControlCall is not implemented"))
 }
 
 func (UnimplementedCallServiceHandler) ListCalls(context.Context, *v1.ListCallsRequest) (*v1.ListCallsResponse, error) {
