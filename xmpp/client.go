@@ -41,6 +41,7 @@ type Client struct {
 	state    StateChange
 
 	// Of the goroutine of Run.
+	lostAt    time.Time // when the connection of a stream was lost that may be resumed
 	noBinding bool
 	scramOnly bool
 	redirect  string
@@ -176,31 +177,67 @@ func (c *Client) keepConnected(ctx context.Context) error {
 	for {
 		c.setState(StateChange{State: Connecting})
 		l, err := c.connect(ctx)
+		lost := false
 		if err == nil {
 			loggedIn = true
 			began := time.Now()
 			err = c.serve(ctx, l)
+			lost, c.lostAt = true, time.Now()
 			if time.Since(began) >= c.cfg.Backoff.Max {
 				back.reset()
 			}
 		}
 		if ctx.Err() != nil {
+			c.abandon()
 			return nil
 		}
 		if Permanent(err) && !(loggedIn && errors.Is(err, ErrCertificate)) || c.cfg.FailFast && !loggedIn {
 			c.log.Error("giving up", "err", err)
+			c.abandon()
 			return err
 		}
 		wait := back.next(rand.Int64N)
+		if lost && c.suspended() != nil {
+			wait = min(wait, resumeSoon) // calls go on as if nothing had happened if we are quick
+		}
 		c.log.Warn("not connected", "err", err, "retry", wait)
 		c.setState(StateChange{State: Offline, Err: err, Retry: wait})
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
+			c.abandon()
 			return nil
 		case <-t.C:
 		}
+		if c.suspended() == nil {
+			c.abandon()
+		}
+	}
+}
+
+// resumeSoon is how long to wait before the first attempt to resume a stream.
+const resumeSoon = 100 * time.Millisecond
+
+// suspended returns the link whose stream may still be resumed, nil if there is none.
+func (c *Client) suspended() *link {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if limit, ok := l.resumable(); ok && time.Since(c.lostAt) < limit {
+		return l
+	}
+	return nil
+}
+
+// abandon gives up a stream that was to be resumed.
+func (c *Client) abandon() {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l != nil {
+		c.goOffline()
+		l.out.end()
 	}
 }
 
@@ -251,13 +288,17 @@ func (c *Client) attempt(ctx context.Context, t target) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		l := &login{cfg: &c.cfg, addr: t.addr, resource: c.cfg.Resource, noBinding: noBinding, scramOnly: c.scramOnly}
+		l := &login{cfg: &c.cfg, addr: t.addr, resource: c.cfg.Resource, noBinding: noBinding, scramOnly: c.scramOnly, previous: c.suspended()}
 		err = l.run(ctx, raw, t)
 		if err == nil {
 			c.noBinding = noBinding
 			c.scramOnly = c.scramOnly || l.mechanism != "PLAIN"
-			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "mechanism", l.mechanism, "tls", l.tls != nil)
-			return newLink(l.conn, l.jid, l.tls != nil, c.cfg.Limits), nil
+			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "mechanism", l.mechanism, "tls", l.tls != nil, "resumed", l.resumed)
+			if l.resumed {
+				return l.previous.continued(l.conn, l.tls != nil), nil
+			}
+			c.abandon()
+			return newLink(l.conn, l.jid, l.tls != nil, c.cfg.Limits, l.sm), nil
 		}
 		var refused *SASLError
 		if l.bindingGuessed && errors.As(err, &refused) && refused.Condition == "not-authorized" {

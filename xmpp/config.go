@@ -69,6 +69,8 @@ type Config struct {
 	Presence Presence
 	// NoPresence, NoRoster and NoCarbons leave out what is otherwise done at login.
 	NoPresence, NoRoster, NoCarbons bool
+	// NoStreamManagement leaves out XEP-0198: a lost connection then is a lost stream.
+	NoStreamManagement bool
 
 	Limits   Limits
 	Timeouts Timeouts

@@ -32,6 +32,12 @@
 // count of the elements that the reader takes, and a queue of unacknowledged ones in the outbox; [StateChange].Resumed
 // is there for it, and without a resume everything that hung on the stream is told so as now.
 //
+// # Resumption
+//
+// With stream management (XEP-0198, package sm) a lost connection is not a lost stream: what is sent meanwhile is kept,
+// open requests stay open, and after the next login everything goes on, nothing lost and nothing doubled. [StateChange]
+// says so with Resumed.
+//
 // # Mellium
 //
 // mellium.im/xmpp negotiates the stream (headers, features, their order) and mellium.im/sasl does SCRAM. From the

@@ -17,10 +17,11 @@ const (
 )
 
 var (
-	errNotXML     = errors.New("what the server sent is not an XMPP stream")
-	errTLSBytes   = errors.New("the server speaks TLS on this port")
-	errRestricted = errors.New("the server sent a document type declaration, which XMPP forbids")
-	errStreamText = errors.New("the server sent text between stanzas")
+	errNotXML       = errors.New("what the server sent is not an XMPP stream")
+	errStreamClosed = errors.New("the server closed the stream")
+	errTLSBytes     = errors.New("the server speaks TLS on this port")
+	errRestricted   = errors.New("the server sent a document type declaration, which XMPP forbids")
+	errStreamText   = errors.New("the server sent text between stanzas")
 )
 
 // framer cuts a byte stream into the children of its root element, without looking at what they say. It stands below

@@ -14,6 +14,7 @@ import (
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp/carbons"
 	"github.com/jingled/jingled/xmpp/roster"
+	"github.com/jingled/jingled/xmpp/sm"
 )
 
 // link is a stream that is logged in.
@@ -22,12 +23,28 @@ type link struct {
 	jid    jid.JID
 	secure bool
 	out    *outbox
+	stop   chan struct{} // closed to end the writer at once
+	// resumed says that the link goes on where another one ended (XEP-0198 section 5).
+	resumed bool
 	// rosterDue is set until the roster has come, and lets the reader take a larger stanza.
-	rosterDue atomic.Bool
+	rosterDue *atomic.Bool
 }
 
-func newLink(c *conn, j jid.JID, secure bool, l Limits) *link {
-	return &link{conn: c, jid: j, secure: secure, out: newOutbox(l)}
+func newLink(c *conn, j jid.JID, secure bool, l Limits, s *sm.Stream) *link {
+	return &link{conn: c, jid: j, secure: secure, out: newOutbox(l, s), stop: make(chan struct{}), rosterDue: new(atomic.Bool)}
+}
+
+// continued returns the link that continues l on another connection.
+func (l *link) continued(c *conn, secure bool) *link {
+	return &link{conn: c, jid: l.jid, secure: secure, out: l.out, stop: make(chan struct{}), resumed: true, rosterDue: l.rosterDue}
+}
+
+// resumable reports whether the stream can go on after its connection is lost, and for how long.
+func (l *link) resumable() (time.Duration, bool) {
+	if l == nil || l.out.sm == nil {
+		return 0, false
+	}
+	return l.out.sm.Resumable()
 }
 
 // serve runs a stream until it ends. Its error says why, and is nil only if ctx ended it.
@@ -38,6 +55,13 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 	go func() { writeEnd <- l.write(c.cfg.Timeouts.Write) }()
 
 	err := c.watch(ctx, l, readEnd, writeEnd)
+	if _, ok := l.resumable(); ok && survives(err) {
+		l.out.suspend()
+		close(l.stop)
+		l.conn.Close()
+		_, _ = <-readEnd, <-writeEnd
+		return err
+	}
 	c.goOffline()
 	if err == nil {
 		// RFC 6120 section 4.4: we close our side and wait for the server to close its own.
@@ -54,6 +78,13 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 	l.conn.Close()
 	_, _ = <-readEnd, <-writeEnd // their errors come of closing
 	return err
+}
+
+// survives reports whether a stream that ended this way can be resumed: the connection was lost, rather than the stream
+// closed by either side (XEP-0198 section 5).
+func survives(err error) bool {
+	var se *StreamError
+	return err != nil && !errors.As(err, &se) && !errors.Is(err, ErrConflict) && !errors.Is(err, errStreamClosed)
 }
 
 // watch waits for the end of a stream and pings a server that is silent. The channels keep their values.
@@ -105,8 +136,10 @@ func (c *Client) streamEnd(l *link, err error) error {
 		if _, _, err := net.SplitHostPort(se.Host); err == nil && l.secure {
 			c.redirect = se.Host // RFC 6120 section 4.9.3.19; who is not authenticated must not send us elsewhere
 		}
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, errStreamClosed):
 		e.Message = "the server closed the stream"
+	case errors.Is(err, io.EOF):
+		e.Message = "the connection was closed"
 	}
 	return e
 }
@@ -118,16 +151,23 @@ func (c *Client) goOnline(l *link) {
 	presence := c.presence
 	c.mu.Unlock()
 	c.stats.connected.Add(1)
+	if l.resumed {
+		c.setState(StateChange{State: Online, JID: l.jid, Resumed: true})
+		l.out.resume()
+		return
+	}
 	quiet := func(*xmltree.Element, error) {}
 	if !c.cfg.NoRoster {
 		l.rosterDue.Store(true)
-		c.Request("", "get", roster.Query(), 0, func(reply *xmltree.Element, err error) {
-			l.rosterDue.Store(false)
-			if err != nil || !reply.Is(roster.NS, "query") {
-				c.log.Warn("no roster", "err", err)
-				return
-			}
-			c.contacts.replace(roster.Parse(reply))
+		c.request("", "get", roster.Query(), 0, func(reply *xmltree.Element, err error) {
+			l.rosterDue.Store(false) // on the reader: what comes next is measured as usual
+			c.inbox.post(func() {
+				if err != nil || !reply.Is(roster.NS, "query") {
+					c.log.Warn("no roster", "err", err)
+					return
+				}
+				c.contacts.replace(roster.Parse(reply))
+			})
 		})
 	}
 	if !c.cfg.NoCarbons {
@@ -156,7 +196,12 @@ func (c *Client) goOffline() {
 
 // write sends what is queued until the stream ends.
 func (l *link) write(timeout time.Duration) error {
-	for range l.out.wake {
+	for {
+		select {
+		case <-l.out.wake:
+		case <-l.stop:
+			return nil
+		}
 		buf, last := l.out.take()
 		if len(buf) == 0 {
 			continue // taken with what came before
@@ -168,7 +213,6 @@ func (l *link) write(timeout time.Duration) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // read takes stanzas until the stream ends. Nothing that a peer sends makes it end or wait.
@@ -181,10 +225,11 @@ func (c *Client) read(l *link) error {
 		}
 		switch kind {
 		case frameClose:
-			return io.EOF
+			return errStreamClosed
 		case frameHeader:
 			return errNotXML
 		case frameOversize:
+			l.received()
 			c.stats.oversize.Add(1)
 			if frame != nil {
 				head, _ := l.conn.parse(frame)
@@ -198,17 +243,44 @@ func (c *Client) read(l *link) error {
 			e, err := l.conn.parse(frame)
 			switch {
 			case err != nil:
+				l.received()
 				c.stats.malformed.Add(1)
 				c.log.Debug("stanza dropped", "err", err)
 				c.refuse(l, e, err, stanzaError("modify", "bad-request", "The stanza cannot be read."))
 			case e.Is(nsStream, "error"):
 				return parseStreamError(e)
+			case e.Is(sm.NS, "r"):
+				l.out.acknowledge()
+			case e.Is(sm.NS, "a"):
+				if err := l.takeAck(e); err != nil {
+					return err
+				}
 			case e.Name.Space == nsClient:
 				c.stats.in.Add(1)
 				c.route(l, e, size)
+				l.received()
 			}
 		}
 	}
+}
+
+// received counts a stanza of the server.
+func (l *link) received() {
+	if l.out.sm != nil {
+		l.out.sm.Received()
+	}
+}
+
+func (l *link) takeAck(e *xmltree.Element) error {
+	h, err := sm.ParseAck(e)
+	if err == nil {
+		err = l.out.acknowledged(h)
+	}
+	if err != nil {
+		// XEP-0198 section 4: a stream error, and no stream that could be resumed.
+		return &StreamError{Condition: "undefined-condition", Text: err.Error()}
+	}
+	return nil
 }
 
 // route hands a stanza to the router or the inbox.

@@ -16,6 +16,7 @@ import (
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp/sm"
 )
 
 const (
@@ -39,6 +40,12 @@ type login struct {
 	bindingGuessed bool
 	authenticated  bool
 	jid            jid.JID // bound
+
+	// previous is a stream that may be resumed, nil if there is none; resumed says that it was.
+	previous  *link
+	resumed   bool
+	smOffered bool
+	sm        *sm.Stream // of a new stream; nil without stream management
 }
 
 // run takes the connection from its first byte to a bound resource. raw is closed if that fails.
@@ -75,7 +82,7 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	if err != nil {
 		return fmt.Errorf("domain: %w", err)
 	}
-	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.bindingsFeature(), l.bindFeature()}
+	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.bindingsFeature(), l.smFeature(), l.bindFeature()}
 	if state != 0 {
 		features = features[1:] // mellium would ask for STARTTLS even where it is not offered
 	}
@@ -188,14 +195,73 @@ func (l *login) bindFeature() mellium.StreamFeature {
 			return true, nil, d.Skip()
 		},
 		Negotiate: func(context.Context, *mellium.Session, any) (mellium.SessionState, io.ReadWriter, error) {
+			if l.previous != nil && l.smOffered {
+				// XEP-0198 section 5: in place of binding.
+				if err := l.resume(); err != nil || l.resumed {
+					return mellium.Ready, nil, err
+				}
+			}
 			err := l.bind(l.resource)
 			var refused *jingle.StanzaError
 			if errors.As(err, &refused) && l.resource != "" {
 				// RFC 6120 section 7.7.2.2: taken or not allowed: let the server choose.
 				err = l.bind("")
 			}
+			if err == nil && l.smOffered && !l.cfg.NoStreamManagement {
+				err = l.enable()
+			}
 			return mellium.Ready, nil, err
 		},
+	}
+}
+
+// smFeature only takes note (XEP-0198 section 2).
+func (l *login) smFeature() mellium.StreamFeature {
+	return mellium.StreamFeature{
+		Name: xml.Name{Space: sm.NS, Local: "sm"},
+		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
+			l.smOffered = true
+			return false, nil, d.Skip()
+		},
+	}
+}
+
+// resume asks for the stream from before.
+func (l *login) resume() error {
+	s := l.previous.out.sm
+	answer, err := l.manage(s.Resume())
+	if err != nil {
+		return err
+	}
+	if l.resumed, err = s.Resumed(answer); err != nil {
+		return &Error{Kind: ErrProtocol, Addr: l.addr, Message: err.Error(), Err: err}
+	}
+	if l.resumed {
+		l.jid = l.previous.jid
+	}
+	return nil
+}
+
+// enable asks for stream management of a new stream (section 3).
+func (l *login) enable() error {
+	answer, err := l.manage(sm.Enable())
+	if err != nil {
+		return err
+	}
+	l.sm = sm.Enabled(answer)
+	return nil
+}
+
+// manage sends a request of stream management and waits for its answer.
+func (l *login) manage(request *xmltree.Element) (*xmltree.Element, error) {
+	if err := l.conn.send(request); err != nil {
+		return nil, err
+	}
+	for {
+		answer, err := l.conn.element()
+		if err != nil || answer.Name.Space == sm.NS {
+			return answer, err
+		}
 	}
 }
 

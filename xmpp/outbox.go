@@ -1,12 +1,20 @@
 package xmpp
 
-import "sync"
+import (
+	"sync"
 
-// outbox is the queue before the writer: the text of the stanzas that wait to be sent.
+	"github.com/jingled/jingled/xmpp/sm"
+)
+
+// outbox is the queue before the writer: the text of the stanzas that wait to be sent. With stream management it outlives
+// its connection: while that is away stanzas are kept, and what was not acknowledged is sent again.
 type outbox struct {
 	limits Limits
+	sm     *sm.Stream // nil without stream management
 
 	mu     sync.Mutex
+	away   bool // there is no connection, but the stream may go on
+	asked  bool // the server owes us an acknowledgement
 	buf    []byte
 	spare  []byte // the buffer that was written last
 	count  int
@@ -14,8 +22,8 @@ type outbox struct {
 	wake   chan struct{} // holds one token
 }
 
-func newOutbox(l Limits) *outbox {
-	return &outbox{limits: l, wake: make(chan struct{}, 1)}
+func newOutbox(l Limits, s *sm.Stream) *outbox {
+	return &outbox{limits: l, sm: s, wake: make(chan struct{}, 1)}
 }
 
 // put queues the text of a stanza. It never waits.
@@ -28,10 +36,63 @@ func (o *outbox) put(stanza []byte) error {
 	case o.count >= o.limits.Outbox || len(o.buf)+len(stanza) > o.limits.OutboxBytes:
 		return ErrQueueFull
 	}
+	if o.sm != nil {
+		if n, bytes := o.sm.Waiting(); n >= o.limits.Outbox || bytes+len(stanza) > o.limits.OutboxBytes {
+			return ErrQueueFull
+		}
+		o.sm.Sent(stanza)
+	}
+	if o.away {
+		return nil
+	}
 	o.buf = append(o.buf, stanza...)
 	o.count++
 	o.signal()
 	return nil
+}
+
+// acknowledge tells the server what we have handled (XEP-0198 section 4).
+func (o *outbox) acknowledge() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sm != nil && !o.away && !o.ending {
+		o.buf = o.sm.Ack().AppendXML(o.buf, nsClient)
+		o.signal()
+	}
+}
+
+// acknowledged takes the server's count.
+func (o *outbox) acknowledged(h uint32) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sm == nil {
+		return nil
+	}
+	o.asked = false
+	err := o.sm.Acknowledge(h)
+	if n, _ := o.sm.Waiting(); n > 0 {
+		o.signal() // what is left is asked about again
+	}
+	return err
+}
+
+// suspend keeps what is not acknowledged until there is another connection.
+func (o *outbox) suspend() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.away, o.asked, o.buf, o.count = true, false, nil, 0
+}
+
+// resume sends again what the server has not got.
+func (o *outbox) resume() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.away = false
+	for _, b := range o.sm.Unacknowledged() {
+		o.buf = append(o.buf, b...)
+		o.count++
+	}
+	o.signal()
 }
 
 // end queues the end of the stream; nothing can be queued after it.
@@ -40,6 +101,9 @@ func (o *outbox) end() {
 	defer o.mu.Unlock()
 	if !o.ending {
 		o.ending = true
+		if o.sm != nil {
+			o.buf = o.sm.Ack().AppendXML(o.buf, nsClient) // so that nothing comes to us twice
+		}
 		o.buf = append(o.buf, "</stream:stream>"...)
 		o.signal()
 	}
@@ -56,6 +120,12 @@ func (o *outbox) signal() {
 func (o *outbox) take() (buf []byte, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.sm != nil && !o.asked && !o.ending && !o.away {
+		if n, _ := o.sm.Waiting(); n > 0 {
+			o.asked = true
+			o.buf = append(o.buf, "<r xmlns='"+sm.NS+"'/>"...)
+		}
+	}
 	buf = o.buf
 	o.buf, o.count = o.spare[:0], 0
 	if o.spare = buf; cap(buf) > 256<<10 {

@@ -29,10 +29,13 @@ func start(t *testing.T, cfg xmpp.Config, prepare func(*xmpp.Client)) *xmpp.Clie
 	if err != nil {
 		t.Fatal(err)
 	}
-	online := make(chan struct{}, 16)
+	online := make(chan struct{}, 1)
 	c.OnState(func(s xmpp.StateChange) {
 		if s.State == xmpp.Online {
-			online <- struct{}{}
+			select {
+			case online <- struct{}{}:
+			default:
+			}
 		}
 	})
 	if prepare != nil {

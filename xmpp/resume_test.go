@@ -1,0 +1,283 @@
+package xmpp
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp/sm"
+)
+
+const featSM = `<sm xmlns='urn:xmpp:sm:3'/>`
+
+// loginSM plays a login on a server with stream management. It returns the client's element in place of bind.
+func (s *script) loginSM(enabled string) {
+	s.open(offer("SCRAM-SHA-256"))
+	s.auth(scram{password: "secret"})
+	s.open(featBind + featSM)
+	s.bindAs(phone)
+	if e := s.want(); !e.Is(sm.NS, "enable") || e.Attr("resume") != "true" {
+		s.t.Errorf("server: want enable, got %s", e)
+	}
+	s.say("%s", enabled)
+}
+
+// again plays the login of a client that should resume, and returns what it asks with.
+func (s *script) again() *xmltree.Element {
+	s.open(offer("SCRAM-SHA-256"))
+	s.auth(scram{password: "secret"})
+	s.open(featBind + featSM)
+	return s.want()
+}
+
+// stanza reads on to the next stanza and counts those of stream management.
+func (s *script) stanza() (e *xmltree.Element, requests int) {
+	for {
+		e, err := s.element()
+		if err != nil {
+			return nil, requests
+		}
+		if !e.Is(sm.NS, "r") {
+			return e, requests
+		}
+		requests++
+	}
+}
+
+type states struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (s *states) note(c StateChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := c.State.String()
+	if c.Resumed {
+		text += " resumed"
+	}
+	s.all = append(s.all, text)
+}
+
+func (s *states) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.all, ", ")
+}
+
+func message(to jid.JID, body string) *xmltree.Element {
+	return xmltree.New(nsClient, "message").Set("to", to.String()).Add(xmltree.New(nsClient, "body").AddText(body))
+}
+
+func smConfig(s *server) Config {
+	cfg := s.config()
+	cfg.NoRoster, cfg.NoCarbons = true, true
+	return cfg
+}
+
+// A connection breaks while two stanzas are on their way, a request of ours is open, and stanzas of the peer come later:
+// nothing is lost, nothing comes twice, and the request gets its answer.
+func TestResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		var seen states
+		c.OnState(seen.note)
+		var got []string
+		c.HandleMessage(func(m *Message) { got = append(got, m.Element.ChildText(nsClient, "body")) })
+		stop := run(t, c)
+
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='60'/>`)
+		p.stanza() // presence
+		p.say(`<message from='%s'><body>one</body></message><r xmlns='urn:xmpp:sm:3'/>`, bob)
+		if a, _ := p.stanza(); !a.Is(sm.NS, "a") || a.Attr("h") != "1" {
+			t.Errorf("acknowledged with %s", a)
+		}
+		p.say(`<a xmlns='urn:xmpp:sm:3' h='1'/>`)
+		answered := make(chan error, 1)
+		c.Request(bob, "get", pingElement(), 0, func(_ *xmltree.Element, err error) { answered <- err })
+		ping, _ := p.stanza()
+		if err := c.Send(message(bob, "lost on the way")); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		synctest.Wait()
+		if err := c.Send(message(bob, "said in between")); err != nil {
+			t.Errorf("nothing can be sent while the connection is away: %v", err)
+		}
+
+		q := s.accept()
+		if r := q.again(); !r.Equal(xmltree.New(sm.NS, "resume").Set("previd", "abc").Set("h", "1")) {
+			t.Errorf("resumed with %s", r)
+		}
+		// The server has got the ping, and sends what we may not have.
+		q.say(`<resumed xmlns='urn:xmpp:sm:3' previd='abc' h='2'/><message from='%s'><body>two</body></message>`, bob)
+		for _, want := range []string{"lost on the way", "said in between"} {
+			e, _ := q.stanza()
+			if e.ChildText(nsClient, "body") != want {
+				t.Errorf("sent again: %s, want %q", e, want)
+			}
+		}
+		q.say(`<iq type='result' id='%s' from='%s'/><r xmlns='urn:xmpp:sm:3'/>`, ping.Attr("id"), bob)
+		if a, _ := q.stanza(); a.Attr("h") != "3" {
+			t.Errorf("acknowledged with %s", a)
+		}
+		if err := <-answered; err != nil {
+			t.Errorf("the request that was open got %v", err)
+		}
+		synctest.Wait()
+		if strings.Join(got, " ") != "one two" {
+			t.Errorf("messages are %q", got)
+		}
+		if want := "connecting, online, offline, connecting, online resumed"; seen.String() != want {
+			t.Errorf("states are %s", seen.String())
+		}
+		go q.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The server has forgotten the stream: open requests fail, and the next login is a new one.
+func TestResumeRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		var seen states
+		c.OnState(seen.note)
+		stop := run(t, c)
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
+		p.stanza()
+		answered := make(chan error, 1)
+		c.Request(bob, "get", pingElement(), 0, func(_ *xmltree.Element, err error) { answered <- err })
+		p.stanza()
+		p.Close()
+		q := s.accept()
+		q.again()
+		q.say(`<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
+		q.bindAs(phone)
+		q.want() // enable
+		q.say(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
+		if e, _ := q.stanza(); e.Name.Local != "presence" {
+			t.Errorf("after a new login came %s", e)
+		}
+		if err := <-answered; err != ErrOffline {
+			t.Errorf("the request that was open got %v", err)
+		}
+		synctest.Wait()
+		if want := "connecting, online, offline, connecting, online"; seen.String() != want {
+			t.Errorf("states are %s", seen.String())
+		}
+		go q.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stream that was away for too long is not asked for again.
+func TestResumeTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		stop := run(t, c)
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='5'/>`)
+		p.stanza()
+		answered := make(chan error, 1)
+		c.Request(bob, "get", pingElement(), time.Hour, func(_ *xmltree.Element, err error) { answered <- err })
+		p.Close()
+		for range 4 {
+			(<-s.conns).Close() // the network is still away
+		}
+		q := s.accept()
+		q.open(offer("SCRAM-SHA-256"))
+		q.auth(scram{password: "secret"})
+		q.open(featBind + featSM)
+		q.bindAs(phone)
+		if err := <-answered; err != ErrOffline {
+			t.Errorf("the request that was open got %v", err)
+		}
+		q.want()
+		q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
+		q.stanza()
+		go q.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A server that acknowledges what was never sent, or closes the stream itself, has no stream to resume.
+func TestNotResumed(t *testing.T) {
+	for name, end := range map[string]string{
+		"too much acknowledged": `<a xmlns='urn:xmpp:sm:3' h='7'/>`,
+		"nonsense":              `<a xmlns='urn:xmpp:sm:3' h='x'/>`,
+		"closed":                `</stream:stream>`,
+		"stream error":          `<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				c := mustNew(t, smConfig(s))
+				stop := run(t, c)
+				p := s.accept()
+				p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
+				p.stanza()
+				p.say("%s", end)
+				go p.goodbye()
+				q := s.accept()
+				q.open(offer("SCRAM-SHA-256"))
+				q.auth(scram{password: "secret"})
+				q.open(featBind + featSM)
+				q.bindAs(phone)
+				q.want()
+				q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
+				q.stanza()
+				go q.goodbye()
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// What cannot be sent is bounded while the connection is away.
+func TestAwayIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		cfg := smConfig(s)
+		cfg.Limits.Outbox = 10
+		c := mustNew(t, cfg)
+		stop := run(t, c)
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
+		p.stanza()
+		p.Close()
+		synctest.Wait()
+		sent := 0
+		var err error
+		for sent < 100 && err == nil {
+			if err = c.Send(message(bob, "x")); err == nil {
+				sent++
+			}
+		}
+		if err != ErrQueueFull || sent != 9 { // the presence is not acknowledged either
+			t.Errorf("%d stanzas were queued, then %v", sent, err)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if err := c.Send(message(bob, "x")); err != ErrOffline {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
