@@ -139,7 +139,7 @@ func (s *Session) abandon(err error) {
 		return
 	}
 	s.close()
-	s.tell(jingle.Ended{Reason: r, Err: err})
+	s.notify(jingle.Ended{Reason: r, Err: err})
 }
 
 // run is the session's goroutine.
@@ -214,11 +214,16 @@ func (s *Session) carryOut(e jingle.Effect) {
 	case jingle.Ended:
 		s.log.Debug("session ended", "reason", string(e.Reason.Condition), "by_peer", e.ByPeer)
 		s.close()
-		s.tell(e)
+		s.notify(e)
 	case jingle.Event:
-		if err := s.tell(e); err != nil {
-			s.log.Debug("event", "type", fmt.Sprintf("%T", e), "err", err)
-		}
+		s.notify(e)
+	}
+}
+
+// notify tells the application of an event that asks for nothing.
+func (s *Session) notify(e jingle.Event) {
+	if err := s.tell(e); err != nil {
+		s.log.Debug("event", "type", fmt.Sprintf("%T", e), "err", err)
 	}
 }
 
