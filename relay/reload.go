@@ -18,6 +18,9 @@ func (r *Relay) Reload(cfg Config) (restart []string, err error) {
 	defer r.mu.Unlock()
 	old := r.plan
 	restart = fixed(&old.cfg, &p.cfg)
+	if old.component.Secret != p.component.Secret {
+		restart = append(restart, "xmpp.secret")
+	}
 	// What needs a restart stays as it was.
 	p.turn.Listeners, p.cfg.Listen = old.turn.Listeners, old.cfg.Listen
 	p.component.Domain, p.component.Server, p.component.Secret = old.component.Domain, old.component.Server, old.component.Secret
