@@ -185,6 +185,9 @@ func ParseService(e *xmltree.Element) (Service, error) {
 		Name: r.String("name"), Username: r.String("username"), Password: r.String("password"),
 		Action: r.OneOf("action", "add", "delete", "modify"),
 	}
+	if s.Host == "" {
+		r.Fail("host", "is empty")
+	}
 	if r.String("restricted") != "" {
 		b := r.Bool("restricted", false)
 		s.Restricted = &b
