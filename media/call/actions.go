@@ -44,10 +44,12 @@ func (c *Call) SendDTMF(digits string, duration time.Duration) error {
 	}
 	var at time.Duration
 	for _, k := range keys {
-		if k.Digit != dtmf.Pause {
-			tone := sigdtmf.New(k.Digit, uint32(k.Duration.Milliseconds()))
-			time.AfterFunc(at, func() { c.s.Post(func() { c.info(tone) }) })
+		if k.Digit == dtmf.Pause {
+			at += k.Duration
+			continue
 		}
+		tone := sigdtmf.New(k.Digit, uint32(k.Duration.Milliseconds()))
+		time.AfterFunc(at, func() { c.s.Post(func() { c.info(tone) }) })
 		at += k.Duration + dtmf.DefaultGap
 	}
 	return nil

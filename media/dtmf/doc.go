@@ -23,7 +23,7 @@ const (
 	MaxDuration     = 1300 * time.Millisecond
 	DefaultGap      = 70 * time.Millisecond
 	MinGap          = 30 * time.Millisecond
-	PauseDuration   = 2 * time.Second
+	PauseDuration   = 500 * time.Millisecond
 )
 
 // MaxDigits bounds how many digits can wait to be sent.

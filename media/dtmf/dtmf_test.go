@@ -79,8 +79,8 @@ func TestGapsAndPauses(t *testing.T) {
 			last = p.Timestamp
 		}
 	}
-	// 3 frames of key with an end in the last one, 2 more ends, 4 frames of gap (70 ms), 100 of the pause.
-	if want := []int{0, 3 + 2 + 4 + 100}; !slices.Equal(downs, want) {
+	// 3 frames of key with an end in the last one, 2 more ends, 4 frames of gap (70 ms), 25 of the pause.
+	if want := []int{0, 3 + 2 + 4 + 25}; !slices.Equal(downs, want) {
 		t.Errorf("keys go down at frames %v, want %v", downs, want)
 	}
 }
