@@ -129,7 +129,7 @@ func (a *account) enter(t *transfers.Transfer, x *transfer) {
 	for n := 2; a.transfers[x.id] != nil; n++ {
 		x.id = fmt.Sprintf("%s/%d", t.SID(), n)
 	}
-	x.name = filetransfer.SafeName(t.File().Name)
+	x.name = t.Name()
 	x.state = jingledv1.TransferState_TRANSFER_STATE_OFFERED
 	a.transfers[x.id] = x
 }
@@ -180,7 +180,7 @@ func (a *account) transferEvent(e transfers.Event) {
 		x := a.update(e.Transfer, nil)
 		desc := ""
 		if len(e.File.Desc) > 0 {
-			desc = e.File.Desc[0].Text
+			desc = filetransfer.PlainText(e.File.Desc[0].Text, 1024)
 		}
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferOffered{TransferOffered: &jingledv1.TransferOffered{
 			Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc}}})
