@@ -1,4 +1,5 @@
-// Package apiserver serves a daemon's local API, jingled.v1, over Connect, gRPC and gRPC-Web.
+// Package apiserver serves a daemon's local API, jingled.v1, over Connect, gRPC and gRPC-Web, and its events also as
+// server-sent events.
 package apiserver
 
 import (
@@ -59,6 +60,7 @@ func handler(d *daemon.Daemon) http.Handler {
 	mux.Handle(jingledv1connect.NewCallServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewTransferServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewEventServiceHandler(events{d}, limit))
+	mux.Handle("GET /v1/events", serverSentEvents{d})
 	return mux
 }
 
