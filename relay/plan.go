@@ -12,6 +12,7 @@ import (
 	"github.com/jingled/jingled/relay/component"
 	"github.com/jingled/jingled/relay/credentials"
 	"github.com/jingled/jingled/relay/limits"
+	"github.com/jingled/jingled/relay/offload"
 	"github.com/jingled/jingled/relay/policy"
 	"github.com/jingled/jingled/relay/socks5"
 	"github.com/jingled/jingled/relay/turn"
@@ -370,14 +371,13 @@ func (p *plan) rest(ps *problems) {
 		p.turn.Discovery = &turn.Discovery{Primary: v.Primary, Alternate: v.Alternate, PrimaryPort: v.PrimaryPort, AlternatePort: v.AlternatePort}
 	}
 	f := c.Performance
-	switch turn.Offload(f.Offload) {
-	case turn.OffloadNone, turn.OffloadTC, turn.OffloadXDP:
+	switch f.Offload {
+	case "", offload.TC, offload.XDP:
 	default:
 		ps.say("performance.offload", "%q is none of tc, xdp", f.Offload)
 	}
 	p.turn.Loops, p.turn.Coalesce, p.turn.CoalesceAbove = f.Loops, time.Duration(f.Coalesce), f.CoalesceAbove
 	p.turn.ReceiveBuffer, p.turn.RelayBuffer, p.turn.Portable = f.ReceiveBuffer, f.RelayBuffer, f.Portable
-	p.turn.Offload, p.turn.OffloadInterfaces = turn.Offload(f.Offload), f.Interfaces
 	switch c.Log.Level {
 	case "", "debug", "info", "warn", "error":
 	default:

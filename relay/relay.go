@@ -16,6 +16,7 @@ import (
 	"github.com/jingled/jingled/relay/component"
 	"github.com/jingled/jingled/relay/credentials"
 	"github.com/jingled/jingled/relay/limits"
+	"github.com/jingled/jingled/relay/offload"
 	"github.com/jingled/jingled/relay/socks5"
 	"github.com/jingled/jingled/relay/turn"
 )
@@ -89,6 +90,11 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	tc.Settings = r.settings(p)
 	tc.Logger, tc.Observer = log, turnObserver{r.observer}
 	bridge(&tc, p.cfg)
+	if f := cfg.Performance; f.Offload != "" {
+		tc.Offload = func(addrs []netip.Addr) (turn.Offloader, error) {
+			return offload.Open(offload.Config{Mode: f.Offload, Interfaces: f.Interfaces, Addresses: addrs, Logger: log})
+		}
+	}
 	if tc.Loops == 0 { // before anybody raises GOMAXPROCS for them
 		tc.Loops = turn.Loops(tc)
 	}

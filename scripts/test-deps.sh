@@ -16,6 +16,9 @@ nodejs|command -v node|making the page for a browser
 npm|command -v npm|making the page for a browser
 iproute2|command -v ip|tests in a network of their own
 opus-tools|command -v opusdec|tests of sound files
+clang|command -v clang|building the kernel relay again
+llvm|command -v llvm-strip|building the kernel relay again
+libbpf-dev|test -e /usr/include/bpf/bpf_helpers.h|building the kernel relay again
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
 '
 

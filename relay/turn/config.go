@@ -76,16 +76,6 @@ type Discovery struct {
 	PrimaryPort, AlternatePort uint16
 }
 
-// Offload chooses the in-kernel relaying of established channels.
-type Offload string
-
-// The offload modes. Anything but OffloadNone needs Linux and privileges.
-const (
-	OffloadNone Offload = ""
-	OffloadTC   Offload = "tc"
-	OffloadXDP  Offload = "xdp"
-)
-
 // Settings is the part of a Config that can be changed while the server runs (Server.Reload).
 type Settings struct {
 	// Realm of the long-term credentials. Default "turn". 128 characters at most (RFC 8489 section 14.9).
@@ -164,10 +154,9 @@ type Config struct {
 	// MaxStreams bounds TCP, TLS and DTLS clients in all, default 16384; MaxStreamsPerAddress those of one
 	// address or /64 prefix, default 256.
 	MaxStreams, MaxStreamsPerAddress int
-	// Offload relays channels in the kernel. Default off.
-	Offload Offload
-	// OffloadInterfaces to attach to. Empty: those that hold a listener or relay address.
-	OffloadInterfaces []string
+	// Offload makes what relays channels below the sockets, given the addresses of UDP listeners and relays. Run closes it. When
+	// it fails, that is logged, and the sockets do all. nil: nothing is offloaded.
+	Offload func(addrs []netip.Addr) (Offloader, error)
 	// Observer hears about sessions. nil: nobody.
 	Observer Observer
 	// Logger, nil discards.

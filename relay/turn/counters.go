@@ -59,6 +59,9 @@ func (s *Server) Counters() Counters {
 		c.AuthFailures += st.AuthFailures
 		c.DroppedSlowClient += sh.dropped
 		sh.io.counters(&c)
+		if sh.short != nil {
+			c.OffloadPackets += sh.short.packets
+		}
 		sh.mu.Unlock()
 	}
 	c.Streams = uint64(s.limits.count()) // a length

@@ -173,6 +173,14 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}
 	}
+	dev := s.openOffload()
+	if dev != nil {
+		defer func() {
+			wg.Wait() // loops and the tending of shortcuts
+			dev.Close()
+		}()
+		defer cancel()
+	}
 	s.mu.Lock()
 	for _, l := range listens {
 		s.bound = append(s.bound, BoundListener{l.Transport, l.Address})
@@ -181,6 +189,9 @@ func (s *Server) Run(ctx context.Context) error {
 	close(s.ready)
 	// After ready, so that a Reload just before is not lost.
 	s.apply()
+	if dev != nil {
+		wg.Go(func() { s.tendOffload(ctx, dev) })
+	}
 	for _, sh := range s.shards {
 		opened++
 		wg.Add(1)
@@ -394,9 +405,6 @@ func (c *Config) validate() error {
 			d.PrimaryPort == 0 || d.AlternatePort == 0 || d.PrimaryPort == d.AlternatePort {
 			return fmt.Errorf("%w: discovery needs two addresses of one family and two ports (RFC 5780 section 6)", ErrConfig)
 		}
-	}
-	if c.Offload != OffloadNone {
-		return fmt.Errorf("%w: this build has no %q offload", ErrConfig, c.Offload)
 	}
 	def := func(d *time.Duration, v time.Duration) {
 		if *d <= 0 {

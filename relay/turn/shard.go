@@ -46,6 +46,7 @@ type shard struct {
 	peers   map[uint32]*peerConn
 	dropped uint64 // sends to slow streams
 	stopped bool
+	short   *shortcuts  // nil: nothing is offloaded
 	route   alloc.Route // of the packet at hand; here, so that no packet allocates one
 
 	inboxMu sync.Mutex
@@ -132,6 +133,7 @@ func (sh *shard) perform(effects []alloc.Effect) {
 			}
 		case alloc.EffectEnded:
 			sh.srv.moved.forget(e.Alloc.Tuple())
+			sh.lengthen(e.Alloc, 0)
 			if o := sh.srv.cfg.Observer; o != nil {
 				o.Ended(sh.table.Info(e.Alloc), e.Reason)
 			}
@@ -145,6 +147,8 @@ func (sh *shard) perform(effects []alloc.Effect) {
 				sh.srv.moved.set(e.To, sh.index)
 			}
 			sh.attach(e.Alloc)
+			sh.lengthen(e.Alloc, 0)
+			sh.shorten(e.Alloc)
 		case alloc.EffectDial:
 			sh.dial(&e)
 		case alloc.EffectJoin:
@@ -155,8 +159,12 @@ func (sh *shard) perform(effects []alloc.Effect) {
 			if st := sh.streams[e.To]; st != nil {
 				st.finish()
 			}
-		case alloc.EffectChannel, alloc.EffectUnchannel, alloc.EffectElsewhere:
-			// The seam for in-kernel relaying; and streams handle Elsewhere themselves.
+		case alloc.EffectChannel:
+			sh.shorten(e.Alloc)
+		case alloc.EffectUnchannel:
+			sh.lengthen(e.Alloc, e.Channel)
+		case alloc.EffectElsewhere:
+			// Streams handle it themselves.
 		}
 	}
 }
