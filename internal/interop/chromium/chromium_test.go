@@ -1,33 +1,26 @@
 package chromium
 
 import (
-	"context"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/internal/interop/ours"
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/media/audio"
-	"github.com/jingled/jingled/xmpp"
 )
 
-// patience is how long one step may take.
-const patience = 20 * time.Second
+const patience = ours.Patience
 
 const bundleEnv = "JINGLED_TEST_BUNDLE"
 
-// The tones that the two sides say.
-const (
-	ourTone   = 440
-	theirTone = 1000
-)
+// theirTone is what the browser says, in Hz.
+const theirTone = 1000
 
 func TestCalls(t *testing.T) {
 	if os.Getenv(bundleEnv) == "" {
@@ -50,62 +43,64 @@ func TestCalls(t *testing.T) {
 	microphone := filepath.Join(t.TempDir(), "microphone.wav")
 	writeTone(t, microphone, theirTone)
 
-	us := run(t, srv)
+	account := daemon.Account{JID: jid.JID("juliet@" + srv.Domain), Password: func() (string, error) { return "secret", nil },
+		Resource: "daemon", Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true}
+	us := ours.Run(t, daemon.Config{Accounts: []daemon.Account{account}})
 	b := open(t, script, microphone)
 	them := do[string](b, "login", map[string]any{
 		"jid": "romeo@" + srv.Domain + "/browser", "password": "secret", "url": "ws://" + srv.HTTPAddr + "/xmpp-websocket",
 	})
 	t.Run("we call, they hang up", func(t *testing.T) {
 		record := filepath.Join(t.TempDir(), "heard.wav")
-		sid := us.call(t, them, record)
+		sid := us.Call(t, them, record)
 		b.await(sid, "incoming")
 		do[any](b, "ring", map[string]any{"sid": sid})
-		us.await(t, sid, "ringing", func(e *jingledv1.Event) bool { return e.GetCallRinging() != nil })
+		us.Await(t, sid, "ringing", func(e *jingledv1.Event) bool { return e.GetCallRinging() != nil })
 		do[any](b, "accept", map[string]any{"sid": sid})
 		converse(t, us, b, sid)
 		do[any](b, "end", map[string]any{"sid": sid, "reason": "success"})
-		us.ended(t, sid, "success", true)
-		heardTone(t, record, theirTone)
+		us.WantEnd(t, sid, "success", true)
+		ours.WantTone(t, record, theirTone)
 	})
 	t.Run("they call, we hang up", func(t *testing.T) {
 		record := filepath.Join(t.TempDir(), "heard.ogg")
-		sid := do[string](b, "call", map[string]any{"to": us.jid(t), "sid": "from-the-browser"})
-		us.await(t, sid, "incoming", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil })
+		sid := do[string](b, "call", map[string]any{"to": us.JID(t), "sid": "from-the-browser"})
+		us.Incoming(t, sid)
 		b.await(sid, "ringing")
-		us.answer(t, sid, record)
+		us.Answer(t, sid, record)
 		converse(t, us, b, sid)
-		us.end(t, sid, "")
+		us.End(t, sid, "")
 		if e := b.await(sid, "terminated"); e.Reason != "success" {
 			t.Errorf("terminated: %+v", e)
 		}
-		us.ended(t, sid, "success", false)
-		heardTone(t, record, theirTone)
+		us.WantEnd(t, sid, "success", false)
+		ours.WantTone(t, record, theirTone)
 	})
 	t.Run("they decline", func(t *testing.T) {
 		// To the person: the daemon finds the device, and that it knows no proposals.
-		sid := us.call(t, jid.JID(them).Bare().String(), "")
+		sid := us.Call(t, jid.JID(them).Bare().String(), "")
 		b.await(sid, "incoming")
 		do[any](b, "end", map[string]any{"sid": sid, "reason": "decline"})
-		us.ended(t, sid, "decline", true)
+		us.WantEnd(t, sid, "decline", true)
 	})
 	t.Run("we cancel", func(t *testing.T) {
-		sid := us.call(t, them, "")
+		sid := us.Call(t, them, "")
 		b.await(sid, "incoming")
-		us.end(t, sid, "")
+		us.End(t, sid, "")
 		if e := b.await(sid, "terminated"); e.Reason != "cancel" {
 			t.Errorf("terminated: %+v", e)
 		}
 	})
 	t.Run("they cancel", func(t *testing.T) {
-		sid := do[string](b, "call", map[string]any{"to": us.jid(t), "sid": "given-up"})
-		us.await(t, sid, "incoming", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil })
+		sid := do[string](b, "call", map[string]any{"to": us.JID(t), "sid": "given-up"})
+		us.Incoming(t, sid)
 		do[any](b, "end", map[string]any{"sid": sid, "reason": "cancel"})
-		us.ended(t, sid, "cancel", true)
+		us.WantEnd(t, sid, "cancel", true)
 	})
 	t.Run("we are busy", func(t *testing.T) {
-		sid := do[string](b, "call", map[string]any{"to": us.jid(t), "sid": "busy-line"})
-		us.await(t, sid, "incoming", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil })
-		us.end(t, sid, "busy")
+		sid := do[string](b, "call", map[string]any{"to": us.JID(t), "sid": "busy-line"})
+		us.Incoming(t, sid)
+		us.End(t, sid, "busy")
 		if e := b.await(sid, "terminated"); e.Reason != "busy" {
 			t.Errorf("terminated: %+v", e)
 		}
@@ -113,9 +108,9 @@ func TestCalls(t *testing.T) {
 }
 
 // converse goes through a call that was answered: sound, keys and muting, both ways.
-func converse(t *testing.T, us *side, b *browser, sid string) {
+func converse(t *testing.T, us *ours.Side, b *browser, sid string) {
 	t.Helper()
-	connected := us.await(t, sid, "connected", func(e *jingledv1.Event) bool { return e.GetCallConnected() != nil }).GetCallConnected()
+	connected := us.Connected(t, sid)
 	if connected.GetCodec() != "opus" {
 		t.Errorf("connected: %v", connected)
 	}
@@ -124,31 +119,31 @@ func converse(t *testing.T, us *side, b *browser, sid string) {
 	t.Logf("connected: %v", connected)
 
 	// They hear us.
-	if !hears(b, ourTone) {
-		t.Errorf("the browser does not hear our %d Hz", ourTone)
+	if !hears(b, ours.Tone) {
+		t.Errorf("the browser does not hear our %d Hz", ours.Tone)
 	}
 	// The keys that we press are tones for them.
-	us.press(t, sid, "1")
+	us.Press(t, sid, "1")
 	if got := do[[][]int](b, "hear", map[string]any{"ms": 600}); !hasKey(got, 697, 1209) {
 		t.Errorf("the browser does not hear the key 1: %v", got)
 	}
 	// And theirs are keys.
 	do[any](b, "press", map[string]any{"sid": sid, "digits": "159#"})
-	us.await(t, sid, "keys", func(e *jingledv1.Event) bool { return e.GetCallDtmf().GetDigit() == "#" })
-	if keys := us.keys(sid); keys != "159#" {
+	us.Await(t, sid, "keys", func(e *jingledv1.Event) bool { return e.GetCallDtmf().GetDigit() == "#" })
+	if keys := us.Keys(sid); keys != "159#" {
 		t.Errorf("keys %q", keys)
 	}
 
 	// Muting and holding are told, and what is muted is silent.
 	peerState := func(muted, held bool) {
 		t.Helper()
-		us.await(t, sid, "news of the peer", func(e *jingledv1.Event) bool {
+		us.Await(t, sid, "news of the peer", func(e *jingledv1.Event) bool {
 			p := e.GetCallPeerState()
 			return p != nil && p.GetMuted() == muted && p.GetHeld() == held
 		})
-		us.seen = nil
+		us.Forget()
 	}
-	us.seen = nil
+	us.Forget()
 	do[any](b, "mute", map[string]any{"sid": sid, "on": true})
 	peerState(true, false)
 	do[any](b, "mute", map[string]any{"sid": sid, "on": false})
@@ -157,18 +152,18 @@ func converse(t *testing.T, us *side, b *browser, sid string) {
 	peerState(false, true)
 	do[any](b, "hold", map[string]any{"sid": sid, "on": false})
 	peerState(false, false)
-	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Mute: new(true)})
+	us.Control(t, &jingledv1.ControlCallRequest{Sid: sid, Mute: new(true)})
 	b.await(sid, "mute")
 	if !silent(b) {
 		t.Error("we are muted, and heard")
 	}
-	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Mute: new(false)})
+	us.Control(t, &jingledv1.ControlCallRequest{Sid: sid, Mute: new(false)})
 	b.await(sid, "unmute")
-	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Hold: new(true)})
+	us.Control(t, &jingledv1.ControlCallRequest{Sid: sid, Hold: new(true)})
 	b.await(sid, "hold")
-	us.control(t, &jingledv1.ControlCallRequest{Sid: sid, Hold: new(false)})
+	us.Control(t, &jingledv1.ControlCallRequest{Sid: sid, Hold: new(false)})
 	b.await(sid, "resumed")
-	if !hears(b, ourTone) {
+	if !hears(b, ours.Tone) {
 		t.Error("the browser does not hear us after all that")
 	}
 
@@ -260,172 +255,5 @@ func writeTone(t *testing.T, path string, hz float64) {
 	}
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// heardTone looks for a tone in a recording.
-func heardTone(t *testing.T, path string, hz float64) {
-	t.Helper()
-	src, err := audio.Open(path)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer func() { _ = src.Close() }()
-	with, all := 0, 0
-	buf := make([]float32, audio.SampleRate/10)
-	for {
-		n, err := src.Read(buf)
-		if n == len(buf) {
-			all++
-			if audio.Share(buf, audio.SampleRate, hz) > 0.9 {
-				with++
-			}
-		}
-		if err != nil {
-			break
-		}
-	}
-	if with < 5 {
-		t.Errorf("%s: %.0f Hz in %d of %d tenths of a second", filepath.Base(path), hz, with, all)
-	}
-	t.Logf("%s: %.0f Hz in %d of %d tenths of a second", filepath.Base(path), hz, with, all)
-}
-
-// side is our daemon.
-type side struct {
-	d      *daemon.Daemon
-	events chan *jingledv1.Event
-	seen   []*jingledv1.Event
-}
-
-func run(t *testing.T, srv *testkit.Server) *side {
-	t.Helper()
-	account := daemon.Account{JID: jid.JID("juliet@" + srv.Domain), Password: func() (string, error) { return "secret", nil },
-		Resource: "daemon", Connect: srv.Addr, TLS: xmpp.TLSAuto, RootCAs: srv.Pool(), FailFast: true}
-	d, err := daemon.New(daemon.Config{Accounts: []daemon.Account{account}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &side{d: d, events: make(chan *jingledv1.Event, 10000)}
-	sub, err := d.Subscribe(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	go func() {
-		for {
-			e, err := sub.Next(ctx)
-			if err != nil {
-				return
-			}
-			s.events <- e
-		}
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		sub.Close()
-	})
-	s.await(t, "", "online", func(e *jingledv1.Event) bool {
-		return e.GetAccountChanged().GetState() == jingledv1.AccountState_ACCOUNT_STATE_ONLINE
-	})
-	return s
-}
-
-// await waits for an event of a call.
-func (s *side) await(t *testing.T, sid, what string, is func(*jingledv1.Event) bool) *jingledv1.Event {
-	t.Helper()
-	for _, e := range s.seen {
-		if e.GetSid() == sid && is(e) {
-			return e
-		}
-	}
-	deadline := time.After(patience)
-	for {
-		select {
-		case e := <-s.events:
-			s.seen = append(s.seen, e)
-			if e.GetSid() == sid && is(e) {
-				return e
-			}
-			if sid != "" && e.GetSid() == sid && e.GetCallEnded() != nil {
-				t.Fatalf("no %s: the call has ended: %v", what, e.GetCallEnded())
-			}
-		case <-deadline:
-			t.Fatalf("no %s among %v", what, s.seen)
-		}
-	}
-}
-
-func (s *side) jid(t *testing.T) string {
-	t.Helper()
-	res, err := s.d.ListAccounts(t.Context(), &jingledv1.ListAccountsRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.GetAccounts()[0].GetBoundJid()
-}
-
-func (s *side) media(record string) *jingledv1.Media {
-	return &jingledv1.Media{AudioIn: "tone:440", Record: record}
-}
-
-func (s *side) call(t *testing.T, to, record string) string {
-	t.Helper()
-	res, err := s.d.StartCall(t.Context(), &jingledv1.StartCallRequest{Peer: to, Media: s.media(record)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.GetSid()
-}
-
-func (s *side) answer(t *testing.T, sid, record string) {
-	t.Helper()
-	if _, err := s.d.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Sid: sid, Media: s.media(record)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *side) end(t *testing.T, sid, reason string) {
-	t.Helper()
-	if _, err := s.d.EndCall(t.Context(), &jingledv1.EndCallRequest{Sid: sid, Reason: reason}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *side) press(t *testing.T, sid, digits string) {
-	t.Helper()
-	if _, err := s.d.SendDtmf(t.Context(), &jingledv1.SendDtmfRequest{Sid: sid, Digits: digits}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *side) control(t *testing.T, req *jingledv1.ControlCallRequest) {
-	t.Helper()
-	if _, err := s.d.ControlCall(t.Context(), req); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s *side) keys(sid string) string {
-	var out strings.Builder
-	for _, e := range s.seen {
-		if e.GetSid() == sid && e.GetCallDtmf() != nil {
-			out.WriteString(e.GetCallDtmf().GetDigit())
-		}
-	}
-	return out.String()
-}
-
-func (s *side) ended(t *testing.T, sid, reason string, byPeer bool) {
-	t.Helper()
-	e := s.await(t, sid, "end", func(e *jingledv1.Event) bool { return e.GetCallEnded() != nil }).GetCallEnded()
-	if e.GetReason() != reason || e.GetByPeer() != byPeer {
-		t.Errorf("ended: %v", e)
 	}
 }

@@ -1,0 +1,234 @@
+// Package ours runs the daemon for tests that put it before strangers, and watches what it tells.
+package ours
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/media/audio"
+)
+
+// Patience is how long one step may take.
+const Patience = 20 * time.Second
+
+// Tone is what the daemon says, in Hz.
+const Tone = 440
+
+// Side is a daemon with one account. Its methods belong to the goroutine of the test.
+type Side struct {
+	D      *daemon.Daemon
+	events chan *jingledv1.Event
+	seen   []*jingledv1.Event
+}
+
+// Run starts a daemon and waits until it is online. It ends with the test.
+func Run(t *testing.T, cfg daemon.Config) *Side {
+	t.Helper()
+	d, err := daemon.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Side{D: d, events: make(chan *jingledv1.Event, 10000)}
+	sub, err := d.Subscribe(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended, read := make(chan error, 1), make(chan struct{})
+	go func() { ended <- d.Run(ctx) }()
+	go func() {
+		defer close(read)
+		for {
+			e, err := sub.Next(ctx)
+			if err != nil {
+				return
+			}
+			s.events <- e
+		}
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		<-read
+		sub.Close()
+	})
+	s.Await(t, "", "account online", func(e *jingledv1.Event) bool {
+		return e.GetAccountChanged().GetState() == jingledv1.AccountState_ACCOUNT_STATE_ONLINE
+	})
+	return s
+}
+
+// Await waits for an event of a call, also one that was there already; an end that is not waited for fails the test.
+func (s *Side) Await(t *testing.T, sid, what string, is func(*jingledv1.Event) bool) *jingledv1.Event {
+	t.Helper()
+	for _, e := range s.seen {
+		if e.GetSid() == sid && is(e) {
+			return e
+		}
+	}
+	deadline := time.After(Patience)
+	for {
+		select {
+		case e := <-s.events:
+			s.seen = append(s.seen, e)
+			if e.GetSid() == sid && is(e) {
+				return e
+			}
+			if sid != "" && e.GetSid() == sid && e.GetCallEnded() != nil {
+				t.Fatalf("no %s: the call has ended: %v", what, e.GetCallEnded())
+			}
+		case <-deadline:
+			t.Fatalf("no %s among %v", what, s.seen)
+		}
+	}
+}
+
+// Forget makes Await wait for news only.
+func (s *Side) Forget() { s.seen = nil }
+
+// Saw reports whether there was such an event up to now.
+func (s *Side) Saw(is func(*jingledv1.Event) bool) bool {
+	for {
+		select {
+		case e := <-s.events:
+			s.seen = append(s.seen, e)
+			continue
+		default:
+		}
+		for _, e := range s.seen {
+			if is(e) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// JID returns the full address of the daemon's account.
+func (s *Side) JID(t *testing.T) string {
+	t.Helper()
+	res, err := s.D.ListAccounts(t.Context(), &jingledv1.ListAccountsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.GetAccounts()[0].GetBoundJid()
+}
+
+func media(record string) *jingledv1.Media {
+	return &jingledv1.Media{AudioIn: "tone:440", Record: record}
+}
+
+// Call calls, saying [Tone] and recording to a file, unless that is "".
+func (s *Side) Call(t *testing.T, to, record string) (sid string) {
+	t.Helper()
+	res, err := s.D.StartCall(t.Context(), &jingledv1.StartCallRequest{Peer: to, Media: media(record)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.GetSid()
+}
+
+// Incoming waits for a call to come in.
+func (s *Side) Incoming(t *testing.T, sid string) *jingledv1.CallIncoming {
+	t.Helper()
+	return s.Await(t, sid, "incoming call", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil }).GetCallIncoming()
+}
+
+// Answer takes a call, as [Side.Call] makes one.
+func (s *Side) Answer(t *testing.T, sid, record string) {
+	t.Helper()
+	if _, err := s.D.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Sid: sid, Media: media(record)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// End ends a call.
+func (s *Side) End(t *testing.T, sid, reason string) {
+	t.Helper()
+	if _, err := s.D.EndCall(t.Context(), &jingledv1.EndCallRequest{Sid: sid, Reason: reason}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Press sends keys.
+func (s *Side) Press(t *testing.T, sid, digits string) {
+	t.Helper()
+	if _, err := s.D.SendDtmf(t.Context(), &jingledv1.SendDtmfRequest{Sid: sid, Digits: digits}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Control mutes or holds.
+func (s *Side) Control(t *testing.T, req *jingledv1.ControlCallRequest) {
+	t.Helper()
+	if _, err := s.D.ControlCall(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Keys returns what the peer has pressed.
+func (s *Side) Keys(sid string) string {
+	var out strings.Builder
+	for _, e := range s.seen {
+		if e.GetSid() == sid && e.GetCallDtmf() != nil {
+			out.WriteString(e.GetCallDtmf().GetDigit())
+		}
+	}
+	return out.String()
+}
+
+// Connected waits until the peer is heard.
+func (s *Side) Connected(t *testing.T, sid string) *jingledv1.CallConnected {
+	t.Helper()
+	return s.Await(t, sid, "connection", func(e *jingledv1.Event) bool { return e.GetCallConnected() != nil }).GetCallConnected()
+}
+
+// Ended waits for the end of a call.
+func (s *Side) Ended(t *testing.T, sid string) *jingledv1.CallEnded {
+	t.Helper()
+	return s.Await(t, sid, "end", func(e *jingledv1.Event) bool { return e.GetCallEnded() != nil }).GetCallEnded()
+}
+
+// WantEnd waits for the end of a call, which must be this one.
+func (s *Side) WantEnd(t *testing.T, sid, reason string, byPeer bool) {
+	t.Helper()
+	if e := s.Ended(t, sid); e.GetReason() != reason || e.GetByPeer() != byPeer {
+		t.Errorf("ended: %v, want %s", e, reason)
+	}
+}
+
+// WantTone looks for a tone in a recording: there must be half a second of it.
+func WantTone(t *testing.T, path string, hz float64) {
+	t.Helper()
+	src, err := audio.Open(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = src.Close() }()
+	with, all := 0, 0
+	buf := make([]float32, audio.SampleRate/10)
+	for {
+		n, err := src.Read(buf)
+		if n == len(buf) {
+			all++
+			if audio.Share(buf, audio.SampleRate, hz) > 0.9 {
+				with++
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	t.Logf("%s: %.0f Hz in %d of %d tenths of a second", filepath.Base(path), hz, with, all)
+	if with < 5 {
+		t.Errorf("%s: %.0f Hz is hardly to be heard", filepath.Base(path), hz)
+	}
+}
