@@ -9,6 +9,7 @@ const (
 	overUDP group = iota
 	overTCP
 	allocations
+	overVeth
 )
 
 // row is one thing that is measured.
@@ -36,6 +37,20 @@ func p99(f figures) float64    { return f.p99 }
 func loss(f figures) float64   { return f.loss * 100 }
 func rate(f figures) float64   { return f.rate }
 func memory(f figures) float64 { return f.memory }
+
+func p50(f figures) float64   { return f.p50 }
+func whole(f figures) float64 { return f.whole }
+
+// offloaded are goals of both ways of relaying in the kernel.
+func offloaded(goals ...goal) (out []goal) {
+	for _, by := range []string{"relay-tc", "relay-xdp"} {
+		for _, g := range goals {
+			g.by, g.what = by, by+": "+g.what
+			out = append(out, g)
+		}
+	}
+	return out
+}
 
 const (
 	udpClients   = 1000
@@ -77,6 +92,11 @@ func rows() []row {
 		{name: "tcp-p2c-172", title: "TCP peer to client, 172 B, 100 clients, saturated", group: overTCP, flow: stream(true, 172, 1), goals: atMost(1)},
 		{name: "tcp-c2p-train", title: "TCP client to peer, 8 x 1200 B per write, 100 clients, saturated", group: overTCP, flow: stream(false, 1200, 8), goals: atMost(1)},
 		{name: "tcp-p2c-train", title: "TCP peer to client, trains of 8 x 1200 B, 100 clients, saturated", group: overTCP, flow: stream(true, 1200, 8), goals: atMost(1)},
+		{name: "veth-20k", title: "veth, UDP client to peer, 172 B, 20,000 packets/s", group: overVeth, flow: single(false, 20_000), goals: offloaded(
+			goal{what: "p50", value: p50, of: "coturn", limit: 0.3}, goal{what: "CPU of the whole machine", value: whole, of: "coturn", limit: 0.4})},
+		{name: "veth-p2c-20k", title: "veth, UDP peer to client, 172 B, 20,000 packets/s", group: overVeth, flow: single(true, 20_000), goals: offloaded(
+			goal{what: "p50", value: p50, of: "coturn", limit: 0.3}, goal{what: "CPU of the whole machine", value: whole, of: "coturn", limit: 0.4})},
+		{name: "veth-c2p", title: "veth, UDP client to peer, 172 B, saturated", group: overVeth, flow: single(false, 0)},
 		{name: "allocations", title: "8000 allocations, one permission and channel each, 64 in flight", group: allocations, goals: []goal{
 			{what: "allocations/s", value: rate, of: "coturn", limit: 1.4, least: true},
 			{what: "memory", value: memory, limit: 8, unit: "KiB/allocation"},
@@ -96,5 +116,8 @@ type figures struct {
 	offered float64 // asked rate that was really sent, 0 to 1; 1 for closed loops
 	memory  float64 // KiB of RSS per allocation
 	slab    float64 // KiB of kernel memory per allocation
-	runs    int
+	// whole is the CPU time of server and generator in seconds per million packets. In a report, the generator's own, as it is
+	// without any server, is taken off.
+	whole float64
+	runs  int
 }

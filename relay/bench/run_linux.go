@@ -22,6 +22,8 @@ type bench struct {
 	profiles int
 	starts   chan func()
 	fds      int
+	veth     *veth                           // nil: everything is on loopback
+	alone    map[string][]figures            // rows over veth: the generator without a server
 	got      map[string]map[string][]figures // by row and server
 }
 
@@ -35,7 +37,7 @@ func run(o *options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{opt: o, self: self, dir: dir, patience: o.patience, starts: make(chan func()), got: map[string]map[string][]figures{}}
+	b := &bench{opt: o, self: self, dir: dir, patience: o.patience, starts: make(chan func()), got: map[string]map[string][]figures{}, alone: map[string][]figures{}}
 	if err := b.prepare(); err != nil {
 		return err
 	}
@@ -55,6 +57,9 @@ func run(o *options) error {
 				}
 			}
 		}
+	}
+	if err := b.overVeth(list); err != nil {
+		fmt.Fprintln(os.Stderr, "no rows over veth:", err)
 	}
 	b.report(list, time.Since(begun))
 	return nil
@@ -133,10 +138,15 @@ func (b *bench) serve(c *contender, g group) error {
 	var todo []row
 	for _, r := range rows() {
 		if r.group == g && selected(b.opt.rows, r.name) && (!c.pacedOnly || r.flow.Rate > 0) && (c.raw == 0 || g == overUDP) &&
-			(!c.singlesOnly || r.flow.Rate == 0 && r.flow.Train <= 1) {
+			!c.vethOnly && (!c.singlesOnly || r.flow.Rate == 0 && r.flow.Train <= 1) {
 			todo = append(todo, r)
 		}
 	}
+	return b.load(c, g, todo)
+}
+
+// load starts a server and runs rows on it.
+func (b *bench) load(c *contender, g group, todo []row) error {
 	if len(todo) == 0 {
 		return nil
 	}
@@ -230,7 +240,8 @@ func (b *bench) once(s *running, r *row) (figures, error) {
 		cpu:  used.Seconds() / float64(res.Measured) * 1e6,
 		rate: float64(res.Measured) / res.Wall.Seconds(), loss: res.Loss(),
 		p50: float64(res.P50) / 1e3, p99: float64(res.P99) / 1e3,
-		busy: used.Seconds() / res.Wall.Seconds(), foreign: marks[0].foreign(marks[1]), offered: 1,
+		whole: (used + res.Work).Seconds() / float64(res.Measured) * 1e6,
+		busy:  used.Seconds() / res.Wall.Seconds(), foreign: marks[0].foreign(marks[1]), offered: 1,
 	}
 	if flow.Rate > 0 {
 		f.offered = res.Offered / float64(flow.Rate)
@@ -286,6 +297,12 @@ func (b *bench) report(list []contender, took time.Duration) {
 		mid := map[string]figures{}
 		for name, runs := range b.got[r.name] {
 			mid[name] = median(runs)
+		}
+		if own, ok := b.alone[r.name]; ok {
+			for name, f := range mid {
+				f.whole = max(0, f.whole-median(own).whole)
+				mid[name] = f
+			}
 		}
 		m, n := print(os.Stdout, &r, order, mid)
 		met, missed = met+m, missed+n

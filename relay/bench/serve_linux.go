@@ -18,6 +18,7 @@ import (
 	"github.com/pion/logging"
 	pion "github.com/pion/turn/v5"
 
+	"github.com/jingled/jingled/relay/offload"
 	"github.com/jingled/jingled/relay/policy"
 	"github.com/jingled/jingled/relay/turn"
 )
@@ -38,6 +39,7 @@ func serve(args []string) error {
 	listen := fs.String("listen", "127.0.0.1:3478", "address")
 	coalesce := fs.Duration("coalesce", 0, "coalescing time of our relay")
 	profile := fs.String("profile", "", "CPU profile to write")
+	kernel := fs.String("offload", "", "offload of our relay: tc or xdp")
 	clients := fs.String("clients", "", "forward: the clients' prefix and port")
 	peers := fs.String("peers", "", "forward: the peers' prefix and port")
 	sockets := fs.Int("sockets", 1, "forward: sockets to the peers")
@@ -63,7 +65,7 @@ func serve(args []string) error {
 	}
 	switch args[0] {
 	case "relay":
-		return serveRelay(ctx, at, *coalesce)
+		return serveRelay(ctx, at, *coalesce, *kernel)
 	case "pion":
 		return servePion(ctx, at)
 	case "forward":
@@ -86,9 +88,9 @@ func (u oneUser) Authenticate(r turn.AuthRequest) (turn.Credential, error) {
 
 func (oneUser) Failed(turn.AuthRequest) {}
 
-func serveRelay(ctx context.Context, at netip.AddrPort, coalesce time.Duration) error {
+func serveRelay(ctx context.Context, at netip.AddrPort, coalesce time.Duration, kernel string) error {
 	// Peers on loopback are refused unless the operator names them, as here.
-	peers, err := policy.New(policy.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	peers, err := policy.New(policy.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), vethPeers}})
 	if err != nil {
 		return err
 	}
@@ -100,6 +102,14 @@ func serveRelay(ctx context.Context, at netip.AddrPort, coalesce time.Duration) 
 		},
 		Coalesce: coalesce, MaxStreamsPerAddress: 1 << 16,
 	}
+	failed := make(chan error, 1)
+	if kernel != "" {
+		cfg.Offload = func(addrs []netip.Addr) (turn.Offloader, error) {
+			dev, err := offload.Open(offload.Config{Mode: kernel, Addresses: addrs})
+			failed <- err
+			return dev, err
+		}
+	}
 	cfg.Loops = runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(cfg.Loops + turn.Loops(cfg))
 	srv, err := turn.New(cfg)
@@ -108,6 +118,12 @@ func serveRelay(ctx context.Context, at netip.AddrPort, coalesce time.Duration) 
 	}
 	go func() {
 		<-srv.Ready()
+		if kernel != "" {
+			if err := <-failed; err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return
+			}
+		}
 		ready()
 	}()
 	return srv.Run(ctx)

@@ -30,6 +30,8 @@ type contender struct {
 	pacedOnly bool
 	// singlesOnly: only saturated rows of single packets over UDP.
 	singlesOnly bool
+	// vethOnly: only in network namespaces.
+	vethOnly bool
 	// says prints a line when it is ready; others are asked.
 	says bool
 }
@@ -52,6 +54,8 @@ func contenders() []contender {
 		{name: "forward-n", raw: udpClients, says: true, args: forwarder(udpClients), singlesOnly: true},
 		{name: "relay", args: ours("relay"), says: true},
 		{name: "relay-nc", args: ours("relay", "-coalesce", "-1ns"), says: true, pacedOnly: true},
+		{name: "relay-tc", args: ours("relay", "-offload", "tc"), says: true, vethOnly: true},
+		{name: "relay-xdp", args: ours("relay", "-offload", "xdp"), says: true, vethOnly: true},
 	}
 }
 
@@ -95,11 +99,18 @@ func (b *bench) start(c *contender) (*running, error) {
 		return nil, err
 	}
 	r := &running{}
-	r.gen, err = loadgen.New(loadgen.Config{
+	lc := loadgen.Config{
 		Server: at, Clients: clientNet, Peers: peerNet, Device: "lo", Username: user, Password: password,
 		Raw: c.raw > 0, RawPeers: netip.AddrPortFrom(at.Addr(), at.Port()+1), RawPorts: c.raw,
-	})
-	if err != nil {
+	}
+	if b.veth != nil {
+		at = netip.AddrPortFrom(vethServer, at.Port())
+		lc.Server, lc.Clients, lc.Peers, lc.Device = at, vethClients, vethPeers, ""
+		if err := b.veth.world.enter(); err != nil {
+			return nil, err
+		}
+	}
+	if r.gen, err = loadgen.New(lc); err != nil {
 		return nil, err
 	}
 	args := c.args(b, at, r.gen)
@@ -146,7 +157,16 @@ func (b *bench) start(c *contender) (*running, error) {
 // spawn starts cmd on the servers' CPU. The thread that starts it must live on: the process dies with it (PR_SET_PDEATHSIG).
 func (b *bench) spawn(cmd *exec.Cmd) error {
 	reply := make(chan error)
-	b.starts <- func() { reply <- cmd.Start() }
+	b.starts <- func() {
+		err := error(nil)
+		if b.veth != nil {
+			err = b.veth.relay.enter()
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
+		reply <- err
+	}
 	return <-reply
 }
 

@@ -25,7 +25,7 @@ func median(runs []figures) figures {
 		cpu: mid(cpu), rate: mid(rate), p50: mid(func(f figures) float64 { return f.p50 }), p99: mid(p99),
 		loss: mid(func(f figures) float64 { return f.loss }), busy: mid(func(f figures) float64 { return f.busy }),
 		foreign: mid(func(f figures) float64 { return f.foreign }), offered: mid(func(f figures) float64 { return f.offered }),
-		memory: mid(memory), slab: mid(func(f figures) float64 { return f.slab }), runs: len(runs),
+		memory: mid(memory), slab: mid(func(f figures) float64 { return f.slab }), whole: mid(whole), runs: len(runs),
 	}
 }
 
@@ -37,6 +37,7 @@ func notes(r *row, f figures) string {
 	}
 	switch {
 	case r.group == allocations:
+	case r.group == overVeth && r.flow.Rate == 0:
 	case r.flow.Rate == 0 && f.busy < 0.9:
 		n = append(n, fmt.Sprintf("not saturated: the generator drove it to %.0f%%", 100*f.busy))
 	case r.flow.Rate > 0 && f.offered < 0.98:
@@ -61,6 +62,8 @@ func print(w io.Writer, r *row, order []string, got map[string]figures) (met, mi
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if r.group == allocations {
 		fmt.Fprintln(tw, "  server\tCPU ms/alloc\t/coturn\talloc/s\t/coturn\tRSS KiB/alloc\tslab KiB/alloc\tbusy\t")
+	} else if r.group == overVeth {
+		fmt.Fprintln(tw, "  server\tmachine s/Mpkt\t/coturn\tserver s/Mpkt\tkpackets/s\tloss %\tp50 us\tp99 us\tbusy\t")
 	} else {
 		fmt.Fprintln(tw, "  server\tCPU s/Mpkt\t/coturn\t/forward\tkpackets/s\tloss %\tp50 us\tp99 us\tbusy\t")
 	}
@@ -75,6 +78,14 @@ func print(w io.Writer, r *row, order []string, got map[string]figures) (met, mi
 			continue
 		}
 		late := "-\t-"
+		if r.group == overVeth {
+			if r.flow.Rate > 0 {
+				late = fmt.Sprintf("%.1f\t%.1f", f.p50, f.p99)
+			}
+			fmt.Fprintf(tw, "  %s\t%.2f\t%s\t%.2f\t%.1f\t%.2f\t%s\t%.0f%%\t%s\n", name, f.whole, ratio(f.whole, got["coturn"].whole), f.cpu, f.rate/1000,
+				100*f.loss, late, 100*f.busy, notes(r, f))
+			continue
+		}
 		if r.flow.Rate > 0 {
 			late = fmt.Sprintf("%.0f\t%.0f", f.p50, f.p99)
 		}

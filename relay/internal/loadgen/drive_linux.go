@@ -41,7 +41,8 @@ func (g *Generator) Saturate(f Flow) (Result, error) {
 			return r, err
 		}
 		r.Received += uint64(n)
-		if n > 0 {
+		busy := n > 0
+		if busy {
 			idle = now
 		}
 		flying := int64(r.Sent) - int64(r.Received) - int64(lost)
@@ -61,10 +62,12 @@ func (g *Generator) Saturate(f Flow) (Result, error) {
 			}
 			r.Sent += uint64(f.Train)
 			flying += int64(f.Train)
+			busy = true
 		}
 		if err := s.flush(); err != nil {
 			return r, err
 		}
+		m.worked(now, busy)
 	}
 	return r, g.drain(s, &r)
 }
@@ -101,7 +104,7 @@ func (g *Generator) Pace(f Flow) (Result, error) {
 		}
 		r.Received += uint64(n)
 		// A generator that falls behind catches up; what it could not send by the end is not in Offered.
-		due := int(float64(now-start) / interval)
+		due, busy := int(float64(now-start)/interval), n > 0
 		for k := 0; k < batch && trains < due; k++ {
 			ok, err := s.send(next, monotonic())
 			if err != nil {
@@ -111,6 +114,7 @@ func (g *Generator) Pace(f Flow) (Result, error) {
 				next = 0
 			}
 			trains++
+			busy = true
 			if ok {
 				r.Sent += uint64(f.Train)
 			}
@@ -118,6 +122,7 @@ func (g *Generator) Pace(f Flow) (Result, error) {
 		if err := s.flush(); err != nil {
 			return r, err
 		}
+		m.worked(now, busy)
 	}
 	err = g.drain(s, &r)
 	r.percentiles(samples)
@@ -193,6 +198,13 @@ func (m *meter) done(now uint64) bool {
 	return true
 }
 
+// worked adds the time since begun to the work, if there was any.
+func (m *meter) worked(begun uint64, busy bool) {
+	if busy && m.running {
+		m.r.Work += time.Duration(monotonic() - begun)
+	}
+}
+
 // udpSide is one direction over UDP.
 type udpSide struct {
 	g      *Generator
@@ -231,6 +243,8 @@ func (s *udpSide) send(i int, now uint64) (bool, error) {
 	if s.f.ToClient {
 		r := s.g.clients[i].relay
 		s.tx.queue(hosts(s.g.cfg.Peers, i), r.Addr().As4(), r.Port(), n, segment)
+	} else if s.g.direct {
+		s.tx.queue(hosts(s.g.cfg.Clients, i), hosts(s.g.cfg.Peers, i), s.g.toRelay.port, n, segment)
 	} else {
 		s.tx.queue(hosts(s.g.cfg.Clients, i), s.g.cfg.Server.Addr().As4(), s.g.cfg.Server.Port(), n, segment)
 	}

@@ -26,6 +26,7 @@ type Generator struct {
 	toRelay *udp // the peers' side
 	streams []*stream
 	epfd    int
+	direct  bool
 	msg     stun.Message
 	run     uint32
 	samples []uint32
@@ -148,6 +149,19 @@ func (g *Generator) Open(n int) (Opened, error) {
 		return Opened{}, err
 	}
 	return Opened{Allocations: n, Wall: wall}, nil
+}
+
+// OpenDirect lets n clients and their peers send to each other without a server: what the generator itself costs.
+func (g *Generator) OpenDirect(n int) error {
+	if n < 1 || n > maxClients || !g.cfg.Raw {
+		return fmt.Errorf("loadgen: %d clients, raw %v", n, g.cfg.Raw)
+	}
+	g.clients = make([]client, n)
+	g.direct = true
+	for i := range g.clients {
+		g.clients[i] = client{at: ready, relay: netip.AddrPortFrom(netip.AddrFrom4(hosts(g.cfg.Clients, i)), g.toSrv.port)}
+	}
+	return nil
 }
 
 func (g *Generator) peer(i int) netip.AddrPort {

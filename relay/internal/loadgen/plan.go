@@ -65,6 +65,9 @@ type Result struct {
 	// Measured counts the packets that were received within Wall.
 	Measured uint64
 	Wall     time.Duration
+	// Work is the part of Wall in which the generator was not merely waiting. It includes what the kernel did in its calls,
+	// also on behalf of others: softirq work of the receivers of what it sent.
+	Work time.Duration
 	// Offered is what was sent per second within Wall: below the asked Rate the generator could not keep up.
 	Offered float64
 	// P50, P99 and Max of the one-way latency (Pace only).
