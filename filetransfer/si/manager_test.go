@@ -291,4 +291,3 @@ func TestDeclined(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
-

@@ -165,6 +165,14 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 	}()
 }
 
+// unsent returns how many bytes a connection holds that the other end has not acknowledged, as far as it tells.
+func unsent(c io.Closer) int {
+	if q, ok := c.(interface{ Unsent() int }); ok {
+		return q.Unsent()
+	}
+	return unsentTCP(c)
+}
+
 func (t *Transfer) send(conn io.Writer, c filetransfer.Copy) filetransfer.Copied {
 	f, err := t.source.Open()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsent returns how many bytes a TCP socket holds that the other end has not acknowledged, and 0 for anything else.
-func unsent(c io.Closer) int {
+// unsentTCP returns how many bytes a TCP socket holds that the other end has not acknowledged, and 0 for anything else.
+func unsentTCP(c io.Closer) int {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return 0

@@ -4,5 +4,5 @@ package transfers
 
 import "io"
 
-// unsent returns 0: it is not known here how much a socket still holds.
-func unsent(io.Closer) int { return 0 }
+// unsentTCP returns 0: it is not known here how much a socket still holds.
+func unsentTCP(io.Closer) int { return 0 }
