@@ -26,9 +26,11 @@ const maxFile = 1 << 20
 // file is the configuration as it stands in TOML. Unknown keys are errors: most are misspelt.
 type file struct {
 	Downloads    string        `toml:"downloads"`
+	State        string        `toml:"state"`
 	MaxFileSize  int64         `toml:"max_file_size"`
 	RingTimeout  duration      `toml:"ring_timeout"`
 	ReachTimeout duration      `toml:"reach_timeout"`
+	RelayOnly    bool          `toml:"relay_only"`
 	Loopback     bool          `toml:"loopback"`
 	Accounts     []fileAccount `toml:"account"`
 }
@@ -95,8 +97,8 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 		}
 		return filepath.Join(dir, p)
 	}
-	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback,
-		RingTimeout: time.Duration(f.RingTimeout), ReachTimeout: time.Duration(f.ReachTimeout)}
+	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly,
+		StateDir: at(f.State), RingTimeout: time.Duration(f.RingTimeout), ReachTimeout: time.Duration(f.ReachTimeout)}
 	if f.MaxFileSize < 0 {
 		return cfg, errors.New("max_file_size is negative")
 	}
