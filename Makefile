@@ -4,6 +4,7 @@ GO         ?= go
 FUZZTIME   ?= 60s
 BENCH      ?= .
 BENCHTIME  ?= 1s
+BENCHFLAGS ?=
 TESTFLAGS  ?=
 PKGS       ?= ./...
 # Each test package may take this long before it is stopped with its goroutines printed.
@@ -17,7 +18,7 @@ LINT     := bin/golangci-lint
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race docs bench fuzz clean
+.PHONY: help build demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race docs bench bench-relay fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +83,10 @@ docs: ## write the generated parts of the documentation
 
 bench: ## all benchmarks; BENCH=Decode for some, PKGS=./jingle/... for one package
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -p 1 $(PKGS)
+
+bench-relay: ## coturn, pion/turn, bare forwarders and our relay in one run, under two minutes; BENCHFLAGS=-long for more
+	$(GO) build -o bin/bench-relay ./relay/bench
+	bin/bench-relay $(BENCHFLAGS)
 
 fuzz: ## every fuzz target for FUZZTIME (60s) each
 	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PKGS)

@@ -39,9 +39,9 @@ func main() {
 		return
 	}
 	var o options
-	flag.BoolVar(&o.long, "long", false, "seven rounds of 2 s each instead of three of 0.4 s")
+	flag.BoolVar(&o.long, "long", false, "seven rounds of 2 s each instead of three of 0.25 s")
 	flag.IntVar(&o.rounds, "rounds", 0, "how many interleaved rounds (default 3, or 7 with -long)")
-	flag.DurationVar(&o.duration, "duration", 0, "the measured part of one run (default 400ms, or 2s with -long)")
+	flag.DurationVar(&o.duration, "duration", 0, "the measured part of one run (default 250ms, or 2s with -long)")
 	flag.DurationVar(&o.patience, "patience", 0, "how long to wait and repeat in all because others use the CPUs (default 10s, or 10m with -long)")
 	flag.StringVar(&o.only, "servers", "", "comma-separated: only these servers")
 	flag.StringVar(&o.rows, "rows", "", "comma-separated: only rows whose name contains one of these")
@@ -57,7 +57,7 @@ func main() {
 			}
 		}
 	}
-	def(&o.duration, 400*time.Millisecond, 2*time.Second)
+	def(&o.duration, 250*time.Millisecond, 2*time.Second)
 	def(&o.patience, 10*time.Second, 10*time.Minute)
 	if o.rounds == 0 {
 		o.rounds = 3

@@ -114,6 +114,7 @@ type figures struct {
 	busy    float64 // server, in parts of its CPU
 	foreign float64
 	offered float64 // asked rate that was really sent, 0 to 1; 1 for closed loops
+	missed  float64 // part that the generator was too slow to take back
 	memory  float64 // KiB of RSS per allocation
 	slab    float64 // KiB of kernel memory per allocation
 	// whole is the CPU time of server and generator in seconds per million packets. In a report, the generator's own, as it is

@@ -245,6 +245,7 @@ func (b *bench) once(s *running, r *row) (figures, error) {
 	}
 	if flow.Rate > 0 {
 		f.offered = res.Offered / float64(flow.Rate)
+		f.missed = float64(res.Missed) / float64(max(res.Sent, 1))
 	}
 	return f, nil
 }

@@ -25,7 +25,7 @@ func median(runs []figures) figures {
 		cpu: mid(cpu), rate: mid(rate), p50: mid(func(f figures) float64 { return f.p50 }), p99: mid(p99),
 		loss: mid(func(f figures) float64 { return f.loss }), busy: mid(func(f figures) float64 { return f.busy }),
 		foreign: mid(func(f figures) float64 { return f.foreign }), offered: mid(func(f figures) float64 { return f.offered }),
-		memory: mid(memory), slab: mid(func(f figures) float64 { return f.slab }), whole: mid(whole), runs: len(runs),
+		memory: mid(memory), slab: mid(func(f figures) float64 { return f.slab }), whole: mid(whole), missed: mid(func(f figures) float64 { return f.missed }), runs: len(runs),
 	}
 }
 
@@ -42,6 +42,9 @@ func notes(r *row, f figures) string {
 		n = append(n, fmt.Sprintf("not saturated: the generator drove it to %.0f%%", 100*f.busy))
 	case r.flow.Rate > 0 && f.offered < 0.98:
 		n = append(n, fmt.Sprintf("the generator sent only %.0f%% of the rate", 100*f.offered))
+	}
+	if f.missed > 0.001 {
+		n = append(n, fmt.Sprintf("the generator missed %.1f%%", 100*f.missed))
 	}
 	return strings.Join(n, "; ")
 }

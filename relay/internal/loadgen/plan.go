@@ -62,6 +62,8 @@ const (
 type Result struct {
 	// Sent and Received count the whole run, the warm-up and what came after the end included.
 	Sent, Received uint64
+	// Missed counts packets that came back and that the generator was too slow to take (Pace only).
+	Missed uint64
 	// Measured counts the packets that were received within Wall.
 	Measured uint64
 	Wall     time.Duration
@@ -74,12 +76,13 @@ type Result struct {
 	P50, P99, Max time.Duration
 }
 
-// Loss is the part of what was sent that was not received, 0 to 1.
+// Loss is the part of what was sent that did not come back, 0 to 1.
 func (r Result) Loss() float64 {
-	if r.Sent == 0 || r.Received >= r.Sent {
+	back := r.Received + r.Missed
+	if r.Sent == 0 || back >= r.Sent {
 		return 0
 	}
-	return float64(r.Sent-r.Received) / float64(r.Sent)
+	return float64(r.Sent-back) / float64(r.Sent)
 }
 
 // Opened is what Open measured.

@@ -181,6 +181,17 @@ func (u *udp) packet(i int) (b []byte, segment int) {
 	return b, max(segment, 1)
 }
 
+// drops is how many packets the kernel had no room for.
+func (u *udp) drops() uint64 {
+	var info [9]uint32 // SK_MEMINFO_DROPS is the last
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(u.fd), unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return uint64(info[8])
+}
+
 func (u *udp) close() { unix.Close(u.fd) }
 
 // monotonic is the time in nanoseconds.

@@ -199,3 +199,10 @@ func (s *streamSide) receive(sample func(uint64)) (int, error) {
 	}
 	return count, nil
 }
+
+func (s *streamSide) missed() uint64 {
+	if s.f.ToClient {
+		return 0 // TCP drops nothing
+	}
+	return s.udpSide.missed()
+}
