@@ -85,6 +85,9 @@ func normalDomain(d string) (string, error) {
 		}
 		u = strings.ToLower(d)
 	}
+	if u == "" || strings.HasPrefix(u, ".") || strings.Contains(u, "..") {
+		return "", errors.New("nothing is left of a label") // of characters that stand for nothing
+	}
 	if len(u) > 1023 {
 		return "", errors.New("the domain is too long")
 	}
