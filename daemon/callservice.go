@@ -40,6 +40,9 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 	if media == nil {
 		media = &jingledv1.Media{}
 	}
+	if a.relaysOnly(media) {
+		a.awaitRelays(ctx)
+	}
 	c := &call{account: a, peer: peer, sid: newCallID(), since: time.Now(), media: media, video: media.GetVideo(),
 		state: jingledv1.CallState_CALL_STATE_CALLING}
 	device, direct, err := a.directly(ctx, peer)
@@ -94,7 +97,7 @@ func (a *account) directly(ctx context.Context, peer jid.JID) (device jid.JID, d
 }
 
 // AnswerCall takes a call that rings here.
-func (d *Daemon) AnswerCall(_ context.Context, req *jingledv1.AnswerCallRequest) (*jingledv1.AnswerCallResponse, error) {
+func (d *Daemon) AnswerCall(ctx context.Context, req *jingledv1.AnswerCallRequest) (*jingledv1.AnswerCallResponse, error) {
 	a, err := d.account(req.GetAccount())
 	if err != nil {
 		return nil, err
@@ -109,6 +112,9 @@ func (d *Daemon) AnswerCall(_ context.Context, req *jingledv1.AnswerCallRequest)
 	media := req.GetMedia()
 	if media == nil {
 		media = &jingledv1.Media{}
+	}
+	if a.relaysOnly(media) {
+		a.awaitRelays(ctx)
 	}
 	a.mu.Lock()
 	if !c.incoming || c.media != nil {

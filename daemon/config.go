@@ -24,8 +24,14 @@ type Config struct {
 	RingTimeout time.Duration
 	// ReachTimeout is how long to wait for a stranger's client to show itself before a file is offered (default 8 s).
 	ReachTimeout time.Duration
+	// RelayOnly sends calls through TURN servers and files through proxies or the XMPP server only, so that no peer
+	// learns our addresses.
+	RelayOnly bool
 	// Loopback lets media and files use the loopback interface, which no peer elsewhere can reach. For demos and tests.
 	Loopback bool
+	// StateDir is a folder for the history, see package state. It can be used by one daemon at a time. Empty: nothing is
+	// kept.
+	StateDir string
 	// Version is what GetInfo tells.
 	Version string
 	// Log may be nil.

@@ -70,10 +70,15 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		Go:          a.media.Go,
 		Log:         a.log,
 	}
-	if policy == jingledv1.IcePolicy_ICE_POLICY_RELAY {
+	if a.relaysOnly(&jingledv1.Media{Ice: policy}) {
 		cfg.ICE.Policy = agent.RelayOnly
 	}
 	return cfg
+}
+
+// relaysOnly reports whether a call must not show our addresses.
+func (a *account) relaysOnly(m *jingledv1.Media) bool {
+	return a.d.cfg.RelayOnly || m.GetIce() == jingledv1.IcePolicy_ICE_POLICY_RELAY
 }
 
 // dial sends the session-initiate of a call to a device.
@@ -209,6 +214,6 @@ func callStats(s media.Stats) *jingledv1.CallStats {
 }
 
 func candidatePair(p agent.Pair) *jingledv1.CandidatePair {
-	return &jingledv1.CandidatePair{Local: p.Local.String(), LocalType: string(p.Local.Type),
-		Remote: p.Remote.String(), RemoteType: string(p.Remote.Type)}
+	return &jingledv1.CandidatePair{Local: "udp " + p.Local.Addr.String(), LocalType: string(p.Local.Type),
+		Remote: "udp " + p.Remote.Addr.String(), RemoteType: string(p.Remote.Type)}
 }

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +24,8 @@ const (
 	minRefresh   = 30 * time.Second
 	discoverTime = 20 * time.Second
 	maxRelays    = 16
+	// relayPatience is how long a call waits for the first search.
+	relayPatience = 3 * time.Second
 )
 
 // relays are what the server offers to get through NATs: STUN and TURN servers (XEP-0215) and SOCKS5 proxies
@@ -30,7 +34,9 @@ type relays struct {
 	mu       sync.Mutex
 	services []extdisco.Service
 	proxies  []s5b.StreamHost
+	hosts    []jid.JID          // components that have services
 	cancel   context.CancelFunc // of the search that goes on
+	found    chan struct{}      // closed when the search has been through once
 	running  sync.WaitGroup
 }
 
@@ -41,12 +47,17 @@ func (a *account) searchRelays(ctx context.Context) {
 	if a.relays.cancel != nil {
 		a.relays.cancel()
 	}
-	a.relays.cancel = cancel
+	found := make(chan struct{})
+	a.relays.cancel, a.relays.found = cancel, found
 	a.relays.mu.Unlock()
 	a.relays.running.Go(func() {
+		defer cancel()
 		a.findProxies(ctx)
-		for {
+		for first := true; ; first = false {
 			wait := a.findServices(ctx)
+			if first {
+				close(found)
+			}
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():
@@ -54,6 +65,20 @@ func (a *account) searchRelays(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// awaitRelays waits a moment, after a login, until it is known which relays there are. Calls that may use nothing else
+// would fail without.
+func (a *account) awaitRelays(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, relayPatience)
+	defer cancel()
+	a.relays.mu.Lock()
+	found := a.relays.found
+	a.relays.mu.Unlock()
+	select {
+	case <-found: // nil, and so never, before the first login
+	case <-ctx.Done():
+	}
 }
 
 // stopSearch ends what searchRelays began.
@@ -66,14 +91,21 @@ func (a *account) stopSearch() {
 	a.relays.running.Wait()
 }
 
-// findServices asks for STUN and TURN servers and returns when to ask again.
+// findServices asks the server, and the components of it that have them, for STUN and TURN servers, and returns when to
+// ask again.
 func (a *account) findServices(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, discoverTime)
 	defer cancel()
-	found, err := a.client.ExternalServices(ctx, "", "")
-	if err != nil {
-		a.log.Debug("external services", "err", err)
-		return refreshAfter
+	a.relays.mu.Lock()
+	from := append([]jid.JID{""}, a.relays.hosts...)
+	a.relays.mu.Unlock()
+	var found []extdisco.Service
+	for _, host := range from {
+		services, err := a.client.ExternalServices(ctx, host, "")
+		if err != nil {
+			a.log.Debug("external services", "of", host.String(), "err", err)
+		}
+		found = append(found, services...)
 	}
 	now := time.Now()
 	wait := refreshAfter
@@ -112,9 +144,13 @@ func (a *account) findProxies(ctx context.Context) {
 		return
 	}
 	var proxies []s5b.StreamHost
+	var hosts []jid.JID
 	for _, item := range items.Items[:min(len(items.Items), maxRelays)] {
 		info, err := disco.QueryInfo(ctx, a.client, item.JID, "")
-		if err != nil || !slices.ContainsFunc(info.Identities, isProxy) {
+		if err == nil && info.Has(extdisco.NS) {
+			hosts = append(hosts, item.JID)
+		}
+		if err != nil || !slices.ContainsFunc(info.Identities, hasProxy) {
 			continue
 		}
 		reply, err := a.client.Query(ctx, item.JID, "get", s5b.Query{}.Element())
@@ -127,15 +163,23 @@ func (a *account) findProxies(ctx context.Context) {
 		}
 	}
 	a.relays.mu.Lock()
-	a.relays.proxies = proxies[:min(len(proxies), maxRelays)]
+	a.relays.proxies, a.relays.hosts = proxies[:min(len(proxies), maxRelays)], hosts
 	a.relays.mu.Unlock()
 }
 
-func isProxy(i disco.Identity) bool { return i.Category == "proxy" && i.Type == "bytestreams" }
+func hasProxy(i disco.Identity) bool { return i.Category == "proxy" && i.Type == "bytestreams" }
 
 // streamHosts returns the proxies that were found.
 func (a *account) streamHosts() []s5b.StreamHost {
 	a.relays.mu.Lock()
 	defer a.relays.mu.Unlock()
 	return slices.Clone(a.relays.proxies)
+}
+
+// isProxy reports whether an address is one of our proxies'.
+func (a *account) isProxy(p netip.AddrPort) bool {
+	return slices.ContainsFunc(a.streamHosts(), func(h s5b.StreamHost) bool {
+		ip, err := netip.ParseAddr(h.Host)
+		return err == nil && ip.Unmap() == p.Addr().Unmap() && cmp.Or(h.Port, s5b.DefaultPort) == p.Port()
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -34,6 +35,7 @@ type transfer struct {
 	state  jingledv1.TransferState
 	folder *store.Folder // closed at the end
 	path   string        // of a file that is sent
+	since  time.Time
 }
 
 // roads of files, best first.
@@ -77,7 +79,9 @@ func newFiles(a *account) (*files, error) {
 	if f.listener, err = s5b.NewListener(listen); err != nil {
 		return nil, err
 	}
-	cfg.Listener = f.listener
+	if cfg.Listener = f.listener; a.d.cfg.RelayOnly {
+		cfg.Listener, cfg.Allow = nil, a.isProxy
+	}
 	f.far = s5b.NewFactory(cfg)
 	cfg.Loopback = true
 	f.near = s5b.NewFactory(cfg)
@@ -125,7 +129,7 @@ func (a *account) enter(t *transfers.Transfer, x *transfer) {
 	if a.transferOf(t) != nil {
 		return
 	}
-	x.t, x.id = t, t.SID()
+	x.t, x.id, x.since = t, t.SID(), time.Now()
 	for n := 2; a.transfers[x.id] != nil; n++ {
 		x.id = fmt.Sprintf("%s/%d", t.SID(), n)
 	}
@@ -209,11 +213,13 @@ func (a *account) transferEvent(e transfers.Event) {
 		if len(e.Hash.Sum) > 0 {
 			done.Hash[string(e.Hash.Algo)] = hex.EncodeToString(e.Hash.Sum)
 		}
+		a.keepTransfer(x, done, nil)
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferDone{TransferDone: done}})
 	case transfers.Failed:
 		x := a.leave(e.Transfer)
-		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferFailed{TransferFailed: &jingledv1.TransferFailed{
-			Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer}}})
+		failed := &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer}
+		a.keepTransfer(x, nil, failed)
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferFailed{TransferFailed: failed}})
 	}
 }
 

@@ -46,9 +46,11 @@ leaves the loopback interface. The exit status is 0 if every check held.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), demoTime)
 			defer cancel()
-			dir := keep
+			dir, err := absolute(keep)
+			if err != nil {
+				return err
+			}
 			if dir == "" {
-				var err error
 				if dir, err = os.MkdirTemp("", "jingle-demo-"); err != nil {
 					return err
 				}
@@ -69,6 +71,8 @@ type demo struct {
 	out    io.Writer
 	dir    string
 	failed int
+	// relayOnly is for the accounts that hide their addresses.
+	relayOnly bool
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
@@ -84,8 +88,9 @@ func (d *demo) check(ok bool, format string, args ...any) {
 }
 
 func (d *demo) run(ctx context.Context) error {
-	passwords := map[string]string{"alice": rand.Text(), "bob": rand.Text()}
-	server, err := xmppserver.New(xmppserver.Config{Domain: "demo.test", Accounts: passwords})
+	passwords := map[string]string{"alice": rand.Text(), "bob": rand.Text(), "carol": rand.Text(), "dave": rand.Text()}
+	secret := rand.Text()
+	server, err := xmppserver.New(xmppserver.Config{Domain: "demo.test", Accounts: passwords, ComponentSecret: secret})
 	if err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func (d *demo) run(ctx context.Context) error {
 		stopServer()
 		<-stopped
 	}()
-	if err := server.Befriend("alice", "bob"); err != nil {
+	if err := errors.Join(server.Befriend("alice", "bob"), server.Befriend("carol", "dave")); err != nil {
 		return err
 	}
 	d.say("An XMPP server for the demonstration runs on %s (TLS, loopback only).", server.Addr())
@@ -121,9 +126,12 @@ func (d *demo) run(ctx context.Context) error {
 			size /= 32
 		}
 		d.say("\nBob sends Alice a file of %.2f MiB by %s.", float64(size)/(1<<20), strings.ToUpper(via))
-		if err := d.send(ctx, bob, alice, via, size); err != nil {
+		if err := d.send(ctx, party{bob, "bob@demo.test"}, party{alice, "alice@demo.test"}, via, size); err != nil {
 			return err
 		}
+	}
+	if err := d.relayed(ctx, server, secret, passwords); err != nil {
+		return err
 	}
 	if d.failed > 0 {
 		return fmt.Errorf("%d checks of the demonstration failed", d.failed)
@@ -138,7 +146,7 @@ func (d *demo) login(ctx context.Context, server *xmppserver.Server, user, passw
 		return nil, err
 	}
 	s, err := start(ctx, daemon.Config{
-		Loopback: true, Version: version, Log: d.g.logger().With("demo", user),
+		Loopback: true, RelayOnly: d.relayOnly, Version: version, Log: d.g.logger().With("demo", user),
 		Accounts: []daemon.Account{{
 			JID: jid.JID(user + "@" + server.Domain()), Password: func() (string, error) { return password, nil },
 			Connect: server.Addr(), TLS: xmpp.TLSStart, RootCAs: roots, FailFast: true,
@@ -270,7 +278,7 @@ func toneShare(path string) (float64, error) {
 	return best, nil
 }
 
-func (d *demo) send(ctx context.Context, from, to *session, via string, size int64) error {
+func (d *demo) send(ctx context.Context, from, to party, via string, size int64) error {
 	source := filepath.Join(d.dir, "file-by-"+via+".bin")
 	sum, err := randomFile(source, size)
 	if err != nil {
@@ -283,10 +291,10 @@ func (d *demo) send(ctx context.Context, from, to *session, via string, size int
 	var got, sent lines
 	err = both(ctx,
 		func(ctx context.Context) error {
-			return runReceive(ctx, to, d.printer(&got), "", &inbox{dir: inboxDir, from: []string{"bob@demo.test"}, once: true})
+			return runReceive(ctx, to.session, d.printer(&got), "", &inbox{dir: inboxDir, from: []string{from.jid}, once: true})
 		},
 		func(ctx context.Context) error {
-			return runSend(ctx, from, d.printer(&sent), "", "alice@demo.test", []string{source}, roads[via], "")
+			return runSend(ctx, from.session, d.printer(&sent), "", to.jid, []string{source}, roads[via], "")
 		})
 	if err != nil {
 		return fmt.Errorf("the file: %w", err)
@@ -306,6 +314,12 @@ func (d *demo) send(ctx context.Context, from, to *session, via string, size int
 	leftover, err := filepath.Glob(filepath.Join(inboxDir, "*.part"))
 	d.check(err == nil && len(leftover) == 0, "nothing half-written is left")
 	return nil
+}
+
+// party is one side of a transfer.
+type party struct {
+	session *session
+	jid     string
 }
 
 func randomFile(path string, size int64) (sum string, err error) {

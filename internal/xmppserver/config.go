@@ -19,6 +19,8 @@ type Config struct {
 	// Listen and ListenDirectTLS are the addresses for STARTTLS and for direct TLS (XEP-0368), as "host:port" with the
 	// IP address of a loopback interface. Default: a free port of 127.0.0.1.
 	Listen, ListenDirectTLS string
+	// ComponentSecret lets components join (XEP-0114), on the address ListenComponents; "" lets none.
+	ComponentSecret, ListenComponents string
 	// Accounts are user names with their passwords. More can be added with [Server.AddAccount].
 	Accounts map[string]string
 	// Chain is the server's certificate. Default: one made for this run.
@@ -67,6 +69,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Domain, "example.test")
 	def(&c.Listen, "127.0.0.1:0")
 	def(&c.ListenDirectTLS, "127.0.0.1:0")
+	def(&c.ListenComponents, "127.0.0.1:0")
 	def(&c.MaxStanza, 256<<10)
 	def(&c.MaxConns, 200)
 	def(&c.MaxQueue, 8<<20)
@@ -80,7 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("xmppserver: Domain %q is not a domain", c.Domain)
 	}
 	c.Domain = d.String()
-	for _, addr := range []string{c.Listen, c.ListenDirectTLS} {
+	for _, addr := range []string{c.Listen, c.ListenDirectTLS, c.ListenComponents} {
 		if err := checkLoopback(addr); err != nil {
 			return c, err
 		}

@@ -13,7 +13,9 @@ type hub struct {
 	cfg      Config
 	domain   jid.JID
 	accounts map[jid.JID]*account // by bare address
-	pushes   int                  // numbers the ids of roster pushes
+	// components are services with domains of their own (XEP-0114).
+	components map[jid.JID]*component
+	pushes     int // numbers the ids of roster pushes
 }
 
 // account is a user.
@@ -25,7 +27,8 @@ type account struct {
 }
 
 func newHub(cfg Config) *hub {
-	return &hub{cfg: cfg, domain: jid.JID(cfg.Domain), accounts: make(map[jid.JID]*account)}
+	return &hub{cfg: cfg, domain: jid.JID(cfg.Domain), accounts: make(map[jid.JID]*account),
+		components: make(map[jid.JID]*component)}
 }
 
 func newAccount(bare jid.JID, secrets map[string]secret) *account {
@@ -179,7 +182,9 @@ func (h *hub) message(me *session, st *xmltree.Element, to jid.JID) {
 	private := takePrivate(st)
 	a := h.accounts[to.Bare()]
 	if to.Domain() != h.domain.Domain() {
-		h.refuse(me, st, "cancel", "remote-server-not-found", "This server talks to no other.")
+		if !h.toComponent(st, to) {
+			h.refuse(me, st, "cancel", "remote-server-not-found", "This server talks to no other.")
+		}
 		return
 	}
 	if a == nil {
@@ -239,7 +244,9 @@ func (h *hub) iq(me *session, st *xmltree.Element, to jid.JID) {
 			h.server(me, st)
 		}
 	case to.Domain() != h.domain.Domain():
-		h.refuse(me, st, "cancel", "remote-server-not-found", "This server talks to no other.")
+		if !h.toComponent(st, to) {
+			h.refuse(me, st, "cancel", "remote-server-not-found", "This server talks to no other.")
+		}
 	case !to.IsBare():
 		if s := h.session(to); s != nil {
 			s.send(st)

@@ -20,6 +20,7 @@ import (
 type Server struct {
 	cfg           Config
 	plain, direct net.Listener
+	components    net.Listener // nil if none are taken
 	saltKey       []byte
 
 	// mu guards the hub and what is below. No call under it blocks.
@@ -55,6 +56,11 @@ func New(cfg Config) (*Server, error) {
 	if s.direct, err = net.Listen("tcp", cfg.ListenDirectTLS); err != nil {
 		return nil, fmt.Errorf("xmppserver: %w", errors.Join(err, s.plain.Close()))
 	}
+	if cfg.ComponentSecret != "" {
+		if s.components, err = net.Listen("tcp", cfg.ListenComponents); err != nil {
+			return nil, fmt.Errorf("xmppserver: %w", errors.Join(err, s.plain.Close(), s.direct.Close()))
+		}
+	}
 	return s, nil
 }
 
@@ -67,6 +73,14 @@ func (s *Server) Addr() string { return s.plain.Addr().String() }
 // DirectTLSAddr returns the host:port for direct TLS.
 func (s *Server) DirectTLSAddr() string { return s.direct.Addr().String() }
 
+// ComponentAddr returns the host:port for components, "" if none are taken.
+func (s *Server) ComponentAddr() string {
+	if s.components == nil {
+		return ""
+	}
+	return s.components.Addr().String()
+}
+
 // CA returns the authority that clients have to trust, in PEM.
 func (s *Server) CA() []byte { return slices.Clone(s.cfg.Chain.CA) }
 
@@ -74,11 +88,14 @@ func (s *Server) CA() []byte { return slices.Clone(s.cfg.Chain.CA) }
 // called once.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make(chan error, 2)
+	errs := make(chan error, 3)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, l := range []net.Listener{s.plain, s.direct} {
 		wg.Go(func() { errs <- s.accept(ctx, &wg, l, l == s.direct) })
+	}
+	if s.components != nil {
+		wg.Go(func() { errs <- s.acceptComponents(ctx, &wg) })
 	}
 	var err error
 	select {
@@ -101,6 +118,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) shutdown() {
 	_ = s.plain.Close()
 	_ = s.direct.Close()
+	if s.components != nil {
+		_ = s.components.Close()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true

@@ -32,6 +32,9 @@ func (h *hub) server(me *session, st *xmltree.Element) {
 		for _, it := range h.cfg.Items {
 			q.Add(xmltree.New(nsDiscoItems, "item").Set("jid", it.JID.String()).SetOpt("name", it.Name))
 		}
+		for domain := range h.components {
+			q.Add(xmltree.New(nsDiscoItems, "item").Set("jid", domain.String()))
+		}
 		h.result(me, st, q)
 	case p.Name.Space == nsDiscoInfo || p.Name.Space == nsDiscoItems:
 		h.refuse(me, st, "cancel", "item-not-found", "")
