@@ -30,15 +30,15 @@ func groups(tb testing.TB, certs [2]*dtlssrtp.Certificate, heard func()) (a, b *
 	tb.Helper()
 	var gs [2]*Group
 	var mu sync.Mutex
-	early := [2][]ice.Candidate{}
+	early := [2][]ice.Transport{}
 	for i := range gs {
 		cfg := GroupConfig{
 			ICE: agent.Config{LoopbackOnly: true}, Certificate: certs[i], Controlling: i == 0,
-			Candidate: func(c ice.Candidate) {
+			Candidate: func(c ice.Transport) {
 				mu.Lock()
 				defer mu.Unlock()
 				if other := gs[1-i]; other != nil {
-					_ = other.agent.AddRemote(c)
+					_, _ = other.Add(c)
 				} else {
 					early[1-i] = append(early[1-i], c)
 				}
@@ -54,7 +54,7 @@ func groups(tb testing.TB, certs [2]*dtlssrtp.Certificate, heard func()) (a, b *
 		mu.Lock()
 		gs[i] = g
 		for _, c := range early[i] {
-			_ = g.agent.AddRemote(c)
+			_, _ = g.Add(c)
 		}
 		mu.Unlock()
 	}

@@ -232,13 +232,37 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 	return ErrUnsupported
 }
 
-// Info takes the transport of a transport-info, at any time. Contents that are not ours are passed over.
+// Info takes the transport of a transport-info, at any time. Contents that are not ours are passed over. Other
+// credentials than before restart ICE; the errors are those of [Group.Add].
 func (c *Call) Info(content jingle.Content) error {
 	t, ok := content.Transport.(ice.Transport)
 	if !ok || content.Name != c.Name() {
 		return nil
 	}
-	return c.group.Add(t)
+	restarted, err := c.group.Add(t)
+	if restarted {
+		c.cfg.Notify(Restarting{ByPeer: true})
+	}
+	return err
+}
+
+// Restart begins to look for another path, while the one in use goes on. It returns the contents of the transport-info
+// that tells the peer, with new credentials and no candidates (as Conversations does it; XEP-0176 section 5.9). Candidates
+// follow by [Candidate]. The errors are those of [Group.Restart].
+func (c *Call) Restart() ([]jingle.Content, error) {
+	t, err := c.group.Restart()
+	if err != nil {
+		return nil, err
+	}
+	c.cfg.Notify(Restarting{})
+	return []jingle.Content{{Creator: jingle.Initiator, Name: c.Name(), Transport: t}}, nil
+}
+
+// GiveUp says that the peer has refused a transport-info: if it was to restart ICE, the restart is over.
+func (c *Call) GiveUp(content jingle.Content) {
+	if t, ok := content.Transport.(ice.Transport); ok && content.Name == c.Name() {
+		c.group.GiveUp(t)
+	}
 }
 
 // Describe takes a description-info: advice on what to send (XEP-0167 section 9). It never fails.
@@ -421,13 +445,13 @@ func (c *Call) onState(s agent.State) {
 	switch {
 	case s == agent.Disturbed:
 		c.cfg.Notify(Disturbed{})
-	case s == agent.Connected && before == agent.Disturbed:
+	case s == agent.Connected && (before == agent.Disturbed || before == agent.Failed):
 		c.cfg.Notify(Restored{})
 	}
 }
 
-func (c *Call) onCandidate(candidate ice.Candidate) {
-	c.cfg.Notify(Candidate{Content: c.Name(), Transport: c.group.Local().WithCandidates(candidate)})
+func (c *Call) onCandidate(t ice.Transport) {
+	c.cfg.Notify(Candidate{Content: c.Name(), Transport: t})
 }
 
 // Reason says what to tell the peer when a call ends because of err.

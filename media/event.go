@@ -35,6 +35,10 @@ type Disturbed struct{}
 // Restored is told after [Disturbed].
 type Restored struct{}
 
+// Restarting says that another path is looked for, because we or the peer wanted it (XEP-0176 section 5.9). The one in use
+// goes on meanwhile; [PathChanged] tells the end of it.
+type Restarting struct{ ByPeer bool }
+
 // Heard says that the first packet of sound was decoded.
 type Heard struct {
 	Codec string
@@ -59,6 +63,7 @@ func (Connected) mediaEvent()   {}
 func (PathChanged) mediaEvent() {}
 func (Disturbed) mediaEvent()   {}
 func (Restored) mediaEvent()    {}
+func (Restarting) mediaEvent()  {}
 func (Heard) mediaEvent()       {}
 func (KeyDown) mediaEvent()     {}
 func (KeyUp) mediaEvent()       {}

@@ -23,8 +23,9 @@ type GroupConfig struct {
 	Certificate *dtlssrtp.Certificate
 	// Controlling is set for the session's initiator (XEP-0176 section 5.6).
 	Controlling bool
-	// Candidate, Gathered, State and Pair are told by the agent, as in [agent.Handler].
-	Candidate func(ice.Candidate)
+	// Candidate tells a candidate of ours with the credentials that go with it. Gathered, State and Pair are told by the
+	// agent in use, as in [agent.Handler].
+	Candidate func(ice.Transport)
 	Gathered  func()
 	State     func(agent.State)
 	Pair      func(agent.Pair)
@@ -35,20 +36,26 @@ type GroupConfig struct {
 	Log *slog.Logger
 }
 
-// Group is one transport: a path found by ICE, secured by DTLS, for RTP and RTCP together. Offer, Answer, Accepted and
-// Add belong to one goroutine.
+// Group is one transport: a path found by ICE, secured by DTLS, for RTP and RTCP together. Offer, Answer, Accepted, Add,
+// Restart and GiveUp belong to one goroutine.
 type Group struct {
-	cfg   GroupConfig
-	agent *agent.Agent
-	local ice.Transport
-	// remote is what is known of the peer: nil until credentials and fingerprint are there.
-	remote *ice.Transport
+	cfg    GroupConfig
+	remote *ice.Transport // as it was when the peer became known
 	role   dtlssrtp.Role
 	start  chan struct{} // closed once remote and role are set
-	failed chan struct{}
-	fail   sync.Once
 	conn   atomic.Pointer[dtlssrtp.Conn]
 	ready  chan struct{}
+	wake   chan struct{} // something has happened to a link
+
+	mu         sync.Mutex
+	cur        *link   // whose path is in use
+	next       *link   // the restart that goes on, or nil
+	retired    []*link // to be closed
+	past       []string
+	unanswered int // offers of ours to restart
+	restarts   int
+	origin     time.Time
+	over       bool
 }
 
 // ErrNoPath says that ICE found no path.
@@ -69,41 +76,23 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 	if cfg.ICE.Log == nil {
 		cfg.ICE.Log = cfg.Log
 	}
-	g := &Group{cfg: cfg, start: make(chan struct{}), failed: make(chan struct{}), ready: make(chan struct{})}
-	var err error
-	g.agent, err = agent.NewAgent(cfg.ICE, agent.Handler{
-		Candidate: cfg.Candidate, Gathered: cfg.Gathered, State: g.onState, Pair: cfg.Pair,
-	})
-	if err != nil {
-		return nil, err
+	g := &Group{
+		cfg: cfg, start: make(chan struct{}), ready: make(chan struct{}), wake: make(chan struct{}, 1), origin: time.Now(),
 	}
-	g.local.Ufrag, g.local.Pwd = g.agent.Credentials()
-	// Conversations takes its absence for a peer that cannot trickle.
-	g.local.Trickle = true
-	return g, nil
+	var err error
+	g.cur, err = g.newLink(0)
+	return g, err
 }
 
 // Close frees a group that never ran.
-func (g *Group) Close() error { return g.agent.Close() }
-
-func (g *Group) onState(s agent.State) {
-	if s == agent.Failed {
-		g.fail.Do(func() { close(g.failed) })
-	}
-	if g.cfg.State != nil {
-		g.cfg.State(s)
-	}
-}
-
-// Local returns our transport without a fingerprint: what stands in a transport-info.
-func (g *Group) Local() ice.Transport { return g.local.WithCandidates() }
+func (g *Group) Close() error { return g.cur.agent.Close() }
 
 // Offer returns the transport for an offer. The answerer chooses who starts the handshake (RFC 5763 section 5);
 // Conversations insists on actpass.
 func (g *Group) Offer() ice.Transport { return g.described(ice.SetupActpass) }
 
 func (g *Group) described(setup ice.Setup) ice.Transport {
-	t := g.local
+	t := g.cur.local
 	t.Fingerprints = []ice.Fingerprint{g.cfg.Certificate.Fingerprint(setup)}
 	return t
 }
@@ -151,36 +140,17 @@ func (g *Group) begin(remote ice.Transport, role dtlssrtp.Role) error {
 		return err
 	}
 	g.remote, g.role = &remote, role
-	g.add(remote)
+	g.cur.remote = &remote
+	g.cur.add(remote)
 	close(g.start)
 	return nil
 }
 
-// ErrRestart says that the peer has other credentials than before, which would restart ICE.
-var ErrRestart = errors.New("restarting ICE is not supported")
-
-// Add takes what came in a transport-info. Candidates that are of no use are passed over.
-func (g *Group) Add(info ice.Transport) error {
-	if g.remote != nil && info.Restarts(*g.remote) {
-		return ErrRestart
-	}
-	g.add(info)
-	return nil
-}
-
-func (g *Group) add(t ice.Transport) {
-	for _, c := range t.Candidates {
-		if err := g.agent.AddRemote(c); err != nil {
-			g.cfg.Log.Debug("candidate of the peer is not used", "err", err)
-		}
-	}
-}
-
 // Report says what there was to try, for people.
-func (g *Group) Report() string { return g.agent.Report() }
+func (g *Group) Report() string { return g.link().agent.Report() }
 
 // Selected returns the path in use.
-func (g *Group) Selected() (agent.Pair, bool) { return g.agent.Selected() }
+func (g *Group) Selected() (agent.Pair, bool) { return g.link().agent.Selected() }
 
 // Ready is closed when packets can be written.
 func (g *Group) Ready() <-chan struct{} { return g.ready }
@@ -188,8 +158,9 @@ func (g *Group) Ready() <-chan struct{} { return g.ready }
 // Run gathers candidates, connects once the peer is known, and carries packets until ctx ends, the path is lost or the
 // peer closes it, which is no error. Everything has ended then.
 func (g *Group) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, g.agent.Close()) }()
-	if err := g.agent.Gather(); err != nil {
+	first := g.cur
+	defer func() { err = errors.Join(err, g.closeLinks()) }()
+	if err := first.agent.Gather(); err != nil {
 		return err
 	}
 	select {
@@ -198,21 +169,12 @@ func (g *Group) Run(ctx context.Context) (err error) {
 		return context.Cause(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	defer cancel(nil)
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-g.failed:
-			cancel(g.pathError())
-		case <-stop:
-		}
-	}()
-	raw, err := g.agent.Start(g.cfg.Controlling, g.remote.Ufrag, g.remote.Pwd)
+	wg.Go(func() { g.supervise(ctx, cancel) })
+	raw, err := first.start(ctx, g.cfg.Controlling)
 	if err != nil {
-		return err
-	}
-	if err := g.agent.Wait(ctx); err != nil {
 		return cause(ctx, err)
 	}
 	conn, err := dtlssrtp.New(raw, dtlssrtp.Config{
@@ -223,13 +185,13 @@ func (g *Group) Run(ctx context.Context) (err error) {
 		return err
 	}
 	g.conn.Store(conn)
-	go func() {
+	wg.Go(func() {
 		select {
 		case <-conn.Ready():
 			close(g.ready)
-		case <-stop:
+		case <-ctx.Done():
 		}
-	}()
+	})
 	return cause(ctx, conn.Run(ctx))
 }
 
@@ -246,7 +208,7 @@ func (g *Group) pathError() error {
 	case <-g.ready:
 		return ErrPathLost
 	default:
-		return fmt.Errorf("%w (%s)", ErrNoPath, g.agent.Report())
+		return fmt.Errorf("%w (%s)", ErrNoPath, g.Report())
 	}
 }
 

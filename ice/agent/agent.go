@@ -62,7 +62,7 @@ const (
 	acceptPrflx   = 50 * time.Millisecond
 	acceptRelay   = 100 * time.Millisecond // a direct path that works is found by then
 	stunTimeout   = 3 * time.Second
-	keepalive     = 2 * time.Second
+	keepalive     = time.Second
 )
 
 // Agent looks for one path. Its methods may be called from any goroutine.
@@ -74,7 +74,6 @@ type Agent struct {
 
 	mu         sync.Mutex
 	ufrag, pwd string
-	generation int
 	numbered   int
 	networks   map[string]int
 	remote     int // candidates of the peer that were taken

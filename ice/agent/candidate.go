@@ -33,7 +33,7 @@ func toPion(c *ice.Candidate) (pion.Candidate, error) {
 // fromPion makes a candidate to send out of pion's. n is its number in the session.
 func (a *Agent) fromPion(p pion.Candidate, n int) ice.Candidate {
 	c := ice.Candidate{
-		Component: p.Component(), Foundation: p.Foundation(), Generation: a.generation, ID: a.id + strconv.Itoa(n),
+		Component: p.Component(), Foundation: p.Foundation(), Generation: a.cfg.Generation, ID: a.id + strconv.Itoa(n),
 		IP: p.Address(), Network: a.network(p), Port: uint16(p.Port()), Priority: p.Priority(), Protocol: "udp",
 		Type: candidateType(p.Type()),
 	}

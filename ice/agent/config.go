@@ -102,8 +102,10 @@ type Config struct {
 	// MaxRemote bounds the peer's candidates that are checked (32). Each costs packets to wherever the peer says.
 	MaxRemote int
 	// ConnectTimeout is how long a path is looked for (20 s), DisconnectAfter how long nothing may arrive on it before it
-	// counts as disturbed (5 s).
+	// counts as disturbed (2.5 s, in which two checks go unanswered; it is noticed within another second).
 	ConnectTimeout, DisconnectAfter time.Duration
+	// Generation counts the restarts of ICE in a session; it stands in our candidates.
+	Generation int
 	// Net is the network; nil is the machine's. It is for tests on a virtual one.
 	Net transport.Net
 	// Log may be nil.
@@ -134,7 +136,7 @@ func (c Config) withDefaults() Config {
 		c.ConnectTimeout = 20 * time.Second
 	}
 	if c.DisconnectAfter <= 0 {
-		c.DisconnectAfter = 5 * time.Second
+		c.DisconnectAfter = 2500 * time.Millisecond
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

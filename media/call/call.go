@@ -44,6 +44,8 @@ type Call struct {
 	sound      *media.Heard
 	connected  time.Time // when it was told
 	final      Ended
+	disturbed  bool      // nothing arrives
+	restarted  time.Time // when another path was looked for the last time
 }
 
 func newCall(cfg Config, role jingle.Role) (*Call, error) {

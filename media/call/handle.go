@@ -1,7 +1,6 @@
 package call
 
 import (
-	"errors"
 	"time"
 
 	"github.com/jingled/jingled/jingle"
@@ -32,6 +31,7 @@ func (c *Call) Handle(s *engine.Session, ev jingle.Event) error {
 	case jingle.RequestFailed:
 		// Dino has no content-reject, Monal answers some actions with nothing: the call goes on.
 		c.log.Debug("request failed", "action", string(ev.Message.Action), "err", ev.Err)
+		c.refused(ev)
 	case jingle.Ended:
 		c.ended(ev)
 	}
@@ -43,10 +43,8 @@ func (c *Call) received(m *jingle.Message) error {
 	switch m.Action {
 	case jingle.TransportInfo:
 		for _, content := range m.Contents {
-			if err := c.media.Info(content); errors.Is(err, media.ErrRestart) {
-				return &jingle.StanzaError{Type: "cancel", Condition: "feature-not-implemented", Text: "ICE restart is not supported here."}
-			} else if err != nil {
-				return err
+			if err := c.media.Info(content); err != nil {
+				return restartError(err)
 			}
 		}
 	case jingle.DescriptionInfo:
@@ -170,6 +168,16 @@ func (c *Call) onMedia(e media.Event) {
 	case media.KeyDown:
 		c.cfg.Notify(DTMF{Digit: e.Key.Digit, Duration: e.Key.Duration})
 	case media.KeyUp:
+	case media.Disturbed:
+		c.disturbed = true
+		c.pathDied()
+		c.cfg.Notify(Media{e})
+	case media.Restored, media.PathChanged:
+		c.disturbed = false
+		c.cfg.Notify(Media{e})
+	case media.Restarting:
+		c.restarted = time.Now()
+		c.cfg.Notify(Media{e})
 	default:
 		c.cfg.Notify(Media{e})
 	}

@@ -166,6 +166,12 @@ func (s *stage) host() *vnet.Net {
 	return n
 }
 
+// carrier is a machine's network with what it hangs on.
+type carrier struct {
+	*vnet.Net
+	router *vnet.Router
+}
+
 // user watches one call.
 type user struct {
 	t      *testing.T
@@ -190,7 +196,7 @@ func (u *user) config(s *stage, change func(*call.Config)) call.Config {
 		u.t.Fatal(err)
 	}
 	cfg := call.Config{
-		Certificate: cert, ICE: agent.Config{Net: s.host()}, Notify: u.notify, Go: func(f func()) { s.calls.Go(f) },
+		Certificate: cert, ICE: agent.Config{Net: &carrier{s.host(), s.router}}, Notify: u.notify, Go: func(f func()) { s.calls.Go(f) },
 	}
 	if change != nil {
 		change(&cfg)

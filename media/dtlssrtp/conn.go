@@ -54,12 +54,15 @@ const (
 // Conn is a secured connection. [Conn.Run] must run for anything to happen.
 type Conn struct {
 	cfg  Config
-	raw  net.Conn
-	in   *packetio.Buffer // DTLS records for the handshake
+	raw  atomic.Pointer[net.Conn] // what is written to
+	in   *packetio.Buffer         // DTLS records for the handshake
 	peer []ice.Fingerprint
 	log  *slog.Logger
 
 	ready chan struct{}
+	moved chan net.Conn // to be read from, too
+
+	reading sync.Mutex // one reader at a time: there is one for each connection that was moved to
 	// The reader's own: packets from before there were keys, and the sources that have sent.
 	early   [][]byte
 	sources map[uint32]struct{}
@@ -85,7 +88,8 @@ func New(raw net.Conn, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Conn{cfg: cfg, raw: raw, in: packetio.NewBuffer(), peer: peer, log: cfg.Log, ready: make(chan struct{})}
+	c := &Conn{cfg: cfg, in: packetio.NewBuffer(), peer: peer, log: cfg.Log, ready: make(chan struct{}), moved: make(chan net.Conn)}
+	c.raw.Store(&raw)
 	c.sources = make(map[uint32]struct{})
 	c.in.SetLimitSize(maxHandshake)
 	return c, nil
@@ -103,13 +107,34 @@ func (c *Conn) Ready() <-chan struct{} { return c.ready }
 // Undecryptable counts packets that were dropped, as nobody who has the keys has made them.
 func (c *Conn) Undecryptable() uint64 { return c.undecryptable.Load() }
 
+// Move changes what packets are written to, as ICE does when it is restarted: the association and its keys go on. What came
+// before is read as long as it lasts; its owner may close it. It does nothing once ctx or [Conn.Run] has ended.
+func (c *Conn) Move(ctx context.Context, raw net.Conn) {
+	select {
+	case c.moved <- raw:
+	case <-ctx.Done():
+	}
+}
+
+// current is what is written to.
+func (c *Conn) current() net.Conn { return *c.raw.Load() }
+
 // Run shakes hands and then reads until the connection ends. It returns nil when the peer has closed it, and when all it
 // has started has ended.
 func (c *Conn) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	wg.Go(func() { cancel(c.read()) })
+	read := func(raw net.Conn) {
+		// What has been moved away from may end.
+		if err := c.read(raw); c.current() == raw {
+			cancel(err)
+		}
+	}
+	raws := []net.Conn{c.current()}
+	first := raws[0]
+	wg.Go(func() { read(first) })
+	saidGoodbye := make(chan struct{})
 	wg.Go(func() {
 		// Why it ends is said before it is closed, which ends the reader.
 		conn, err := c.secure(ctx)
@@ -118,9 +143,21 @@ func (c *Conn) Run(ctx context.Context) error {
 			_ = conn.Close() // says goodbye
 		}
 		_ = c.in.Close()
-		_ = c.raw.Close()
+		close(saidGoodbye)
 	})
-	<-ctx.Done()
+	for ctx.Err() == nil {
+		select {
+		case raw := <-c.moved:
+			raws = append(raws, raw)
+			c.raw.Store(&raw)
+			wg.Go(func() { read(raw) })
+		case <-ctx.Done():
+		}
+	}
+	<-saidGoodbye
+	for _, raw := range raws {
+		_ = raw.Close()
+	}
 	err := context.Cause(ctx)
 	wg.Wait()
 	if errors.Is(err, errPeerClosed) {
@@ -194,13 +231,13 @@ func (c *Conn) client() (*dtls.Conn, error) {
 		dtls.WithMTU(1200),
 		dtls.WithLoggerFactory(pionlog.Factory(c.log)),
 	}
-	pc := &handshakeConn{Conn: c.raw, in: c.in}
+	pc := &handshakeConn{c}
 	if c.cfg.Role == Client {
 		opts := make([]dtls.ClientOption, len(shared))
 		for i, o := range shared {
 			opts[i] = o
 		}
-		return dtls.ClientWithOptions(pc, c.raw.RemoteAddr(), opts...)
+		return dtls.ClientWithOptions(pc, pc.RemoteAddr(), opts...)
 	}
 	opts := []dtls.ServerOption{
 		dtls.WithClientAuth(dtls.RequireAnyClientCert),
@@ -210,7 +247,7 @@ func (c *Conn) client() (*dtls.Conn, error) {
 	for _, o := range shared {
 		opts = append(opts, o)
 	}
-	return dtls.ServerWithOptions(pc, c.raw.RemoteAddr(), opts...)
+	return dtls.ServerWithOptions(pc, pc.RemoteAddr(), opts...)
 }
 
 func (c *Conn) keys(conn *dtls.Conn) error {
@@ -251,13 +288,11 @@ func (c *Conn) keys(conn *dtls.Conn) error {
 	return nil
 }
 
-// read takes packets from the raw connection until it ends.
-func (c *Conn) read() error {
-	// Ends the handshake too, wherever it stands.
-	defer c.in.Close()
+// read takes packets from a raw connection until it ends.
+func (c *Conn) read(raw net.Conn) error {
 	buf := make([]byte, mtu)
 	for {
-		n, err := c.raw.Read(buf)
+		n, err := raw.Read(buf)
 		if err != nil {
 			return fmt.Errorf("packet connection: %w", err)
 		}
@@ -267,7 +302,9 @@ func (c *Conn) read() error {
 		case b[0] >= 20 && b[0] <= 63: // RFC 7983 section 7
 			_, _ = c.in.Write(b) // full: a flood; DTLS sends again what it lacks
 		case b[0] >= 128 && b[0] <= 191:
+			c.reading.Lock()
 			c.media(b, at)
+			c.reading.Unlock()
 		}
 	}
 }
@@ -362,7 +399,7 @@ func (c *Conn) WriteRTP(h *rtp.Header, payload []byte) error {
 	if err != nil {
 		return fmt.Errorf("srtp: %w", err)
 	}
-	_, err = c.raw.Write(out)
+	_, err = c.current().Write(out)
 	return err
 }
 
@@ -381,33 +418,36 @@ func (c *Conn) WriteRTCP(packets ...rtcp.Packet) error {
 	if err != nil {
 		return fmt.Errorf("srtcp: %w", err)
 	}
-	_, err = c.raw.Write(out)
+	_, err = c.current().Write(out)
 	return err
 }
 
 // handshakeConn is the part of the connection that DTLS sees.
-type handshakeConn struct {
-	net.Conn
-	in *packetio.Buffer
-}
+type handshakeConn struct{ c *Conn }
 
 // ReadFrom implements [net.PacketConn].
 func (h *handshakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, err := h.in.Read(b)
+	n, err := h.c.in.Read(b)
 	return n, h.RemoteAddr(), err
 }
 
 // WriteTo implements [net.PacketConn].
-func (h *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) { return h.Conn.Write(b) }
+func (h *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) { return h.c.current().Write(b) }
+
+// LocalAddr implements [net.PacketConn].
+func (h *handshakeConn) LocalAddr() net.Addr { return h.c.current().LocalAddr() }
+
+// RemoteAddr is where packets go for now.
+func (h *handshakeConn) RemoteAddr() net.Addr { return h.c.current().RemoteAddr() }
 
 // SetReadDeadline ends reads of the handshake, and not those of the media.
-func (h *handshakeConn) SetReadDeadline(t time.Time) error { return h.in.SetReadDeadline(t) }
+func (h *handshakeConn) SetReadDeadline(t time.Time) error { return h.c.in.SetReadDeadline(t) }
 
 // SetDeadline implements [net.PacketConn].
-func (h *handshakeConn) SetDeadline(t time.Time) error { return h.in.SetReadDeadline(t) }
+func (h *handshakeConn) SetDeadline(t time.Time) error { return h.c.in.SetReadDeadline(t) }
 
 // SetWriteDeadline does nothing: writing packets does not block.
 func (h *handshakeConn) SetWriteDeadline(time.Time) error { return nil }
 
 // Close leaves the connection to its owner.
-func (h *handshakeConn) Close() error { return h.in.Close() }
+func (h *handshakeConn) Close() error { return h.c.in.Close() }
