@@ -11,7 +11,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/datachannel"
 )
 
-const benchBytes = 192 << 20
+const benchBytes = 96 << 20
 
 // cpu returns the processor time that this process has used.
 func cpu() time.Duration {

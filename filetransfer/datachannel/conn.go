@@ -19,8 +19,9 @@ import (
 const (
 	// defaultMTU is that of pion and of libwebrtc.
 	defaultMTU = 1191
-	// receiveBuffer is how much may be on its way to us. At 16 MiB a path of 100 ms and 1 Gbit/s is filled.
-	receiveBuffer = 16 << 20
+	// receiveBuffer is how much may be on its way to us: 320 Mbit/s over a path of 100 ms. More than the sockets below
+	// hold only makes packets get lost.
+	receiveBuffer = 4 << 20
 	// A writer waits while more than highWater of its bytes are not sent, until no more than lowWater are.
 	highWater = 1 << 20
 	lowWater  = 512 << 10

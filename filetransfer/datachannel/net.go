@@ -27,5 +27,5 @@ func (n network) ListenUDP(netw string, addr *net.UDPAddr) (pion.UDPConn, error)
 	// The kernel cuts it to what it allows, and less is no failure.
 	_ = c.SetReadBuffer(socketBuffer)
 	_ = c.SetWriteBuffer(socketBuffer)
-	return c, nil
+	return bulk(c), nil
 }
