@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jid"
 )
 
@@ -71,7 +72,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error {
-		<-ctx.Done()
+		// Calls look for another path at once, before they notice that the old one is gone.
+		agent.Watch(ctx, func() {
+			for _, a := range d.accounts {
+				a.networkChanged()
+			}
+		})
 		return nil
 	})
 	return g.Wait()

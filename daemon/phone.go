@@ -148,6 +148,17 @@ func (p *phone) answer(m *jingledv1.Media) error {
 	return nil
 }
 
+// networkChanged has calls look for another path.
+func (a *account) networkChanged() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.calls {
+		if c.phone != nil {
+			c.phone.media.NetworkChanged() // does not block
+		}
+	}
+}
+
 func (p *phone) hangUp(r *jingle.Reason) { p.media.HangUp(r) }
 
 func (p *phone) press(digits string) error {

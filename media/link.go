@@ -16,8 +16,8 @@ type link struct {
 	agent  *agent.Agent
 	local  ice.Transport  // without candidates and fingerprint
 	remote *ice.Transport // nil until the peer's credentials are known
-	state  agent.State // guarded by the group's lock, as the rest
-	dead   bool        // no path was found, or it was lost
+	state  agent.State    // guarded by the group's lock, as the rest
+	dead   bool           // no path was found, or it was lost
 	died   time.Time
 	runs   bool
 }
