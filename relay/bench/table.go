@@ -63,11 +63,12 @@ func ratio(a, b float64) string {
 func print(w io.Writer, r *row, order []string, got map[string]figures) (met, missed int) {
 	fmt.Fprintf(w, "\n%s [%s]\n", r.title, r.name)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if r.group == allocations {
+	switch r.group {
+	case allocations:
 		fmt.Fprintln(tw, "  server\tCPU ms/alloc\t/coturn\talloc/s\t/coturn\tRSS KiB/alloc\tslab KiB/alloc\tbusy\t")
-	} else if r.group == overVeth {
+	case overVeth:
 		fmt.Fprintln(tw, "  server\tmachine s/Mpkt\t/coturn\tserver s/Mpkt\tkpackets/s\tloss %\tp50 us\tp99 us\tbusy\t")
-	} else {
+	default:
 		fmt.Fprintln(tw, "  server\tCPU s/Mpkt\t/coturn\t/forward\tkpackets/s\tloss %\tp50 us\tp99 us\tbusy\t")
 	}
 	for _, name := range order {

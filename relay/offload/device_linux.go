@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -60,7 +59,7 @@ func interfaces(cfg *Config) ([]device, error) {
 		if err := forwarding(i.Name, v4, v6); err != nil {
 			return nil, err
 		}
-		_, err = os.Stat(filepath.Join("/sys/class/net", i.Name, "device"))
+		_, err = os.Stat("/sys/class/net/" + i.Name + "/device")
 		out = append(out, device{name: i.Name, index: i.Index, physical: err == nil})
 	}
 	if len(missing) > 0 {
@@ -78,7 +77,7 @@ func forwarding(name string, v4, v6 bool) error {
 		if !needed {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join("/proc/sys/net", family, "conf", name, "forwarding"))
+		b, err := os.ReadFile("/proc/sys/net/" + family + "/conf/" + name + "/forwarding")
 		if err != nil || string(bytes.TrimSpace(b)) == "0" {
 			return fmt.Errorf("%w: set net.%s.conf.%s.forwarding = 1, with a firewall that forwards nothing: without it the kernel tells no next hops",
 				ErrConfig, family, name)

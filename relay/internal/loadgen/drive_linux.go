@@ -252,12 +252,13 @@ func (s *udpSide) send(i int, now uint64) (bool, error) {
 		b = s.tx.slot()
 	}
 	n, segment := frames(b[:], s.f, s.header, now, s.g.run)
-	if s.f.ToClient {
+	switch {
+	case s.f.ToClient:
 		r := s.g.clients[i].relay
 		s.tx.queue(hosts(s.g.cfg.Peers, i), r.Addr().As4(), r.Port(), n, segment)
-	} else if s.g.direct {
+	case s.g.direct:
 		s.tx.queue(hosts(s.g.cfg.Clients, i), hosts(s.g.cfg.Peers, i), s.g.toRelay.port, n, segment)
-	} else {
+	default:
 		s.tx.queue(hosts(s.g.cfg.Clients, i), s.g.cfg.Server.Addr().As4(), s.g.cfg.Server.Port(), n, segment)
 	}
 	return true, nil

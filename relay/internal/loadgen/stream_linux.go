@@ -1,9 +1,11 @@
 package loadgen
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,7 +58,7 @@ func (g *Generator) OpenTCP(n int) error {
 		for _, e := range events[:max(k, 0)] {
 			n, err := unix.Read(g.streams[e.Fd].fd, buf)
 			if err != nil || n <= 0 {
-				return fmt.Errorf("loadgen: the server closed client %d: %v", e.Fd, err)
+				return fmt.Errorf("loadgen: the server closed client %d: %w", e.Fd, cmp.Or(err, io.EOF))
 			}
 			// One answer at a time is asked for.
 			who, err := g.cred.answer(&g.msg, buf[:n], g.clients)
@@ -181,7 +183,7 @@ func (s *streamSide) receive(sample func(uint64)) (int, error) {
 			continue
 		}
 		if err != nil || n <= 0 {
-			return count, fmt.Errorf("loadgen: the server closed client %d: %v", e.Fd, err)
+			return count, fmt.Errorf("loadgen: the server closed client %d: %w", e.Fd, cmp.Or(err, io.EOF))
 		}
 		b := s.buf[:at+n]
 		for len(b) >= 4 {
