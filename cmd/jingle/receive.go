@@ -88,6 +88,11 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 	}
 	p.ready(account)
 	taken := make(map[string]bool)
+	later := func(e *jingledv1.Event) {
+		if e.GetTransferOffered() != nil {
+			waiting = append(waiting, e)
+		}
+	}
 	for {
 		var e *jingledv1.Event
 		if len(waiting) > 0 {
@@ -113,7 +118,7 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 		} else {
 			req := &jingledv1.AcceptFileRequest{Account: account, Sid: e.GetSid(), Dir: in.dir}
 			if _, err = s.Transfers.AcceptFile(ctx, req); err == nil {
-				_, err = s.followTransfer(ctx, w, p, account, e.GetSid())
+				_, err = s.followTransfer(ctx, w, p, account, e.GetSid(), later)
 			}
 		}
 		if in.once || ctx.Err() != nil {

@@ -93,15 +93,16 @@ func runSend(ctx context.Context, s *session, p *printer, account, peer string, 
 			return s.cause(err)
 		}
 		p.names[res.GetSid()] = path
-		if _, err := s.followTransfer(ctx, w, p, account, res.GetSid()); err != nil {
+		if _, err := s.followTransfer(ctx, w, p, account, res.GetSid(), nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// followTransfer shows a transfer until it ends. An interrupt cancels it.
-func (s *session) followTransfer(ctx context.Context, w *watcher, p *printer, account, sid string) (*jingledv1.TransferDone, error) {
+// followTransfer shows a transfer until it ends. An interrupt cancels it. Events of others are given to other, if it is
+// set.
+func (s *session) followTransfer(ctx context.Context, w *watcher, p *printer, account, sid string, other func(*jingledv1.Event)) (*jingledv1.TransferDone, error) {
 	for {
 		e, err := s.next(ctx, w)
 		if err != nil {
@@ -112,6 +113,9 @@ func (s *session) followTransfer(ctx context.Context, w *watcher, p *printer, ac
 			return nil, errors.Join(exitf(exitFailed, "interrupted"), endErr)
 		}
 		if e.GetSid() != sid || e.GetAccount() != account {
+			if other != nil {
+				other(e)
+			}
 			continue
 		}
 		p.show(e)

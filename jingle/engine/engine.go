@@ -184,10 +184,7 @@ func (e *Engine) Unavailable(peer jid.JID) {
 	defer e.mu.Unlock()
 	for _, m := range e.table.With(peer) {
 		s := e.sessions[m]
-		s.Post(func() {
-			s.heard.Store(false) // only what comes from now on counts
-			s.perform(s.machine.PeerUnavailable(time.Now()))
-		})
+		s.Post(func() { s.perform(s.machine.PeerUnavailable(time.Now())) })
 	}
 }
 

@@ -297,13 +297,16 @@ func TestPeerGone(t *testing.T) {
 		}
 		synctest.Wait()
 		a.Unavailable(juliet)
-		time.Sleep(5 * time.Second)
-		s.Heard() // media still flows
+		for range 9 {
+			time.Sleep(time.Second)
+			s.Heard() // media still flows
+		}
 		time.Sleep(10 * time.Second)
 		expect(t, caller)
 		s.Heard() // before it went away, which says nothing about afterwards
-		time.Sleep(time.Second)
 		a.Unavailable(juliet.Bare())
+		time.Sleep(time.Second)
+		s.Heard() // on the way
 		time.Sleep(11 * time.Second)
 		expect(t, caller, "Ended gone")
 	})

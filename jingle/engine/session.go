@@ -29,8 +29,8 @@ type Session struct {
 	wake    chan struct{} // has room for one: the mailbox is not empty
 	done    chan struct{}
 
-	queued  atomic.Int64 // IQs of the peer that have no answer yet
-	heard   atomic.Bool
+	queued  atomic.Int64    // IQs of the peer that have no answer yet
+	heard   atomic.Int64    // when the peer was last heard, in Unix nanoseconds
 	effects []jingle.Effect // to be carried out
 	answers map[string]func(*jingle.StanzaError)
 	nextIQ  int
@@ -82,12 +82,13 @@ func (s *Session) post(l letter) {
 	}
 }
 
-// Heard tells that the peer is there, as media of it came in. It is cheap enough to be called for every packet.
-func (s *Session) Heard() {
-	if !s.heard.Load() {
-		s.heard.Store(true)
-	}
-}
+// Heard tells that the peer is there, as media of it came in. It is cheap enough to be called for every packet, and has
+// to be called every other second at least.
+func (s *Session) Heard() { s.heard.Store(time.Now().UnixNano()) }
+
+// heardLately is how old a sign of life may be that keeps the session of a peer that went unavailable. What came before
+// that, or on the way while it went, is none.
+const heardLately = 3 * time.Second
 
 // Do sends a message to the peer; see [jingle.Session.Do].
 func (s *Session) Do(m *jingle.Message) error {
@@ -156,7 +157,7 @@ func (s *Session) run() {
 		case <-s.wake:
 		case <-timer.C:
 			s.guard(func() {
-				if s.heard.Swap(false) {
+				if time.Since(time.Unix(0, s.heard.Load())) < heardLately {
 					s.machine.Heard()
 				}
 				s.perform(s.machine.Advance(time.Now()))
