@@ -18,13 +18,16 @@ LINT     := bin/golangci-lint
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race docs bench bench-relay fuzz clean
+.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race docs bench bench-relay fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build jingled, jingle and jingle-relay into ./bin
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+deb: ## the Debian package of jingle-relay, into ./dist; ARCH=arm64 for another machine
+	./scripts/deb.sh
 
 demo: ## run the main job: two accounts, a call with DTMF, a file, all on loopback
 	$(GO) run ./cmd/jingle demo
