@@ -67,7 +67,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 		return nil, err
 	}
 	a.client, err = xmpp.New(xmpp.Config{
-		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, TLS: cfg.TLS,
+		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
 		Features: features(), Caps: &a.caps, Logger: d.cfg.Log,
 	})

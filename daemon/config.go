@@ -43,11 +43,11 @@ type Account struct {
 	JID jid.JID // bare
 	// Password is asked for at each login and may block.
 	Password func() (string, error)
-	// Resource, Connect, TLS, RootCAs and PinnedSHA256 are as in [xmpp.Config].
-	Resource, Connect string
-	TLS               xmpp.TLSMode
-	RootCAs           *x509.CertPool
-	PinnedSHA256      string
+	// Resource, Connect, Proxy, TLS, RootCAs and PinnedSHA256 are as in [xmpp.Config].
+	Resource, Connect, Proxy string
+	TLS                      xmpp.TLSMode
+	RootCAs                  *x509.CertPool
+	PinnedSHA256             string
 	// Calls and Files say who may call and who may offer files.
 	Calls, Files Policy
 	// Bytestreams says where peers connect to us to bring or fetch files.

@@ -45,6 +45,7 @@ type Client struct {
 	noBinding bool
 	scramOnly bool
 	redirect  string
+	web       target // the WebSocket or BOSH that worked last
 }
 
 type handlers struct {
@@ -241,28 +242,51 @@ func (c *Client) abandon() {
 	}
 }
 
-// connect tries one way after the other to reach the server.
+// connect tries one way after the other to reach the server: what DNS or the user says, and then, where the user has
+// not said how, what the domain's web server knows (XEP-0156). A web way that has worked before comes first.
 func (c *Client) connect(ctx context.Context) (*link, error) {
+	var worst error
+	try := func(t target) (l *link, final bool, err error) {
+		l, err = c.attempt(ctx, t)
+		if err == nil {
+			c.web = target{}
+			if t.method != overTCP {
+				c.web = t
+			}
+			return l, true, nil
+		}
+		if ctx.Err() != nil || Permanent(err) && !errors.Is(err, ErrCertificate) && !errors.Is(err, ErrTLSRequired) {
+			return nil, true, err
+		}
+		c.log.Debug("attempt failed", "addr", t.addr, "method", t.method.String(), "err", err)
+		if worst == nil || telling(err) > telling(worst) {
+			worst = err
+		}
+		return nil, false, err
+	}
+	if c.web.url != nil {
+		if l, final, err := try(c.web); final {
+			return l, err
+		}
+	}
 	targets, err := c.cfg.targets(ctx)
 	if err != nil {
-		return nil, err
+		worst = err
 	}
-	if c.redirect != "" {
+	if c.redirect != "" && len(targets) > 0 && targets[0].method == overTCP {
 		targets = append([]target{{addr: c.redirect, direct: targets[0].direct}}, targets...)
 		c.redirect = ""
 	}
-	var worst error
 	for _, t := range targets[:min(len(targets), maxTargets)] {
-		l, err := c.attempt(ctx, t)
-		if err == nil {
-			return l, nil
+		if l, final, err := try(t); final {
+			return l, err
 		}
-		if ctx.Err() != nil || Permanent(err) && !errors.Is(err, ErrCertificate) && !errors.Is(err, ErrTLSRequired) {
-			return nil, err
-		}
-		c.log.Debug("attempt failed", "addr", t.addr, "err", err)
-		if worst == nil || telling(err) > telling(worst) {
-			worst = err
+	}
+	if c.cfg.Connect == "" && c.cfg.TLS == TLSAuto && ctx.Err() == nil {
+		for _, t := range c.cfg.discoverWeb(ctx) {
+			if l, final, err := try(t); final {
+				return l, err
+			}
 		}
 	}
 	return nil, worst
@@ -284,7 +308,7 @@ func telling(err error) int {
 // attempt connects and logs in at one target.
 func (c *Client) attempt(ctx context.Context, t target) (*link, error) {
 	for noBinding := c.noBinding; ; noBinding = true {
-		raw, err := c.cfg.dial(ctx, t)
+		raw, err := c.cfg.dialTarget(ctx, t)
 		if err != nil {
 			return nil, err
 		}
@@ -293,12 +317,12 @@ func (c *Client) attempt(ctx context.Context, t target) (*link, error) {
 		if err == nil {
 			c.noBinding = noBinding
 			c.scramOnly = c.scramOnly || l.mechanism != "PLAIN"
-			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "mechanism", l.mechanism, "tls", l.tls != nil, "resumed", l.resumed)
+			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "method", t.method.String(), "mechanism", l.mechanism, "tls", l.private, "resumed", l.resumed)
 			if l.resumed {
-				return l.previous.continued(l.conn, l.tls != nil), nil
+				return l.previous.continued(l.conn, l.private), nil
 			}
 			c.abandon()
-			return newLink(l.conn, l.jid, l.tls != nil, c.cfg.Limits, l.sm), nil
+			return newLink(l.conn, l.jid, l.private, c.cfg.Limits, l.sm), nil
 		}
 		var refused *SASLError
 		if l.bindingGuessed && errors.As(err, &refused) && refused.Condition == "not-authorized" {

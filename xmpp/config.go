@@ -43,9 +43,14 @@ type Config struct {
 	// the same for the life of the client.
 	Resource string
 
-	// Connect is a "host:port" to use in place of the domain's DNS records. The certificate must still be for the
-	// domain.
+	// Connect is where to connect to in place of where the domain's DNS records lead: a "host:port", whose certificate
+	// must still be for the domain, or the URL of a WebSocket (wss://host/path, RFC 7395) or of BOSH (https://host/path,
+	// XEP-0206), whose certificate must be for the host.
 	Connect string
+	// Proxy is the URL of a proxy to connect through: http://, https:// (both by CONNECT) or socks5://, with
+	// user:password@ if it asks for that. "none" is none. "" takes ALL_PROXY for every connection, and HTTPS_PROXY for
+	// WebSocket and BOSH, from the environment, with NO_PROXY's exceptions.
+	Proxy string
 	// TLS is how to secure the connection; "" is TLSAuto.
 	TLS TLSMode
 	// RootCAs are the authorities to trust; nil means the system's. See [ParseCA].
@@ -181,6 +186,9 @@ func (c Config) withDefaults() (Config, error) {
 	if err := c.tlsDefaults(); err != nil {
 		return c, err
 	}
+	if _, err := parseProxy(c.Proxy); err != nil {
+		return c, fmt.Errorf("xmpp: Proxy: %w", err)
+	}
 	if c.Identity == (disco.Identity{}) {
 		c.Identity = disco.Identity{Category: "client", Type: "pc", Name: "Jingled"}
 	}
@@ -218,7 +226,12 @@ func (c *Config) tlsDefaults() error {
 	default:
 		return fmt.Errorf("xmpp: TLS mode %q is none of auto, starttls, direct, plain-loopback", c.TLS)
 	}
-	if c.Connect != "" {
+	switch {
+	case strings.Contains(c.Connect, "://"):
+		if _, err := webTarget(c.Connect, c.TLS == TLSPlainLoopback); err != nil {
+			return fmt.Errorf("xmpp: Connect: %w", err)
+		}
+	case c.Connect != "":
 		if _, _, err := net.SplitHostPort(c.Connect); err != nil {
 			return fmt.Errorf("xmpp: Connect is not host:port: %w", err)
 		}

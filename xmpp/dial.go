@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,10 +21,16 @@ type target struct {
 	addr   string // host:port
 	direct bool   // TLS from the first byte
 	plain  bool   // no TLS
+	method method
+	url    *url.URL // of WebSocket and BOSH
 }
 
 // targets lists the ways to reach the server, the preferred one first.
 func (c *Config) targets(ctx context.Context) ([]target, error) {
+	if strings.Contains(c.Connect, "://") {
+		t, err := webTarget(c.Connect, c.TLS == TLSPlainLoopback)
+		return []target{t}, err
+	}
 	if c.Connect != "" {
 		_, port, _ := net.SplitHostPort(c.Connect)
 		direct := c.TLS == TLSDirect || c.TLS == TLSAuto && (port == "443" || port == "5223")
@@ -146,7 +153,7 @@ func pick(group []srvRecord, random func(n int) int) int {
 func (c *Config) dial(ctx context.Context, t target) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
 	defer cancel()
-	raw, err := c.Dial(ctx, "tcp", t.addr)
+	raw, err := c.dialThrough(ctx, t)
 	if err != nil {
 		return nil, c.dialError(err, t.addr)
 	}

@@ -25,18 +25,16 @@
 // or one peer has its share of it, requests are answered with resource-constraint and everything else is dropped and
 // counted ([Stats]).
 //
-// # Where more fits in
+// # Ways to the server
 //
-// A transport other than TCP is a net.Conn that gives and takes a TCP-like stream: made by a target beside those of
-// dial.go and handed to the login, which does not care. Stream management is a stream feature beside bindFeature, a
-// count of the elements that the reader takes, and a queue of unacknowledged ones in the outbox; [StateChange].Resumed
-// is there for it, and without a resume everything that hung on the stream is told so as now.
+// TCP with STARTTLS or direct TLS, a WebSocket (RFC 7395), BOSH (XEP-0124, XEP-0206), each directly or through a proxy.
+// Everything above sees a net.Conn with a stream of bytes: framed.go cuts what is written back into elements, and
+// websocket.go and bosh.go make a stream of what comes. They are tried in that order, what the user or DNS names first,
+// and what the domain's host-meta names (XEP-0156) only where nothing else works; a web way that has worked is tried
+// first at the next time.
 //
-// # Resumption
-//
-// With stream management (XEP-0198, package sm) a lost connection is not a lost stream: what is sent meanwhile is kept,
-// open requests stay open, and after the next login everything goes on, nothing lost and nothing doubled. [StateChange]
-// says so with Resumed.
+// Stream management (XEP-0198) keeps a stream alive while its connection is away, and [StateChange].Resumed says so.
+// Without a resume everything that hung on the stream is told. BOSH has means of its own.
 //
 // # Mellium
 //

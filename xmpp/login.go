@@ -34,7 +34,8 @@ type login struct {
 	scramOnly bool   // SCRAM has worked before
 
 	conn           *conn
-	tls            *tls.ConnectionState // nil without TLS
+	tls            *tls.ConnectionState // nil without TLS, and where another layer lies between
+	private        bool                 // nobody else can read along
 	bindings       []string             // XEP-0440
 	mechanism      string
 	bindingGuessed bool
@@ -45,6 +46,7 @@ type login struct {
 	previous  *link
 	resumed   bool
 	smOffered bool
+	noSM      bool
 	sm        *sm.Stream // of a new stream; nil without stream management
 }
 
@@ -70,6 +72,9 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	var state mellium.SessionState
 	l.conn = newConn(raw, raw, l.cfg.Limits)
 	switch {
+	case t.method != overTCP:
+		// TLS, if any, is below. There is no channel binding: a proxy of the server's may be where it ends.
+		state, l.private = mellium.Secure, t.direct
 	case t.direct:
 		if err := l.secure(ctx, true); err != nil {
 			return err
@@ -77,6 +82,9 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 		state = mellium.Secure
 	case t.plain:
 		state = mellium.Secure // so that SASL begins; login.tls stays nil
+	}
+	if t.method == overBOSH {
+		l.previous, l.noSM = nil, true // XEP-0198 section 2: BOSH has means of its own
 	}
 	server, err := melliumjid.New("", l.cfg.JID.Domain(), "")
 	if err != nil {
@@ -109,7 +117,7 @@ func (l *login) secure(ctx context.Context, direct bool) error {
 		return err
 	}
 	state := t.ConnectionState()
-	l.tls = &state
+	l.tls, l.private = &state, true
 	l.conn = newConn(t, l.conn.raw, l.cfg.Limits)
 	return nil
 }
@@ -220,7 +228,7 @@ func (l *login) smFeature() mellium.StreamFeature {
 	return mellium.StreamFeature{
 		Name: xml.Name{Space: sm.NS, Local: "sm"},
 		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
-			l.smOffered = true
+			l.smOffered = !l.noSM
 			return false, nil, d.Skip()
 		},
 	}

@@ -19,15 +19,17 @@ import (
 
 // cutter breaks the connections that it has made.
 type cutter struct {
-	mu   sync.Mutex
-	conn net.Conn
+	mu    sync.Mutex
+	conns []net.Conn
 }
 
 func (c *cutter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn = conn
+	if err == nil {
+		c.conns = append(c.conns, conn)
+	}
 	return conn, err
 }
 
@@ -35,10 +37,13 @@ func (c *cutter) dial(ctx context.Context, network, addr string) (net.Conn, erro
 func (c *cutter) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if tcp, ok := c.conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-		_ = tcp.Close()
+	for _, conn := range c.conns {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+			_ = tcp.Close()
+		}
 	}
+	c.conns = nil
 }
 
 // TestResumeWithProsody cuts both sides' connections again and again while messages flow. JINGLED_CUTS asks for more than
@@ -48,8 +53,12 @@ func TestResumeWithProsody(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("JINGLED_CUTS")); err == nil {
 		cuts = n
 	}
+	resumes(t, testkit.Prosody(t), cuts, func(*xmpp.Config) {})
+}
+
+// resumes cuts connections that configure has chosen.
+func resumes(t *testing.T, p *testkit.Server, cuts int, configure func(*xmpp.Config)) {
 	const perCut = 100
-	p := testkit.Prosody(t)
 	var cut [2]cutter
 	var resumed [2]chan time.Time
 	var clients [2]*xmpp.Client
@@ -59,6 +68,7 @@ func TestResumeWithProsody(t *testing.T) {
 		resumed[i] = make(chan time.Time, 1000)
 		cfg := account(p, jid.MustParse(p.AddUser(t, user, "secret")), "phone")
 		cfg.Dial = cut[i].dial
+		configure(&cfg)
 		clients[i] = start(t, cfg, func(c *xmpp.Client) {
 			c.OnState(func(s xmpp.StateChange) {
 				if s.State == xmpp.Online && s.Resumed {
@@ -116,7 +126,7 @@ func TestResumeWithProsody(t *testing.T) {
 	}
 	for i, b := range got {
 		if b != fmt.Sprint(i) {
-			t.Fatalf("message %d is %s: one was lost or doubled", i, b)
+			t.Fatalf("message %d is %s: one was lost or doubled; there are %v", i, b, got[max(0, i-3):min(len(got), i+6)])
 		}
 	}
 	slices.Sort(took)

@@ -74,7 +74,7 @@ func (l *login) choose(offered, bindings []string) (mechanism, error) {
 		case !slices.Contains(offered, m.Name):
 		case m.binding && !bind:
 		// PLAIN shows the password to the other side: only inside TLS, and never where SCRAM has worked before.
-		case m.secret && (l.tls == nil || l.scramOnly):
+		case m.secret && (!l.private || l.scramOnly):
 		default:
 			return m, nil
 		}

@@ -31,6 +31,7 @@ type global struct {
 
 	standalone                               bool
 	jid, passwordFile, connect, tls, ca, pin string
+	proxy                                    string
 	resource                                 string
 	loopback                                 bool
 }
@@ -45,7 +46,8 @@ func (g *global) register(root *cobra.Command) {
 	f.BoolVar(&g.standalone, "standalone", false, "log in here instead of asking a running daemon")
 	f.StringVar(&g.jid, "jid", "", "standalone: the account's `JID`")
 	f.StringVar(&g.passwordFile, "password-file", "", "standalone: `file` that holds the password; - is standard input")
-	f.StringVar(&g.connect, "connect", "", "standalone: `HOST:PORT` to use instead of the domain's DNS records")
+	f.StringVar(&g.connect, "connect", "", "standalone: `HOST:PORT` to use instead of the domain's DNS records, or a wss:// or https:// (BOSH) URL")
+	f.StringVar(&g.proxy, "proxy", "", "standalone: `URL` of a proxy to reach the server by: http, https or socks5; none for none (default: environment)")
 	f.StringVar(&g.tls, "tls", "", "standalone: `MODE` auto, starttls, direct or plain-loopback (default auto)")
 	f.StringVar(&g.ca, "ca", "", "standalone: `FILE` of certificates (PEM) to trust besides the system's")
 	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `fingerprint` of the server certificate to trust")
@@ -104,7 +106,7 @@ func (g *global) open(ctx context.Context) (*session, error) {
 
 // ofAccount returns the flags that describe an account, in a fixed order.
 func (g *global) ofAccount() [][2]string {
-	return [][2]string{{"jid", g.jid}, {"password-file", g.passwordFile}, {"connect", g.connect}, {"tls", g.tls},
+	return [][2]string{{"jid", g.jid}, {"password-file", g.passwordFile}, {"connect", g.connect}, {"proxy", g.proxy}, {"tls", g.tls},
 		{"ca", g.ca}, {"pin", g.pin}, {"resource", g.resource}}
 }
 
@@ -154,6 +156,9 @@ func start(ctx context.Context, cfg daemon.Config) (*session, error) {
 		<-ended
 		<-served
 		c.Close()
+		if err := d.Close(); err != nil && cfg.Log != nil {
+			cfg.Log.Error("history", "err", err)
+		}
 	}}, nil
 }
 
@@ -185,7 +190,7 @@ func (g *global) daemonConfig() (daemon.Config, error) {
 	if err != nil {
 		return cfg, &exitError{exitUsage, fmt.Errorf("--jid: %w", err)}
 	}
-	a := daemon.Account{JID: j.Bare(), Resource: g.resource, Connect: g.connect, TLS: xmpp.TLSMode(g.tls),
+	a := daemon.Account{JID: j.Bare(), Resource: g.resource, Connect: g.connect, Proxy: g.proxy, TLS: xmpp.TLSMode(g.tls),
 		PinnedSHA256: g.pin, FailFast: true}
 	if a.Resource == "" {
 		a.Resource = j.Resource()

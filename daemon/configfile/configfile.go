@@ -40,6 +40,7 @@ type fileAccount struct {
 	PasswordFile string     `toml:"password_file"`
 	Resource     string     `toml:"resource"`
 	Connect      string     `toml:"connect"`
+	Proxy        string     `toml:"proxy"`
 	TLS          string     `toml:"tls"`
 	CA           string     `toml:"ca"`
 	Pin          string     `toml:"pin"`
@@ -119,7 +120,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 }
 
 func account(a fileAccount, at func(string) string) (daemon.Account, error) {
-	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin,
+	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, Proxy: a.Proxy, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin,
 		Bytestreams: daemon.Bytestreams(a.Bytestreams)}
 	j, err := jid.Parse(a.JID)
 	if err != nil {

@@ -1,0 +1,188 @@
+package xmpp
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+	"golang.org/x/net/proxy"
+)
+
+// noProxy is [Config].Proxy for those who want none, whatever the environment says.
+const noProxy = "none"
+
+// parseProxy reads [Config].Proxy; nil is none.
+func parseProxy(text string) (*url.URL, error) {
+	if text == "" || text == noProxy {
+		return nil, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("not a URL") // url's own error repeats the text, which may hold a password
+	}
+	ports := map[string]string{"http": "8080", "https": "443", "socks5": "1080", "socks5h": "1080"}
+	port, ok := ports[u.Scheme]
+	if !ok || u.Hostname() == "" {
+		return nil, errors.New("a URL such as http://host:8080 or socks5://host:1080 is needed")
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), port)
+	}
+	return u, nil
+}
+
+// proxyFor returns the proxy for a target, nil for none.
+func (c *Config) proxyFor(t target) (*url.URL, error) {
+	if c.Proxy != "" || t.plain {
+		if t.plain {
+			return nil, nil // it must be this machine
+		}
+		return parseProxy(c.Proxy)
+	}
+	env := httpproxy.FromEnvironment()
+	all := cmp.Or(os.Getenv("ALL_PROXY"), os.Getenv("all_proxy"))
+	if t.method == overTCP {
+		env.HTTPSProxy = "" // by its name it is for the web only
+	}
+	env.HTTPSProxy = cmp.Or(env.HTTPSProxy, all)
+	u, err := env.ProxyFunc()(&url.URL{Scheme: "https", Host: t.addr})
+	if u == nil || err != nil {
+		return nil, err
+	}
+	return parseProxy(u.String())
+}
+
+// dialThrough opens a TCP connection, by way of a proxy if there is one.
+func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
+	via, err := c.proxyFor(t)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	if via == nil {
+		return c.Dial(ctx, "tcp", t.addr)
+	}
+	if via.Scheme == "socks5" || via.Scheme == "socks5h" {
+		var auth *proxy.Auth
+		if via.User != nil {
+			password, _ := via.User.Password()
+			auth = &proxy.Auth{User: via.User.Username(), Password: password}
+		}
+		d, err := proxy.SOCKS5("tcp", via.Host, auth, dialer(c.Dial))
+		if err != nil {
+			return nil, fmt.Errorf("proxy %s: %w", via.Host, err)
+		}
+		through, ok := d.(proxy.ContextDialer)
+		if !ok {
+			return nil, errors.New("proxy: no dialer with a context")
+		}
+		conn, err := through.DialContext(ctx, "tcp", t.addr)
+		if err != nil {
+			return nil, fmt.Errorf("proxy %s: %w", via.Host, err)
+		}
+		return conn, nil
+	}
+	conn, err := c.Dial(ctx, "tcp", via.Host)
+	if err == nil {
+		conn, err = connectHTTP(ctx, conn, via, t.addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("proxy %s: %w", via.Host, err)
+	}
+	return conn, nil
+}
+
+// dialer makes a function what x/net/proxy wants.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Dial implements proxy.Dialer.
+func (d dialer) Dial(network, addr string) (net.Conn, error) {
+	return d(context.Background(), network, addr)
+}
+
+// DialContext implements proxy.ContextDialer.
+func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return d(ctx, network, addr)
+}
+
+// connectHTTP asks an HTTP proxy for a connection (RFC 9110 section 9.3.6). raw is closed if that fails.
+func connectHTTP(ctx context.Context, raw net.Conn, via *url.URL, addr string) (_ net.Conn, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			raw.Close()
+		}
+	}()
+	conn := raw
+	if via.Scheme == "https" {
+		t := tls.Client(raw, &tls.Config{ServerName: via.Hostname(), MinVersion: tls.VersionTLS12})
+		if err := t.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		conn = t
+	}
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
+	if via.User != nil {
+		password, _ := via.User.Password()
+		auth := &http.Request{Header: http.Header{}}
+		auth.SetBasicAuth(via.User.Username(), password)
+		req.Header.Set("Proxy-Authorization", auth.Header.Get("Authorization"))
+	}
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	// XMPP's server may speak first in theory: what came with the answer is not lost.
+	r := bufio.NewReaderSize(&limited{conn, 64 << 10}, 4<<10)
+	resp, err := http.ReadResponse(r, req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it does not connect to %s: HTTP status %d", addr, resp.StatusCode)
+	}
+	rest, _ := r.Peek(r.Buffered())
+	return &prefixed{Conn: conn, head: rest}, nil
+}
+
+// limited bounds what is read before it is given up.
+type limited struct {
+	c    net.Conn
+	left int
+}
+
+// Read implements io.Reader.
+func (l *limited) Read(b []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errors.New("the answer is too long")
+	}
+	n, err := l.c.Read(b[:min(len(b), l.left)])
+	l.left -= n
+	return n, err
+}
+
+// prefixed is a connection of which something has been read already.
+type prefixed struct {
+	net.Conn
+	head []byte
+}
+
+// Read implements net.Conn.
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.head) > 0 {
+		n := copy(b, p.head)
+		p.head = p.head[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
