@@ -240,6 +240,7 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 	c.timer.Stop()
 	delete(a.calls, sessionKey{c.peer.Bare(), c.sid})
 	a.mu.Unlock()
+	c.keepCall(ended)
 	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallEnded{CallEnded: ended}})
 }
 

@@ -22,23 +22,26 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/jid"
 )
 
 // APIMinor is the minor version of jingled.v1 that is served.
-const APIMinor = 1
+const APIMinor = 2
 
 // Daemon is made by [New] and driven by [Daemon.Run]. Its methods may be called from any goroutine.
 type Daemon struct {
 	cfg      Config
 	hub      hub
 	accounts []*account
+	state    *state.Store // nil: no history is kept
 
 	mu       sync.Mutex
 	welcomes map[*Subscription][]welcome
 }
 
-// New checks the configuration and returns a daemon that is not connected yet.
+// New checks the configuration, opens the state and returns a daemon that is not connected yet. It has to be closed. If
+// another daemon has the state, the error wraps [state.ErrInUse].
 func New(cfg Config) (*Daemon, error) {
 	cfg.Accounts = slices.Clone(cfg.Accounts)
 	cfg, err := cfg.withDefaults()
@@ -46,14 +49,32 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	d := &Daemon{cfg: cfg, welcomes: make(map[*Subscription][]welcome)}
+	if cfg.StateDir != "" {
+		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {
+			return nil, fmt.Errorf("daemon: %w", err)
+		}
+	}
 	for _, a := range cfg.Accounts {
 		acc, err := newAccount(d, a)
 		if err != nil {
-			return nil, fmt.Errorf("daemon: account %s: %w", a.JID, err)
+			return nil, errors.Join(fmt.Errorf("daemon: account %s: %w", a.JID, err), d.Close())
 		}
 		d.accounts = append(d.accounts, acc)
 	}
+	if cfg.StateDir != "" {
+		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {
+			return nil, fmt.Errorf("daemon: %w", err)
+		}
+	}
 	return d, nil
+}
+
+// Close frees what [New] has opened. It is called after Run has returned, or in place of it.
+func (d *Daemon) Close() error {
+	if d.state == nil {
+		return nil
+	}
+	return d.state.Close()
 }
 
 // Run connects every account and serves until ctx ends; then it ends calls and transfers, says goodbye, and returns
@@ -63,6 +84,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, a := range d.accounts {
 		g.Go(func() error {
+			a.keepAccount()
 			err := a.run(ctx)
 			if err != nil && !a.cfg.FailFast {
 				d.cfg.Log.Error("account stopped", "account", a.cfg.JID.String(), "err", err)

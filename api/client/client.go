@@ -15,6 +15,7 @@ type Client struct {
 	Calls     jingledv1connect.CallServiceClient
 	Transfers jingledv1connect.TransferServiceClient
 	Events    jingledv1connect.EventServiceClient
+	History   jingledv1connect.HistoryServiceClient
 
 	http *http.Transport
 }
@@ -39,6 +40,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Calls:     jingledv1connect.NewCallServiceClient(h, base),
 		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
 		Events:    jingledv1connect.NewEventServiceClient(h, base),
+		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		http:      t,
 	}
 }

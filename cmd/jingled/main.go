@@ -3,23 +3,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
-	sdaemon "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
-
-	"github.com/jingled/jingled/daemon"
-	"github.com/jingled/jingled/daemon/apiserver"
-	"github.com/jingled/jingled/daemon/configfile"
 )
 
 // version is set when a release is built.
@@ -38,8 +31,17 @@ func run() int {
 	return 0
 }
 
+// options are the flags.
+type options struct {
+	config, socket, state string
+	parentStdin           bool
+	stdin                 io.Reader
+	stdout                io.Writer
+	log                   *slog.Logger
+}
+
 func newRoot() *cobra.Command {
-	var config, socket string
+	var o options
 	var verbose int
 	c := &cobra.Command{
 		Use:   "jingled",
@@ -53,19 +55,29 @@ A configuration:
 
   [[account]]
   jid = "alice@example.org"
-  password_file = "alice.password"`,
+  password_file = "alice.password"
+
+A program that starts jingled for itself alone uses --parent-stdin: jingled then prints one line of JSON with its socket
+when it is ready, reads no configuration unless --config names one, keeps no state unless --state names a folder, and
+quits when its standard input is closed, so it never outlives that program.
+
+Under systemd it takes the socket of a socket unit, and tells when it is ready (Type=notify).`,
 		Example: `  jingled
-  jingled --config ./jingled.toml --socket /tmp/j/jingled.sock -v`,
+  jingled --config ./jingled.toml --socket /tmp/j/jingled.sock -v
+  jingled --parent-stdin`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), config, socket, logger(verbose))
+			o.stdin, o.stdout, o.log = cmd.InOrStdin(), cmd.OutOrStdout(), logger(verbose)
+			return o.serve(cmd.Context())
 		},
 	}
-	c.Flags().StringVar(&config, "config", "", "configuration `FILE` (default: jingled/config.toml in the user's configuration folder)")
-	c.Flags().StringVar(&socket, "socket", "", "`FILE` of the socket (default: jingled/jingled.sock in $XDG_RUNTIME_DIR)")
+	c.Flags().StringVar(&o.config, "config", "", "configuration `FILE` (default: jingled/config.toml in the user's configuration folder)")
+	c.Flags().StringVar(&o.socket, "socket", "", "`FILE` of the socket (default: jingled/jingled.sock in $XDG_RUNTIME_DIR)")
+	c.Flags().StringVar(&o.state, "state", "", "`FOLDER` of the history; \"none\" keeps none (default: jingled in $XDG_STATE_HOME)")
+	c.Flags().BoolVar(&o.parentStdin, "parent-stdin", false, "serve the program that holds standard input, and quit when it closes it")
 	c.Flags().CountVarP(&verbose, "verbose", "v", "log more; -vv for debugging")
 	return c
 }
@@ -73,50 +85,4 @@ A configuration:
 func logger(verbose int) *slog.Logger {
 	level := []slog.Level{slog.LevelInfo, slog.LevelInfo, slog.LevelDebug}[min(verbose, 2)]
 	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, NoColor: !term.IsTerminal(int(os.Stderr.Fd()))}))
-}
-
-func serve(ctx context.Context, config, socket string, log *slog.Logger) error {
-	var err error
-	if config == "" {
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return err
-		}
-		config = filepath.Join(dir, "jingled", "config.toml")
-	}
-	cfg, err := configfile.Load(config)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no configuration %s: write one, see jingled --help", config)
-	}
-	if err != nil {
-		return err
-	}
-	cfg.Log, cfg.Version = log, version
-	if socket == "" {
-		if socket, err = apiserver.DefaultSocket(); err != nil {
-			return err
-		}
-	}
-	d, err := daemon.New(cfg)
-	if err != nil {
-		return err
-	}
-	l, err := apiserver.Listen(socket)
-	if err != nil {
-		return err
-	}
-	log.Info("ready", "socket", socket, "accounts", len(cfg.Accounts))
-	notify(log, sdaemon.SdNotifyReady)
-	defer notify(log, sdaemon.SdNotifyStopping)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.Run(ctx) })
-	g.Go(func() error { return apiserver.Serve(ctx, l, d, log) })
-	return g.Wait()
-}
-
-// notify tells systemd, if it has started us.
-func notify(log *slog.Logger, state string) {
-	if _, err := sdaemon.SdNotify(false, state); err != nil {
-		log.Debug("systemd", "err", err)
-	}
 }
