@@ -44,6 +44,7 @@ type Call struct {
 	stream  *stream
 	offered rtp.Description
 	agreed  rtp.Description
+	idle    *idle // set before it runs
 
 	mu      sync.Mutex
 	content string // its name
@@ -93,7 +94,13 @@ func (c *Call) Name() string {
 }
 
 // Close frees a call that never ran.
-func (c *Call) Close() error { return errors.Join(c.group.Close(), c.stream.close()) }
+func (c *Call) Close() error {
+	err := errors.Join(c.group.Close(), c.stream.close())
+	if c.idle != nil && c.idle.group != nil {
+		err = errors.Join(err, c.idle.group.Close())
+	}
+	return err
+}
 
 // SetAudio gives the call its source and its sink, which may be nil for silence and for nothing. The call closes both. It
 // must be called before the call is answered.
@@ -133,14 +140,17 @@ func parts(c jingle.Content) (d rtp.Description, t ice.Transport, ok bool) {
 var ErrUnsupported = errors.New("there is no content of audio over ICE-UDP (XEP-0167, XEP-0176) in the offer")
 
 // Answer takes the contents and groups of a session-initiate, starts to connect, and returns those for the
-// session-accept. Contents that we do not have, such as video, are left out, which is to refuse them. The error is
+// session-accept. Video is accepted, but not used; contents of other kinds are left out, which is to refuse them. The error is
 // [ErrUnsupported], one of [Group.Answer], or one of [rtp.Answer]; see [Reason].
 func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingle.Content, []jingle.Group, error) {
-	c.Adopt(contents)
+	c.adopt(contents)
 	for _, offer := range contents {
 		desc, transport, ok := parts(offer)
 		if !ok {
 			continue
+		}
+		if err := secured(transport); err != nil {
+			return nil, nil, err
 		}
 		if err := muxable(&desc, offer.Name, groups); err != nil {
 			return nil, nil, err
@@ -159,7 +169,11 @@ func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingl
 		out := jingle.Content{
 			Creator: offer.Creator, Name: offer.Name, Senders: sendersOf(offer), Description: answer, Transport: t,
 		}
-		return []jingle.Content{out}, answerGroups(groups, offer.Name), nil
+		answers, names := []jingle.Content{out}, []string{out.Name}
+		if more, ok := c.answerIdle(contents, groups, t); ok {
+			answers, names = append(answers, more), append(names, more.Name)
+		}
+		return answers, answerGroups(groups, names...), nil
 	}
 	return nil, nil, ErrUnsupported
 }
@@ -171,12 +185,20 @@ func sendersOf(c jingle.Content) jingle.Senders {
 	return c.Senders
 }
 
-// answerGroups keeps the BUNDLE group that the accepted content is in (RFC 9143 section 7.3).
-func answerGroups(offered []jingle.Group, name string) []jingle.Group {
+// answerGroups keeps of the BUNDLE group that the first of the accepted contents is in those that were accepted (RFC 9143
+// section 7.3).
+func answerGroups(offered []jingle.Group, accepted ...string) []jingle.Group {
 	for _, g := range offered {
-		if g.Semantics == bundle && slices.Contains(g.Contents, name) {
-			return []jingle.Group{{Semantics: bundle, Contents: []string{name}}}
+		if g.Semantics != bundle || !slices.Contains(g.Contents, accepted[0]) {
+			continue
 		}
+		out := jingle.Group{Semantics: bundle}
+		for _, name := range accepted {
+			if slices.Contains(g.Contents, name) {
+				out.Contents = append(out.Contents, name)
+			}
+		}
+		return []jingle.Group{out}
 	}
 	return nil
 }
@@ -195,6 +217,10 @@ func muxable(d *rtp.Description, name string, groups []jingle.Group) error {
 	}
 	return nil
 }
+
+// secured checks that the peer has a fingerprint, before anything else: clients that have none differ in more, but this
+// is what their users need to hear.
+func secured(t ice.Transport) error { return dtlssrtp.CheckFingerprints(t.Fingerprints) }
 
 func (c *Call) agree(d rtp.Description, senders jingle.Senders) error {
 	a, ok := agree(d, c.cfg.Codecs)
@@ -217,6 +243,9 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 		if !ok {
 			break
 		}
+		if err := secured(transport); err != nil {
+			return err
+		}
 		if err := muxable(&desc, answer.Name, groups); err != nil {
 			return err
 		}
@@ -236,7 +265,15 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 // credentials than before restart ICE; the errors are those of [Group.Add].
 func (c *Call) Info(content jingle.Content) error {
 	t, ok := content.Transport.(ice.Transport)
-	if !ok || content.Name != c.Name() {
+	switch {
+	case !ok:
+		return nil
+	case c.idle != nil && content.Name == c.idle.name:
+		if c.idle.group != nil {
+			_, err := c.idle.group.Add(t)
+			return err
+		}
+	case content.Name != c.Name():
 		return nil
 	}
 	restarted, err := c.group.Add(t)
@@ -255,7 +292,12 @@ func (c *Call) Restart() ([]jingle.Content, error) {
 		return nil, err
 	}
 	c.cfg.Notify(Restarting{})
-	return []jingle.Content{{Creator: jingle.Initiator, Name: c.Name(), Transport: t}}, nil
+	out := []jingle.Content{{Creator: jingle.Initiator, Name: c.Name(), Transport: t}}
+	if c.idle != nil && c.idle.group == nil {
+		// Conversations wants the same for all that is bundled.
+		out = append(out, jingle.Content{Creator: jingle.Initiator, Name: c.idle.name, Transport: t})
+	}
+	return out, nil
 }
 
 // GiveUp says that the peer has refused a transport-info: if it was to restart ICE, the restart is over.
@@ -298,6 +340,9 @@ func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Cod
 		if !ok {
 			continue
 		}
+		if err := secured(transport); err != nil {
+			return err
+		}
 		if err := muxable(&desc, offer.Name, groups); err != nil {
 			return err
 		}
@@ -307,13 +352,19 @@ func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Cod
 		if _, _, err := dtlssrtp.Answer(setupOf(transport)); err != nil {
 			return err
 		}
-		return errors.Join(dtlssrtp.CheckFingerprints(transport.Fingerprints), transport.ValidateCredentials())
+		return transport.ValidateCredentials()
 	}
 	return ErrUnsupported
 }
 
-// Adopt sets the name of the content before an offer is answered, so that candidates that are told earlier have it.
-func (c *Call) Adopt(contents []jingle.Content) {
+// Adopt takes the names of contents before the call runs and an offer is answered, so that candidates that are told
+// earlier have them. It is also where video is taken in; without it that is left out of the answer.
+func (c *Call) Adopt(contents []jingle.Content, groups []jingle.Group) error {
+	c.adopt(contents)
+	return c.adoptIdle(contents, groups)
+}
+
+func (c *Call) adopt(contents []jingle.Content) {
 	for _, content := range contents {
 		if _, _, ok := parts(content); ok {
 			c.mu.Lock()
@@ -391,6 +442,13 @@ func (c *Call) Run(ctx context.Context) error {
 		groupErr = c.group.Run(gctx)
 		cancel(errGroupEnded)
 	})
+	if c.idle != nil && c.idle.group != nil {
+		wg.Go(func() {
+			if err := c.idle.group.Run(gctx); err != nil && gctx.Err() == nil {
+				c.cfg.Log.Debug("a content that is not used", "content", c.idle.name, "err", err)
+			}
+		})
+	}
 	err := c.media(ctx)
 	endGroup(err)
 	wg.Wait()

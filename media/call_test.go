@@ -143,7 +143,9 @@ func dial(t *testing.T, a, b *party) (hangUp func()) {
 	t.Helper()
 	a.other, b.other = b, a
 	contents, groups := transported2(t, a.Offer)
-	b.Adopt(contents)
+	if err := b.Adopt(contents, groups); err != nil {
+		t.Fatal(err)
+	}
 	a.run()
 	b.run()
 	answer, groups, err := b.answer(contents, groups)

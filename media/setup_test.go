@@ -127,7 +127,9 @@ func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time
 	a, b := newParty(t, w, jingle.Initiator, relay), newParty(t, w, jingle.Responder, nil)
 	a.other, b.other = b, a
 	contents, groups := transported2(t, a.Offer)
-	b.Adopt(contents)
+	if err := b.Adopt(contents, groups); err != nil {
+		t.Fatal(err)
+	}
 	a.run()
 	b.run()
 	await[Gathered](t, a, "candidates", nil)

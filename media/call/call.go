@@ -123,7 +123,9 @@ func PickUp(s *engine.Session, m *jingle.Message, cfg Config) (*Call, error) {
 		return nil, &engine.Rejection{Reason: media.Reason(err)}
 	}
 	c.offer = m
-	c.media.Adopt(m.Contents)
+	if err := c.media.Adopt(m.Contents, m.Groups); err != nil {
+		return nil, &engine.Rejection{Reason: media.Reason(errors.Join(err, c.media.Close()))}
+	}
 	c.begin(s)
 	return c, nil
 }

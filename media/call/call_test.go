@@ -210,18 +210,35 @@ func TestNoPath(t *testing.T) {
 	})
 }
 
-func TestVideoIsRefusedAndAudioGoesOn(t *testing.T) {
+// The video of an offer is taken in without using it, and one that is added later refused.
+func TestVideoIsNotUsedAndAudioGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		video := jingle.Content{
 			Creator: jingle.Initiator, Name: "video", Senders: jingle.SendersBoth,
 			Description: rtp.Description{Media: "video", RTCPMux: true, PayloadTypes: []rtp.PayloadType{{ID: 96, Name: "VP8", Clockrate: 90000}}},
 		}
-		sc := ring(t, nil, nil, tampered(func(m *jingle.Message) *jingle.Message {
+		addVideo := tampered(func(m *jingle.Message) *jingle.Message {
 			v := video
 			v.Transport = m.Contents[0].Transport
 			m.Contents = append(m.Contents, v)
 			return m
-		}))
+		})
+		sc := ring(t, nil, nil, func(from jid.JID, m *jingle.Message) *jingle.Message {
+			changed := *addVideo(from, m)
+			switch changed.Action {
+			case jingle.SessionAccept:
+				if len(m.Contents) != 2 || m.Contents[1].Senders != jingle.SendersInitiator {
+					t.Errorf("answered: %s", m.Element())
+				}
+				fallthrough
+			case jingle.TransportInfo: // romeo has offered no such thing
+				changed.Contents = changed.Contents[:1]
+				if changed.Contents[0].Name == video.Name {
+					return nil
+				}
+			}
+			return &changed
+		})
 		in := sc.answer(t)
 		await[call.Connected](sc.romeo)
 		await[call.Connected](sc.juliet)
