@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
-	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/daemon/state"
+	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jid"
 )
 
@@ -60,11 +60,6 @@ func New(cfg Config) (*Daemon, error) {
 			return nil, errors.Join(fmt.Errorf("daemon: account %s: %w", a.JID, err), d.Close())
 		}
 		d.accounts = append(d.accounts, acc)
-	}
-	if cfg.StateDir != "" {
-		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {
-			return nil, fmt.Errorf("daemon: %w", err)
-		}
 	}
 	return d, nil
 }
