@@ -50,7 +50,8 @@ type Manager struct {
 
 	mu       sync.Mutex
 	sessions map[key]*session
-	ctx      context.Context // nil until Run; ends the streams
+	ctx      context.Context // of everything that runs
+	stop     context.CancelFunc
 	running  sync.WaitGroup
 	closed   bool
 }
@@ -81,32 +82,30 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: cfg, sessions: make(map[key]*session)}, nil
+	m := &Manager{cfg: cfg, sessions: make(map[key]*session)}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	return m, nil
 }
 
-// Run waits until ctx is done and everything has ended. Streams are opened while it runs; the transfers manager should
-// end with the same ctx.
+// Run waits until ctx is done and everything has ended. The transfers manager should end with the same ctx.
 func (m *Manager) Run(ctx context.Context) error {
-	m.mu.Lock()
-	m.ctx = ctx
-	m.mu.Unlock()
 	<-ctx.Done()
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
+	m.stop()
 	m.running.Wait()
 	return context.Cause(ctx)
 }
 
-// begin runs f on a goroutine that Run waits for. It returns false if Run does not run.
+// begin runs f on a goroutine that Run waits for. It returns false if Run has ended.
 func (m *Manager) begin(f func(ctx context.Context)) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.ctx == nil {
+	if m.closed {
 		return false
 	}
-	ctx := m.ctx
-	m.running.Go(func() { f(ctx) })
+	m.running.Go(func() { f(m.ctx) })
 	return true
 }
 

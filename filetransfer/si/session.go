@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/transfers"
@@ -283,7 +284,7 @@ func (s *session) Accept(answer filetransfer.File) {
 }
 
 // Sent implements [transfers.Signaling]: the stream's end is all that a receiver is told, and can tell.
-func (s *session) Sent() {
+func (s *session) Sent(hashes.Sums) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()

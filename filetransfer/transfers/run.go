@@ -156,7 +156,7 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 				t.draining = result.Err == nil
 				t.perform(t.sending.Copied(time.Now(), result))
 				if t.draining && !t.finished {
-					t.signaling.Sent()
+					t.signaling.Sent(result.Whole)
 				}
 			} else {
 				t.perform(t.receiving.Copied(time.Now(), result))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -17,9 +18,9 @@ import (
 type Signaling interface {
 	// Accept tells the peer that the offered file is wanted, as answer says, and begins to connect.
 	Accept(answer filetransfer.File)
-	// Sent tells that the connection has taken the last byte. Where receivers say when they have everything, that is
+	// Sent tells that the connection has taken the last byte, and the hashes of the whole file (nil if a part was sent). Where receivers say when they have everything, that is
 	// waited for; a protocol without such a word ends the stream in order and then calls [Driver.Drained].
-	Sent()
+	Sent(whole hashes.Sums)
 	// Info sends a <checksum/> or <received/> of XEP-0234. Protocols without them do nothing.
 	Info(p jingle.Payload)
 	// End ends the transfer for a reason of ours, with success when a receiver has everything. The connection, if there
@@ -113,7 +114,7 @@ func (s session) Accept(answer filetransfer.File) {
 	s.t.inSession(func(*engine.Session) { s.app.decide(s.t, &answer) })
 }
 
-func (s session) Sent() {} // the receiver says so
+func (s session) Sent(hashes.Sums) {} // the receiver says so
 
 func (s session) Info(p jingle.Payload) {
 	s.t.inSession(func(es *engine.Session) {
