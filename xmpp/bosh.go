@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ const (
 	boshGrace  = 20 * time.Second
 	boshRetry  = 500 * time.Millisecond
 	boshRetryM = 5 * time.Second
+	// boshGap is how much later than one request another one is made that is open at the same time. ejabberd answers
+	// neither if they come to it in the wrong order, though XEP-0124 section 14.1 wants them put right.
+	boshGap = 10 * time.Millisecond
 )
 
 // bosh makes a BOSH session look like a TCP stream (XEP-0124, XEP-0206). Write queues; one goroutine, run, owns the
@@ -38,7 +42,7 @@ type bosh struct {
 	url    string
 	http   *webClient
 	addr   net.Addr
-	ctx    context.Context //nolint:containedctx // of the connection's life, as a net.Conn has no other
+	ctx    context.Context // of the connection's life
 	cancel context.CancelFunc
 	split  *splitter
 	wait   deadline // of writes
@@ -169,6 +173,9 @@ type boshSession struct {
 	open    map[int64]bool // requests without an answer
 	ready   map[int64]boshAnswer
 	answers chan boshAnswer
+	wrote   chan int64 // rids of requests that have left
+	writing int64      // the rid that has not left yet, or 0
+	left    time.Time  // when the last one left
 	pause   time.Time // before which no empty request is made
 	ended   bool      // terminate was sent
 }
@@ -184,7 +191,7 @@ type boshAnswer struct {
 
 func (b *bosh) run() {
 	s := &boshSession{b: b, rid: 1 + rand.Int64N(1<<31), hold: boshHold, window: 1, patient: 0, held: boshWait * time.Second,
-		open: make(map[int64]bool), ready: make(map[int64]boshAnswer), answers: make(chan boshAnswer, 16)}
+		open: make(map[int64]bool), ready: make(map[int64]boshAnswer), answers: make(chan boshAnswer, 16), wrote: make(chan int64, 16)}
 	s.next = s.rid
 	var wg sync.WaitGroup
 	err := s.loop(&wg)
@@ -209,12 +216,18 @@ func (s *boshSession) loop(wg *sync.WaitGroup) error {
 			}
 			rid, patient, held := s.rid, s.patient, s.held
 			s.rid++
-			s.open[rid] = true
-			wg.Go(func() { s.answers <- s.b.ask(rid, body, empty, patient, held) })
+			s.open[rid], s.writing = true, rid
+			ctx := httptrace.WithClientTrace(s.b.ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
+				select {
+				case s.wrote <- rid:
+				default:
+				}
+			}})
+			wg.Go(func() { s.answers <- s.b.ask(ctx, rid, body, empty, patient, held) })
 		}
-		tick.Reset(max(time.Until(s.pause), time.Millisecond))
 		var due <-chan time.Time
-		if time.Now().Before(s.pause) {
+		if next := s.due(); !next.IsZero() {
+			tick.Reset(max(time.Until(next), time.Millisecond))
 			due = tick.C
 		}
 		select {
@@ -222,8 +235,14 @@ func (s *boshSession) loop(wg *sync.WaitGroup) error {
 			return net.ErrClosed
 		case <-s.b.wake:
 		case <-due:
-			s.pause = time.Time{}
+		case rid := <-s.wrote:
+			if rid == s.writing {
+				s.writing, s.left = 0, time.Now()
+			}
 		case a := <-s.answers:
+			if a.rid == s.writing {
+				s.writing = 0
+			}
 			s.ready[a.rid] = a
 			for {
 				a, ok := s.ready[s.next]
@@ -241,9 +260,21 @@ func (s *boshSession) loop(wg *sync.WaitGroup) error {
 	}
 }
 
+// due returns when a request may be made that may not be made now, the zero time if there is none.
+func (s *boshSession) due() time.Time {
+	now := time.Now()
+	if gap := s.left.Add(boshGap); len(s.open) > 0 && now.Before(gap) {
+		return gap
+	}
+	if now.Before(s.pause) {
+		return s.pause
+	}
+	return time.Time{}
+}
+
 // request returns the body of the request to be made now, nil if there is none.
 func (s *boshSession) request() (body []byte, empty bool, err error) {
-	if s.ended || len(s.open) >= s.window {
+	if s.ended || len(s.open) >= s.window || len(s.open) > 0 && (s.writing != 0 || time.Since(s.left) < boshGap) {
 		return nil, false, nil
 	}
 	items := s.b.take(s.sid == "")
@@ -327,11 +358,11 @@ func (b *bosh) take(opening bool) []boshItem {
 }
 
 // ask makes one request, again and again with the same rid, until it has an answer (XEP-0124 sections 14.3 and 17.2).
-func (b *bosh) ask(rid int64, body []byte, empty bool, patient, held time.Duration) boshAnswer {
+func (b *bosh) ask(ctx context.Context, rid int64, body []byte, empty bool, patient, held time.Duration) boshAnswer {
 	began := time.Now()
 	pause := boshRetry
 	for first := true; ; first = false {
-		answer, again, err := b.post(body, held+boshGrace)
+		answer, again, err := b.post(ctx, body, held+boshGrace)
 		if err == nil || !again || time.Since(began) > patient+held || b.ctx.Err() != nil {
 			return boshAnswer{rid: rid, empty: empty, again: !first, took: time.Since(began), body: answer, err: err}
 		}
@@ -350,8 +381,8 @@ func (b *bosh) ask(rid int64, body []byte, empty bool, patient, held time.Durati
 var errRecoverable = errors.New("the connection manager has asked for the requests again")
 
 // post makes an HTTP request. again says whether it may be repeated after an error.
-func (b *bosh) post(body []byte, limit time.Duration) (answer []byte, again bool, err error) {
-	ctx, cancel := context.WithTimeout(b.ctx, limit)
+func (b *bosh) post(ctx context.Context, body []byte, limit time.Duration) (answer []byte, again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(body))
 	if err != nil {

@@ -245,6 +245,9 @@ func (c *Client) abandon() {
 // connect tries one way after the other to reach the server: what DNS or the user says, and then, where the user has
 // not said how, what the domain's web server knows (XEP-0156). A web way that has worked before comes first.
 func (c *Client) connect(ctx context.Context) (*link, error) {
+	if c.cfg.Borrow != nil {
+		return c.borrow(ctx)
+	}
 	var worst error
 	try := func(t target) (l *link, final bool, err error) {
 		l, err = c.attempt(ctx, t)

@@ -91,6 +91,11 @@ type Config struct {
 	// that was being handled is answered with internal-server-error and the client goes on.
 	OnPanic func(value any, stack []byte)
 
+	// Borrow, if set, gives streams of which somebody else is the owner, in place of a connection and a login; it waits
+	// until there is one. The owner sees to the presence that everybody gets, to carbons, to service discovery and to
+	// signs of life, so these are left out as with NoPresence and NoCarbons, and directed presence has no capabilities.
+	// Password is not needed.
+	Borrow func(ctx context.Context) (Stream, error)
 	// Dial makes TCP connections; nil means a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Resolver looks up SRV records; nil means net.DefaultResolver.
@@ -180,7 +185,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("xmpp: resource: %w", err)
 	}
 	c.Resource = full.Resource()
-	if c.Password == nil {
+	if c.Borrow != nil {
+		c.NoPresence, c.NoCarbons, c.Timeouts.KeepAlive = true, true, -1
+	} else if c.Password == nil {
 		return c, errors.New("xmpp: Config.Password is required")
 	}
 	if err := c.tlsDefaults(); err != nil {

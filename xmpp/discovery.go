@@ -25,7 +25,9 @@ func (c *Client) initDisco() error {
 	slices.Sort(features)
 	c.ownInfo = &disco.Info{Identities: []disco.Identity{c.cfg.Identity}, Features: slices.Compact(features)}
 	ver, err := caps.Ver(c.ownInfo, "sha-1")
-	c.ownCaps = caps.Caps{Node: c.cfg.CapsNode, Ver: ver, Hash: "sha-1"}
+	if c.cfg.Borrow == nil {
+		c.ownCaps = caps.Caps{Node: c.cfg.CapsNode, Ver: ver, Hash: "sha-1"}
+	}
 	return err
 }
 

@@ -57,6 +57,9 @@ func (p Presence) element(to jid.JID, c caps.Caps) *xmltree.Element {
 	for _, x := range p.Extra {
 		e.Add(x.Clone())
 	}
+	if c.Ver == "" {
+		return e // whoever lends us the stream has other capabilities, and adds its own
+	}
 	return e.Add(c.Element())
 }
 

@@ -21,7 +21,7 @@ type webSocket struct {
 	ws     *websocket.Conn
 	http   *webClient
 	addr   net.Addr
-	ctx    context.Context //nolint:containedctx // of the connection's life, as a net.Conn has no other
+	ctx    context.Context // of the connection's life
 	cancel context.CancelFunc
 	split  *splitter
 	wait   deadline // of writes
