@@ -59,12 +59,14 @@ func checkEvent(ts *testscript.TestScript, neg bool, args []string) {
 	found := slices.ContainsFunc(eventsOf(ts, args[0], args[1]), func(o map[string]any) bool {
 		for _, cond := range args[2:] {
 			field, pattern, _ := strings.Cut(cond, "=")
-			v, ok := any(o), true
+			var v any = o
 			for part := range strings.SplitSeq(field, "/") {
 				inner, _ := v.(map[string]any)
-				if v, ok = inner[part]; !ok {
+				next, ok := inner[part]
+				if !ok {
 					return false
 				}
+				v = next
 			}
 			text := fmt.Sprint(v)
 			if n, ok := v.(float64); ok {

@@ -99,7 +99,9 @@ func (d *demo) run(ctx context.Context) error {
 	go func() { stopped <- server.Run(serverCtx) }()
 	defer func() {
 		stopServer()
-		<-stopped
+		if err := <-stopped; err != nil {
+			d.check(false, "the server ended with %v", err)
+		}
 	}()
 	if err := errors.Join(server.Befriend("alice", "bob"), server.Befriend("carol", "dave")); err != nil {
 		return err

@@ -75,7 +75,9 @@ func (d *demo) plugRelay(ctx context.Context, server *xmppserver.Server, secret 
 	go func() { ended <- r.Run(relayCtx) }()
 	stop = func() {
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			d.check(false, "the relay ended with %v", err)
+		}
 		runtime.GOMAXPROCS(before)
 	}
 	select {

@@ -81,7 +81,7 @@ func (g *global) logger() *slog.Logger {
 		level = slog.LevelDebug
 	}
 	tty := term.IsTerminal(int(os.Stderr.Fd()))
-	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, NoColor: !tty, TimeFormat: "15:04:05.000"}))
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: !tty, TimeFormat: "15:04:05.000"}))
 }
 
 // session is a client of a daemon: of one that runs, or of one in this process.
@@ -154,7 +154,9 @@ func start(ctx context.Context, cfg daemon.Config) (*session, error) {
 	return &session{Client: c, failed: failed, close: func() {
 		cancel()
 		<-ended
-		<-served
+		if err := <-served; err != nil && cfg.Log != nil {
+			cfg.Log.Warn("the API ended", "err", err)
+		}
 		c.Close()
 		if err := d.Close(); err != nil && cfg.Log != nil {
 			cfg.Log.Error("history", "err", err)

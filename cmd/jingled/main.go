@@ -84,5 +84,5 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 
 func logger(verbose int) *slog.Logger {
 	level := []slog.Level{slog.LevelInfo, slog.LevelInfo, slog.LevelDebug}[min(verbose, 2)]
-	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, NoColor: !term.IsTerminal(int(os.Stderr.Fd()))}))
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: !term.IsTerminal(int(os.Stderr.Fd()))}))
 }
