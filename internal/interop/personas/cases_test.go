@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -156,25 +157,28 @@ type verdict string
 const (
 	works   verdict = "yes"
 	refused verdict = "refused with the reason"
+	failed  verdict = "no"
 	absent  verdict = "–" // the client has no such thing
 )
 
 // testCase is a column of the table.
 type testCase struct {
 	name string
+	// what happens, for the document
+	what string
 	// needs is a stanza that a client must have for the case to be there.
 	needs string
 	run   func(s *scene)
 }
 
 var cases = []testCase{
-	{"we call", "", func(s *scene) {
+	{"we call", "we call, they answer, we hear each other, they hang up", "", func(s *scene) {
 		s.callOut()
 		s.pickUp()
 		s.talk()
 		s.bye()
 	}},
-	{"they call", "", func(s *scene) {
+	{"they call", "they call, we answer, we hear each other, we hang up", "", func(s *scene) {
 		s.callIn("audio")
 		s.answer()
 		s.talk()
@@ -182,7 +186,7 @@ var cases = []testCase{
 		s.wantTerminate(jingle.Success)
 		ours.WantTone(s.t, s.record, theirTone)
 	}},
-	{"we cancel", "", func(s *scene) {
+	{"we cancel", "we give up while it rings", "", func(s *scene) {
 		s.callOut()
 		s.hangUp("")
 		if s.p.jmi {
@@ -191,14 +195,14 @@ var cases = []testCase{
 		}
 		s.wantTerminate(jingle.Cancel)
 	}},
-	{"they cancel", "", func(s *scene) {
+	{"they cancel", "they give up while it rings", "", func(s *scene) {
 		s.callIn("audio")
 		if !s.send("retract") {
 			s.send("terminate", because("cancel"))
 		}
 		s.us.WantEnd(s.t, s.sid, "cancel", true)
 	}},
-	{"we decline", "", func(s *scene) {
+	{"we decline", "we decline", "", func(s *scene) {
 		s.callIn("audio")
 		s.hangUp("")
 		if s.p.jmi {
@@ -207,7 +211,7 @@ var cases = []testCase{
 		}
 		s.wantTerminate(jingle.Decline)
 	}},
-	{"they decline", "", func(s *scene) {
+	{"they decline", "they decline", "", func(s *scene) {
 		s.callOut()
 		reason := "busy" // XEP-0353 section 3.5: what a reject without a reason means
 		if s.send("own-reject"); !s.send("reject") {
@@ -216,7 +220,7 @@ var cases = []testCase{
 		}
 		s.us.WantEnd(s.t, s.sid, reason, true)
 	}},
-	{"we are busy", "", func(s *scene) {
+	{"we are busy", "we say busy", "", func(s *scene) {
 		s.callIn("audio")
 		s.hangUp("busy")
 		if !s.p.jmi {
@@ -227,7 +231,7 @@ var cases = []testCase{
 			s.t.Errorf("rejected: %v", r)
 		}
 	}},
-	{"mute", "mute", func(s *scene) {
+	{"mute", "they mute, and we know", "mute", func(s *scene) {
 		s.callOut()
 		s.pickUp()
 		s.talk()
@@ -235,7 +239,7 @@ var cases = []testCase{
 		s.us.Await(s.t, s.sid, "mute", func(e *jingledv1.Event) bool { return e.GetCallPeerState().GetMuted() })
 		s.bye()
 	}},
-	{"a call with video", "", func(s *scene) {
+	{"a call with video", "they call with video: it goes on with sound, and we send none", "", func(s *scene) {
 		s.callIn("audio", "video")
 		s.answer()
 		s.talk()
@@ -247,7 +251,7 @@ var cases = []testCase{
 		s.eventually("connects everything", func() bool { return s.ready.Load() == want })
 		s.bye()
 	}},
-	{"video added", "content-add", func(s *scene) {
+	{"video added", "they add video to a call: it is refused, and the sound goes on", "content-add", func(s *scene) {
 		s.callOut()
 		s.pickUp()
 		s.talk()
@@ -258,7 +262,7 @@ var cases = []testCase{
 		s.talk()
 		s.bye()
 	}},
-	{"ICE restart", "restart", func(s *scene) {
+	{"ICE restart", "they restart ICE: the path changes, the sound goes on", "restart", func(s *scene) {
 		s.callIn("audio")
 		s.answer()
 		s.talk()
@@ -266,7 +270,7 @@ var cases = []testCase{
 		s.talk()
 		s.bye()
 	}},
-	{"odd end", "broken", func(s *scene) {
+	{"odd end", "they end with a reason that is none", "broken", func(s *scene) {
 		s.callOut()
 		s.pickUp()
 		s.talk()
@@ -300,10 +304,12 @@ func (s *scene) wantRefusal() {
 }
 
 func TestCalls(t *testing.T) {
+	all := personas(t)
+	var mu sync.Mutex
 	table := make(map[string]map[string]verdict)
-	for _, p := range personas(t) {
-		table[p.name] = make(map[string]verdict)
-		t.Run(p.name, func(t *testing.T) {
+	t.Run("clients", func(t *testing.T) {
+		for _, p := range all {
+			table[p.name] = make(map[string]verdict)
 			for _, c := range cases {
 				run, v := c.run, works
 				if p.unencrypted {
@@ -313,12 +319,19 @@ func TestCalls(t *testing.T) {
 					table[p.name][c.name] = absent
 					continue
 				}
-				if !t.Run(c.name, func(t *testing.T) { run(newScene(t, p)) }) {
-					v = "no"
-				}
-				table[p.name][c.name] = v
+				t.Run(p.name+", "+c.name, func(t *testing.T) {
+					t.Parallel()
+					t.Cleanup(func() {
+						mu.Lock()
+						defer mu.Unlock()
+						if table[p.name][c.name] = v; t.Failed() {
+							table[p.name][c.name] = failed
+						}
+					})
+					run(newScene(t, p))
+				})
 			}
-		})
-	}
-	t.Logf("%v", table)
+		}
+	})
+	checkDocument(t, all, table)
 }

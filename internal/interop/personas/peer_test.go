@@ -411,16 +411,20 @@ func (r *peer) speak(payloadType uint8) {
 		case <-r.ctx.Done():
 			return
 		}
-		tick := time.NewTicker(audio.FrameDuration)
-		defer tick.Stop()
+		next := time.NewTimer(0)
+		defer next.Stop()
+		at := time.Now()
 		pcm := make([]float32, audio.FrameSize)
 		h := pionrtp.Header{Version: 2, PayloadType: payloadType, SSRC: 101, Marker: true}
 		for {
 			select {
-			case <-tick.C:
+			case <-next.C:
 			case <-r.ctx.Done():
 				return
 			}
+			// What is late is sent all the same, as a sound card would have it.
+			at = at.Add(audio.FrameDuration)
+			next.Reset(time.Until(at))
 			_, _ = tone.Read(pcm)
 			if packet, err := enc.Encode(nil, pcm); err == nil {
 				_ = group.WriteRTP(&h, packet)
