@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
@@ -69,6 +70,7 @@ func TestCalls(t *testing.T) {
 		b.await(sid, "ringing")
 		us.Answer(t, sid, record)
 		converse(t, us, b, sid)
+		restart(t, b, sid)
 		us.End(t, sid, "")
 		if e := b.await(sid, "terminated"); e.Reason != "success" {
 			t.Errorf("terminated: %+v", e)
@@ -173,6 +175,25 @@ func converse(t *testing.T, us *ours.Side, b *browser, sid string) {
 	energy, _ := st["energy"].(float64)
 	if lost, _ := st["lost"].(float64); received < 40 || energy <= 0 || lost > 0 {
 		t.Errorf("the browser's figures: %v", st)
+	}
+}
+
+// restart lets the browser restart ICE: another path is used, and we are still heard.
+func restart(t *testing.T, b *browser, sid string) {
+	t.Helper()
+	before := do[map[string]any](b, "stats", map[string]any{"sid": sid})
+	do[any](b, "restart", map[string]any{"sid": sid})
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		now := do[map[string]any](b, "stats", map[string]any{"sid": sid})
+		if now["ufrag"] != before["ufrag"] && now["pair"] != nil && now["pair"] != before["pair"] {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the browser does not restart ICE: %v, %v", before, now)
+		}
+	}
+	if !hears(b, ours.Tone) {
+		t.Error("the browser does not hear us after a restart of ICE")
 	}
 }
 

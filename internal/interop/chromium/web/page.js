@@ -103,7 +103,7 @@ const commands = {
       } else if (r.type === 'remote-inbound-rtp' && r.kind === 'audio') {
         Object.assign(out, { remoteLost: r.packetsLost, roundTrip: r.roundTripTime });
       } else if (r.type === 'transport') {
-        Object.assign(out, { dtls: r.tlsVersion, cipher: r.srtpCipher, role: r.dtlsRole });
+        Object.assign(out, { dtls: r.tlsVersion, cipher: r.srtpCipher, role: r.dtlsRole, ufrag: r.iceLocalUsernameFragment, pair: r.selectedCandidatePairId });
       }
     });
     return out;
