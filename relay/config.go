@@ -225,7 +225,7 @@ type Discovery struct {
 // Performance is for people who measure.
 type Performance struct {
 	Loops         int      `toml:"loops"`          // packet loops per UDP listener, default one per CPU
-	Coalesce      Duration `toml:"coalesce"`       // default 250us; negative: off
+	Coalesce      Duration `toml:"coalesce"`       // default 500us, half of it at moderate rates; negative: off
 	CoalesceAbove int      `toml:"coalesce_above"` // packets per second and loop, default 5000
 	ReceiveBuffer int      `toml:"receive_buffer"` // bytes, default 4 MiB
 	RelayBuffer   int      `toml:"relay_buffer"`

@@ -137,9 +137,9 @@ type Config struct {
 	Loops int
 	// Portable switches the Linux packet path off and uses plain sockets.
 	Portable bool
-	// Coalesce is the longest time that packets wait under load to be relayed as a batch. Default 250 us, at
+	// Coalesce is the longest time that packets wait under load to be relayed as a batch. Default 500 us, at
 	// most 5 ms; negative switches it off. It is only used above CoalesceAbove packets per second
-	// and loop (default 5000).
+	// and loop (default 5000); below ten times that rate, and when a loop is near its limit, half of it is.
 	Coalesce      time.Duration
 	CoalesceAbove int
 	// ReceiveBuffer of listener sockets in bytes, default 4 MiB; RelayBuffer of relay sockets, default 512 KiB, which holds a large video

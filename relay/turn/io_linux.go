@@ -373,7 +373,12 @@ func (f *fastIO) readListener(now time.Time, s *sock) {
 }
 
 func (f *fastIO) readRelay(now time.Time, s *sock) {
-	n := f.rx.read(s.fd, s.expect(f.rounds))
+	want := s.expect(f.rounds)
+	if _, ok := s.relay.Alloc().Attach.(*stream); ok {
+		// Towards a stream every further datagram spares a write.
+		want = relayBatch
+	}
+	n := f.rx.read(s.fd, want)
 	for i := range n {
 		from, b, size := f.rx.packet(i, s, &f.drops)
 		for first := true; ; first = false {
@@ -477,25 +482,42 @@ func fromSockaddr(sa unix.Sockaddr) (netip.AddrPort, bool) {
 // pacer lets packets gather under load: after a round it sleeps, so that the next one handles more. Off below a rate, where latency
 // counts, and when rounds take as long as the sleep, where the CPU is what counts.
 type pacer struct {
-	max    time.Duration
-	above  int
-	start  time.Time
-	n      int
-	active bool
+	max   time.Duration
+	above int
+	start time.Time
+	n     int
+	busy  time.Duration
+	pause time.Duration
 }
+
+// From manyTimes the rate, the pause doubles to the longest, if the loop is busy for less than halfBusy of the time: a loop
+// near its limit is not held up.
+const (
+	manyTimes = 10
+	halfBusy  = 0.6
+)
 
 func (p *pacer) round(begun time.Time, handled int) {
 	if p.max <= 0 {
 		return
 	}
 	p.n += handled
+	spent := time.Since(begun)
+	p.busy += spent
 	if d := begun.Sub(p.start); d >= rateWindow {
-		p.active = float64(p.n)/d.Seconds() > float64(p.above)
-		p.start, p.n = begun, 0
+		switch rate := float64(p.n) / d.Seconds(); {
+		case rate > float64(manyTimes*p.above) && p.busy.Seconds() < halfBusy*d.Seconds():
+			p.pause = p.max
+		case rate > float64(p.above):
+			p.pause = p.max / 2
+		default:
+			p.pause = 0
+		}
+		p.start, p.n, p.busy = begun, 0, 0
 	}
-	if !p.active || handled == 0 || time.Since(begun) >= p.max {
+	if p.pause == 0 || handled == 0 || spent >= p.pause {
 		return
 	}
-	ts := unix.NsecToTimespec(int64(p.max))
+	ts := unix.NsecToTimespec(int64(p.pause))
 	_ = unix.Nanosleep(&ts, nil)
 }

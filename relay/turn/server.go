@@ -412,7 +412,7 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.Coalesce == 0 {
-		c.Coalesce = 250 * time.Microsecond
+		c.Coalesce = 500 * time.Microsecond
 	}
 	c.Coalesce = min(c.Coalesce, 5*time.Millisecond)
 	if c.CoalesceAbove <= 0 {
