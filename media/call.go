@@ -8,7 +8,11 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/pion/rtcp"
+	rtppkt "github.com/pion/rtp"
 
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/agent"
@@ -17,6 +21,7 @@ import (
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/media/dtmf"
+	"github.com/jingled/jingled/media/video"
 )
 
 // Config says what a [Call] is made of. Role, Certificate and Notify must be set.
@@ -36,15 +41,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Call is the media of one session: for now one content of audio. Offer, Answer, Accepted, Info and Describe belong to
-// one goroutine, the session's; everything else may be called from any.
+// Call is the media of one session: a content of audio and, if it is wanted, one of video. What negotiates and takes or
+// gives contents belongs to one goroutine, the session's; everything else may be called from any.
 type Call struct {
 	cfg     Config
 	group   *Group
 	stream  *stream
 	offered rtp.Description
 	agreed  rtp.Description
-	idle    *idle // set before it runs
+	bundled bool // the audio is in a BUNDLE group
+
+	video atomic.Pointer[part]
+	parts chan *part // to be run
 
 	mu      sync.Mutex
 	content string // its name
@@ -52,10 +60,17 @@ type Call struct {
 	paired  bool
 	secured bool
 	path    agent.State
+
+	wantVideo   bool
+	videoSource video.Source // for the next part
+	videoSink   video.Sink
 }
 
-// ContentName is the content of an offer. Conversations maps names to SDP, where they are short and plain.
-const ContentName = "audio"
+// ContentName and VideoName are the contents of an offer. Conversations maps names to SDP, where they are short and plain.
+const (
+	ContentName = "audio"
+	VideoName   = "video"
+)
 
 // New returns a call that gathers candidates as soon as [Call.Run] runs. Run or [Call.Close] must be called.
 func New(cfg Config) (*Call, error) {
@@ -68,16 +83,16 @@ func New(cfg Config) (*Call, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Call{cfg: cfg, content: ContentName}
+	c := &Call{cfg: cfg, content: ContentName, parts: make(chan *part, 16)}
 	// RFC 7022 section 4.2: a random name for each session tells nothing.
 	c.stream = newStream(nil, rand.Text()[:16], cfg.Notify)
 	var err error
 	c.group, err = NewGroup(GroupConfig{
 		ICE: cfg.ICE, Certificate: cfg.Certificate, Controlling: cfg.Role == jingle.Initiator, Log: cfg.Log,
-		Candidate: c.onCandidate,
+		Candidate: c.candidates(c.Name),
 		Gathered:  func() { cfg.Notify(Gathered{c.Name()}) },
 		State:     c.onState, Pair: c.onPair,
-		RTP: c.stream.receive, RTCP: c.stream.receiveRTCP,
+		RTP: c.receive, RTCP: c.receiveRTCP,
 	})
 	if err != nil {
 		return nil, err
@@ -95,11 +110,25 @@ func (c *Call) Name() string {
 
 // Close frees a call that never ran.
 func (c *Call) Close() error {
-	err := errors.Join(c.group.Close(), c.stream.close())
-	if c.idle != nil && c.idle.group != nil {
-		err = errors.Join(err, c.idle.group.Close())
+	if p := c.video.Load(); p != nil {
+		p.free()
 	}
-	return err
+	return errors.Join(c.group.Close(), c.stream.close(), c.closeVideo())
+}
+
+// closeVideo closes what no part has taken.
+func (c *Call) closeVideo() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	if c.videoSource != nil {
+		errs = append(errs, c.videoSource.Close())
+	}
+	if c.videoSink != nil {
+		errs = append(errs, c.videoSink.Close())
+	}
+	c.videoSource, c.videoSink = nil, nil
+	return errors.Join(errs...)
 }
 
 // SetAudio gives the call its source and its sink, which may be nil for silence and for nothing. The call closes both. It
@@ -121,26 +150,45 @@ func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
 		Creator: jingle.Initiator, Name: c.Name(), Senders: jingle.SendersBoth,
 		Description: c.offered, Transport: c.group.Offer(),
 	}}
+	group := jingle.Group{Semantics: bundle, Contents: []string{c.Name()}}
+	if c.wantsVideo() {
+		v, err := c.offerVideo(VideoName, c.cfg.Bundle)
+		if err != nil {
+			c.cfg.Log.Warn("there is no video in the call", "err", err)
+		} else {
+			contents, group.Contents = append(contents, v), append(group.Contents, v.Name)
+		}
+	}
 	if !c.cfg.Bundle {
 		return contents, nil
 	}
-	return contents, []jingle.Group{{Semantics: bundle, Contents: []string{c.Name()}}}
+	return contents, []jingle.Group{group}
+}
+
+func (c *Call) wantsVideo() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wantVideo
 }
 
 const bundle = "BUNDLE"
 
 // parts returns what is in a content of audio over ICE.
 func parts(c jingle.Content) (d rtp.Description, t ice.Transport, ok bool) {
+	return partsOf(c, "audio")
+}
+
+func partsOf(c jingle.Content, media string) (d rtp.Description, t ice.Transport, ok bool) {
 	d, isRTP := c.Description.(rtp.Description)
 	t, isICE := c.Transport.(ice.Transport)
-	return d, t, isRTP && isICE && d.Media == "audio" && t.NS != ice.NSICE
+	return d, t, isRTP && isICE && d.Media == media && t.NS != ice.NSICE
 }
 
 // ErrUnsupported says that an offer or an answer has no content that we can take.
 var ErrUnsupported = errors.New("there is no content of audio over ICE-UDP (XEP-0167, XEP-0176) in the offer")
 
 // Answer takes the contents and groups of a session-initiate, starts to connect, and returns those for the
-// session-accept. Video is accepted, but not used; contents of other kinds are left out, which is to refuse them. The error is
+// session-accept. Video that is not wanted is accepted, but not used; contents of other kinds are left out, which is to refuse them. The error is
 // [ErrUnsupported], one of [Group.Answer], or one of [rtp.Answer]; see [Reason].
 func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingle.Content, []jingle.Group, error) {
 	c.adopt(contents)
@@ -169,13 +217,41 @@ func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingl
 		out := jingle.Content{
 			Creator: offer.Creator, Name: offer.Name, Senders: sendersOf(offer), Description: answer, Transport: t,
 		}
-		answers, names := []jingle.Content{out}, []string{out.Name}
-		if more, ok := c.answerIdle(contents, groups, t); ok {
-			answers, names = append(answers, more), append(names, more.Name)
+		c.bundled = answerGroups(groups, offer.Name) != nil
+		answers := []jingle.Content{out}
+		names := []string{offer.Name}
+		if v, ok := c.answerVideos(contents, groups); ok {
+			answers = append(answers, v)
+			names = append(names, v.Name)
 		}
-		return answers, answerGroups(groups, names...), nil
+		return inOrder(answers, contents), answerGroups(groups, names...), nil
 	}
 	return nil, nil, ErrUnsupported
+}
+
+// answerVideos answers the content of video that was adopted.
+func (c *Call) answerVideos(contents []jingle.Content, groups []jingle.Group) (jingle.Content, bool) {
+	p := c.video.Load()
+	i := slices.IndexFunc(contents, func(o jingle.Content) bool { return p != nil && o.Name == p.name })
+	if i < 0 {
+		return jingle.Content{}, false
+	}
+	v, err := c.answerVideo(p, contents[i], groups)
+	if err != nil {
+		c.cfg.Log.Info("video is not taken", "err", err)
+		c.dropVideo(err)
+		return v, false
+	}
+	return v, true
+}
+
+// inOrder gives answers the order of the offer, which is that of SDP's media for those who make it from them.
+func inOrder(answers, offers []jingle.Content) []jingle.Content {
+	place := func(c jingle.Content) int {
+		return slices.IndexFunc(offers, func(o jingle.Content) bool { return o.Name == c.Name })
+	}
+	slices.SortStableFunc(answers, func(a, b jingle.Content) int { return place(a) - place(b) })
+	return answers
 }
 
 func sendersOf(c jingle.Content) jingle.Senders {
@@ -256,27 +332,48 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 		if err := c.agree(agreed, answer.Senders); err != nil {
 			return err
 		}
-		return c.group.Accepted(transport)
+		if err := c.group.Accepted(transport); err != nil {
+			return err
+		}
+		c.bundled = answerGroups(groups, answer.Name) != nil
+		c.videosAccepted(contents, groups)
+		return nil
 	}
 	return ErrUnsupported
 }
+
+// videosAccepted follows what the session-accept says of our video.
+func (c *Call) videosAccepted(contents []jingle.Content, groups []jingle.Group) {
+	p := c.video.Load()
+	if p == nil {
+		return
+	}
+	i := slices.IndexFunc(contents, func(a jingle.Content) bool { return a.Name == p.name })
+	switch {
+	case i < 0:
+		c.dropVideo(ErrVideoRefused)
+	case !p.own && !inGroup(groups, p.name, c.Name()):
+		// It would need a transport of its own, which was not offered.
+		c.dropVideo(ErrVideoRefused)
+	default:
+		if err := c.videoAccepted(contents[i], groups); err != nil {
+			c.dropVideo(err)
+		}
+	}
+}
+
+// ErrVideoRefused says that the peer does not take the video.
+var ErrVideoRefused = errors.New("the peer does not take the video")
 
 // Info takes the transport of a transport-info, at any time. Contents that are not ours are passed over. Other
 // credentials than before restart ICE; the errors are those of [Group.Add].
 func (c *Call) Info(content jingle.Content) error {
 	t, ok := content.Transport.(ice.Transport)
-	switch {
-	case !ok:
-		return nil
-	case c.idle != nil && content.Name == c.idle.name:
-		if c.idle.group != nil {
-			_, err := c.idle.group.Add(t)
-			return err
-		}
-	case content.Name != c.Name():
+	g := c.groupOf(content.Name)
+	if !ok || g == nil {
 		return nil
 	}
-	restarted, err := c.group.Add(t)
+	restarted, err := g.Add(t)
 	if restarted {
 		c.cfg.Notify(Restarting{ByPeer: true})
 	}
@@ -292,18 +389,35 @@ func (c *Call) Restart() ([]jingle.Content, error) {
 		return nil, err
 	}
 	c.cfg.Notify(Restarting{})
-	out := []jingle.Content{{Creator: jingle.Initiator, Name: c.Name(), Transport: t}}
-	if c.idle != nil && c.idle.group == nil {
-		// Conversations wants the same for all that is bundled.
-		out = append(out, jingle.Content{Creator: jingle.Initiator, Name: c.idle.name, Transport: t})
+	contents := []jingle.Content{{Creator: jingle.Initiator, Name: c.Name(), Transport: t}}
+	if p := c.video.Load(); p != nil {
+		if p.own {
+			if t, err = p.group.Restart(); err != nil {
+				c.cfg.Log.Debug("restarting ICE for video", "err", err)
+				return contents, nil
+			}
+		}
+		contents = append(contents, jingle.Content{Creator: jingle.Initiator, Name: p.name, Transport: t})
 	}
-	return out, nil
+	return contents, nil
+}
+
+// groupOf returns the transport of a content, or nil.
+func (c *Call) groupOf(name string) *Group {
+	if name == c.Name() {
+		return c.group
+	}
+	if p := c.video.Load(); p != nil && p.name == name {
+		return p.group
+	}
+	return nil
 }
 
 // GiveUp says that the peer has refused a transport-info: if it was to restart ICE, the restart is over.
 func (c *Call) GiveUp(content jingle.Content) {
-	if t, ok := content.Transport.(ice.Transport); ok && content.Name == c.Name() {
-		c.group.GiveUp(t)
+	g := c.groupOf(content.Name)
+	if t, ok := content.Transport.(ice.Transport); ok && g != nil {
+		g.GiveUp(t)
 	}
 }
 
@@ -361,7 +475,7 @@ func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Cod
 // earlier have them. It is also where video is taken in; without it that is left out of the answer.
 func (c *Call) Adopt(contents []jingle.Content, groups []jingle.Group) error {
 	c.adopt(contents)
-	return c.adoptIdle(contents, groups)
+	return c.adoptVideo(contents, groups)
 }
 
 func (c *Call) adopt(contents []jingle.Content) {
@@ -377,6 +491,12 @@ func (c *Call) adopt(contents []jingle.Content) {
 
 // Modify follows a change of who may send.
 func (c *Call) Modify(name string, senders jingle.Senders) {
+	if p := c.video.Load(); p != nil && p.name == name {
+		p.senders = senders
+		p.stream.mu.Lock()
+		p.stream.canSend = senders.Sends(c.cfg.Role)
+		p.stream.mu.Unlock()
+	}
 	if name != c.Name() {
 		return
 	}
@@ -398,6 +518,11 @@ func (c *Call) set(f func(*stream)) {
 	c.stream.mu.Lock()
 	defer c.stream.mu.Unlock()
 	f(c.stream)
+	if p := c.video.Load(); p != nil {
+		p.stream.mu.Lock()
+		p.stream.held = c.stream.held || c.stream.holding
+		p.stream.mu.Unlock()
+	}
 }
 
 // ErrNoEvents says that the peer does not take DTMF in RTP (RFC 4733).
@@ -425,6 +550,9 @@ func (c *Call) Stats() Stats {
 	}
 	c.mu.Unlock()
 	c.stream.fill(&st)
+	if p := c.video.Load(); p != nil {
+		p.stream.fill(&st)
+	}
 	return st
 }
 
@@ -442,20 +570,21 @@ func (c *Call) Run(ctx context.Context) error {
 		groupErr = c.group.Run(gctx)
 		cancel(errGroupEnded)
 	})
-	if c.idle != nil && c.idle.group != nil {
-		wg.Go(func() {
-			if err := c.idle.group.Run(gctx); err != nil && gctx.Err() == nil {
-				c.cfg.Log.Debug("a content that is not used", "content", c.idle.name, "err", err)
-			}
-		})
-	}
+	partsOver := make(chan struct{})
+	go func() {
+		defer close(partsOver)
+		c.runParts(ctx)
+	}()
 	err := c.media(ctx)
+	cancel(err)
+	<-partsOver
 	endGroup(err)
 	wg.Wait()
 	if errors.Is(err, errGroupEnded) {
 		err = groupErr
 	}
 	_ = c.stream.close() // told by AudioErr
+	_ = c.closeVideo()
 	return err
 }
 
@@ -508,8 +637,26 @@ func (c *Call) onState(s agent.State) {
 	}
 }
 
-func (c *Call) onCandidate(t ice.Transport) {
-	c.cfg.Notify(Candidate{Content: c.Name(), Transport: t})
+// candidates tells those of a group, in the content that stands for it.
+func (c *Call) candidates(content func() string) func(ice.Transport) {
+	return func(t ice.Transport) { c.cfg.Notify(Candidate{Content: content(), Transport: t}) }
+}
+
+// receive tells apart what shares the transport by the payload type, which is unique in a BUNDLE group (RFC 9143 section
+// 10.1.1); peers need not tell their SSRCs.
+func (c *Call) receive(h *rtppkt.Header, payload []byte, at time.Time) {
+	if p := c.video.Load(); p != nil && !p.own && p.stream.takes(h.PayloadType) {
+		p.stream.receive(h, payload, at)
+		return
+	}
+	c.stream.receive(h, payload, at)
+}
+
+func (c *Call) receiveRTCP(packets []rtcp.Packet, at time.Time) {
+	if p := c.video.Load(); p != nil && !p.own {
+		p.stream.receiveRTCP(packets, at)
+	}
+	c.stream.receiveRTCP(packets, at)
 }
 
 // Reason says what to tell the peer when a call ends because of err.

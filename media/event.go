@@ -54,6 +54,19 @@ type KeyUp struct{ Key dtmf.Key }
 // SourceEnded says that the source has come to its end, or cannot be read; silence is sent from now on.
 type SourceEnded struct{ Err error } // nil at its end
 
+// VideoSeen says that the first packet of video has come; VideoSourceEnded that the source of video has come to its end, or
+// cannot be read.
+type VideoSeen struct {
+	Codec string
+	At    time.Time
+}
+
+// VideoSourceEnded is told at the end of the source of video.
+type VideoSourceEnded struct{ Err error } // nil at its end
+
+// VideoEnded says that there is no video any more, while the call goes on.
+type VideoEnded struct{ Err error } // nil if either side wanted it so
+
 // SinkFailed says that the sink does not take any more.
 type SinkFailed struct{ Err error }
 
@@ -69,6 +82,10 @@ func (KeyDown) mediaEvent()     {}
 func (KeyUp) mediaEvent()       {}
 func (SourceEnded) mediaEvent() {}
 func (SinkFailed) mediaEvent()  {}
+func (VideoSeen) mediaEvent()   {}
+func (VideoEnded) mediaEvent()  {}
+
+func (VideoSourceEnded) mediaEvent() {}
 
 // Stats are the figures of a call so far.
 type Stats struct {
@@ -90,4 +107,17 @@ type Stats struct {
 	Delay time.Duration
 	// MOS is an estimate of how the peer sounds here, from 1 to 4.5, and 0 while nothing is known.
 	MOS float64
+	// Video is nil if there is none.
+	Video *VideoStats
+}
+
+// VideoStats are the figures of video.
+type VideoStats struct {
+	// Codec is what we send, or would.
+	Codec                          string
+	PacketsSent, BytesSent         uint64
+	PacketsReceived, BytesReceived uint64
+	PacketsLost, RemoteLost        uint64
+	// Bitrate is what the peer says that it can take, in bit/s; 0 if it has not said.
+	Bitrate int
 }

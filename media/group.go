@@ -42,10 +42,12 @@ type Group struct {
 	cfg    GroupConfig
 	remote *ice.Transport // as it was when the peer became known
 	role   dtlssrtp.Role
-	start  chan struct{} // closed once remote and role are set
-	conn   atomic.Pointer[dtlssrtp.Conn]
-	ready  chan struct{}
-	wake   chan struct{} // something has happened to a link
+	// reply is our answer, which the other contents of a BUNDLE group share.
+	reply ice.Transport
+	start chan struct{} // closed once remote and role are set
+	conn  atomic.Pointer[dtlssrtp.Conn]
+	ready chan struct{}
+	wake  chan struct{} // something has happened to a link
 
 	mu         sync.Mutex
 	cur        *link   // whose path is in use
@@ -91,6 +93,15 @@ func (g *Group) Close() error { return g.cur.agent.Close() }
 // Conversations insists on actpass.
 func (g *Group) Offer() ice.Transport { return g.described(ice.SetupActpass) }
 
+// fingerprints are for what is added to a connection that stands: who began it is settled.
+func (g *Group) fingerprints() []ice.Fingerprint {
+	setup := ice.SetupPassive
+	if g.role == dtlssrtp.Client {
+		setup = ice.SetupActive
+	}
+	return []ice.Fingerprint{g.cfg.Certificate.Fingerprint(setup)}
+}
+
 func (g *Group) described(setup ice.Setup) ice.Transport {
 	t := g.cur.local
 	t.Fingerprints = []ice.Fingerprint{g.cfg.Certificate.Fingerprint(setup)}
@@ -107,7 +118,8 @@ func (g *Group) Answer(offer ice.Transport) (ice.Transport, error) {
 	if err != nil {
 		return ice.Transport{}, err
 	}
-	return g.described(setup), nil
+	g.reply = g.described(setup)
+	return g.reply, nil
 }
 
 // Accepted takes the peer's answer to our offer and starts to connect. The errors are those of [Group.Answer].

@@ -1,0 +1,143 @@
+package video
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
+)
+
+const (
+	// maxLate is how many packets are waited with for one that is missing.
+	maxLate = 256
+	// patience is how long, so that what is sent again still counts.
+	patience = 500 * time.Millisecond
+	// PartSuffix ends the name of a file while it is being written.
+	PartSuffix = ".part"
+)
+
+// Recorder is a [Sink] that writes a file: IVF for VP8, VP9 and AV1, Annex B for H264. Its name is given when it is closed.
+type Recorder struct {
+	path   string
+	f      *os.File
+	w      *bufio.Writer
+	codec  *Codec
+	build  *samplebuilder.SampleBuilder
+	frames uint32
+	began  bool
+	first  uint32
+	err    error
+}
+
+// Create starts a recording; the name ends in .ivf or .h264. Which codec comes is known later, and if it does not fit, the
+// first Write says so. The file can be read by its owner only.
+func Create(path string) (*Recorder, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".ivf", ".h264", ".264":
+	default:
+		return nil, fmt.Errorf("video: %s: a recording is named .ivf or .h264", path)
+	}
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("video: %s: not a regular file", path)
+	}
+	part := path + PartSuffix
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	return &Recorder{path: path, f: f, w: bufio.NewWriterSize(f, 64<<10)}, nil
+}
+
+// Write implements [Sink].
+func (r *Recorder) Write(c *Codec, seq uint16, p Packet) error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.codec == nil {
+		if isIVF := strings.EqualFold(filepath.Ext(r.path), ".ivf"); isIVF == (c.fourcc == "") {
+			return r.keep(fmt.Errorf("%s does not go into this kind of file", c.Name))
+		}
+		r.codec = c
+		r.build = samplebuilder.New(maxLate, c.frames(), ClockRate, samplebuilder.WithMaxTimeDelay(patience))
+		if c.fourcc != "" {
+			_, _ = r.w.Write(ivfHeader(c.fourcc, 0)) // an error stays
+		}
+	}
+	if c != r.codec {
+		return nil // a change of codec does not fit into one file
+	}
+	r.build.Push(&rtp.Packet{
+		Header:  rtp.Header{SequenceNumber: seq, Timestamp: p.Timestamp, Marker: p.Marker},
+		Payload: append([]byte(nil), p.Payload...),
+	})
+	return r.take()
+}
+
+func (r *Recorder) take() error {
+	for s := r.build.Pop(); s != nil; s = r.build.Pop() {
+		if !r.began && !r.codec.IsKeyFrame(s.Data) {
+			continue // nothing can be seen before
+		}
+		if !r.began {
+			r.began, r.first = true, s.PacketTimestamp
+		}
+		r.frames++
+		if r.codec.fourcc != "" {
+			var h [12]byte
+			binary.LittleEndian.PutUint32(h[:], uint32(len(s.Data)))
+			binary.LittleEndian.PutUint64(h[4:], uint64(s.PacketTimestamp-r.first))
+			_, _ = r.w.Write(h[:])
+		}
+		if _, err := r.w.Write(s.Data); err != nil {
+			return r.keep(err)
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) keep(err error) error {
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("video: recording to %s: %w", r.path, err)
+	}
+	return r.err
+}
+
+// Close implements [Sink]. After an error what there is keeps the name with [PartSuffix].
+func (r *Recorder) Close() error {
+	if r.build != nil {
+		r.build.Flush()
+		_ = r.take()
+	}
+	_ = r.keep(r.w.Flush())
+	if r.codec != nil && r.codec.fourcc != "" {
+		_, err := r.f.WriteAt(ivfHeader(r.codec.fourcc, r.frames), 0)
+		_ = r.keep(err)
+	}
+	_ = r.keep(r.f.Close())
+	if r.err != nil {
+		return r.err
+	}
+	return r.keep(os.Rename(r.path+PartSuffix, r.path))
+}
+
+// ivfHeader leaves the size of the pictures open, which players read from the frames.
+func ivfHeader(fourcc string, frames uint32) []byte {
+	h := append([]byte("DKIF\x00\x00\x20\x00"), fourcc...)
+	h = binary.LittleEndian.AppendUint16(h, 0)
+	h = binary.LittleEndian.AppendUint16(h, 0)
+	h = binary.LittleEndian.AppendUint32(h, ClockRate)
+	h = binary.LittleEndian.AppendUint32(h, 1)
+	h = binary.LittleEndian.AppendUint32(h, frames)
+	return append(h, 0, 0, 0, 0)
+}

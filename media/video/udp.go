@@ -1,0 +1,169 @@
+package video
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+// PayloadType is what RTP over UDP has on the way out; on the way in any will do.
+const PayloadType = 96
+
+// RTPSource is a [Source] of RTP packets that another program sends to a UDP port.
+type RTPSource struct {
+	codec *Codec
+	conn  *net.UDPConn
+	buf   [2048]byte
+	ssrc  uint32
+	seq   uint16
+	begun bool
+}
+
+// parseRTP reads PORT, HOST:PORT, and a codec after a slash. The host must be an address, and is the loopback by default.
+func parseRTP(spec string) (netip.AddrPort, *Codec, error) {
+	addr, name, has := strings.Cut(strings.TrimPrefix(spec, "rtp:"), "/")
+	if !has {
+		name = "VP8"
+	}
+	c, err := ByName(name)
+	if err != nil {
+		return netip.AddrPort{}, nil, err
+	}
+	if port, err := strconv.ParseUint(addr, 10, 16); err == nil {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)), c, nil
+	}
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return ap, nil, fmt.Errorf("video: %q is neither rtp:PORT nor rtp:ADDRESS:PORT, with /CODEC or without", spec)
+	}
+	return ap, c, nil
+}
+
+// ListenRTP makes a source of "rtp:PORT", "rtp:PORT/H264" or "rtp:ADDRESS:PORT/CODEC". The codec is VP8 by default.
+func ListenRTP(spec string) (*RTPSource, error) {
+	ap, c, err := parseRTP(spec)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(ap))
+	if err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	_ = conn.SetReadBuffer(1 << 20) // a key frame comes at once
+	return &RTPSource{codec: c, conn: conn}, nil
+}
+
+// Addr is where packets are taken.
+func (s *RTPSource) Addr() net.Addr { return s.conn.LocalAddr() }
+
+// Codec implements [Source].
+func (s *RTPSource) Codec() *Codec { return s.codec }
+
+// KeyFrame implements [Source]. Plain RTP has no way back, so the encoder should make key frames every second or two.
+func (s *RTPSource) KeyFrame() {}
+
+// Bitrate implements [Source].
+func (s *RTPSource) Bitrate(int) {}
+
+// Close implements [Source].
+func (s *RTPSource) Close() error { return s.conn.Close() }
+
+// Read implements [Source]. Packets that are no RTP are passed over.
+func (s *RTPSource) Read(ctx context.Context) (Packet, error) {
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		n, err := s.conn.Read(s.buf[:])
+		if err != nil {
+			if ctx.Err() != nil {
+				return Packet{}, context.Cause(ctx)
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return Packet{}, os.ErrClosed
+			}
+			return Packet{}, fmt.Errorf("video: %w", err)
+		}
+		var h rtp.Header
+		used, err := h.Unmarshal(s.buf[:n])
+		if err != nil || h.Version != 2 || h.PayloadType >= 64 && h.PayloadType <= 95 { // RTCP (RFC 5761 section 4)
+			continue
+		}
+		payload := s.buf[used:n]
+		if h.Padding && len(payload) > 0 {
+			pad := int(payload[len(payload)-1])
+			if pad > len(payload) {
+				continue
+			}
+			payload = payload[:len(payload)-pad]
+		}
+		p := Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker}
+		if s.begun && h.SSRC == s.ssrc {
+			gap := h.SequenceNumber - s.seq - 1
+			if gap > 0x8000 {
+				continue // late or double
+			}
+			p.Lost = gap
+		}
+		s.begun, s.ssrc, s.seq = true, h.SSRC, h.SequenceNumber
+		return p, nil
+	}
+}
+
+// RTPSink is a [Sink] that sends RTP packets to another program.
+type RTPSink struct {
+	conn *net.UDPConn
+	buf  []byte
+}
+
+// DialRTP makes a sink of "rtp:PORT" or "rtp:ADDRESS:PORT".
+func DialRTP(spec string) (*RTPSink, error) {
+	ap, _, err := parseRTP(spec)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(ap))
+	if err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	return &RTPSink{conn: conn}, nil
+}
+
+// Write implements [Sink]. That nobody listens is no error.
+func (s *RTPSink) Write(_ *Codec, seq uint16, p Packet) error {
+	h := rtp.Header{
+		Version: 2, PayloadType: PayloadType, SequenceNumber: seq, Timestamp: p.Timestamp, Marker: p.Marker, SSRC: 1,
+	}
+	var err error
+	if s.buf, err = (&rtp.Packet{Header: h, Payload: p.Payload}).Marshal(); err != nil {
+		return err
+	}
+	_, _ = s.conn.Write(s.buf)
+	return nil
+}
+
+// Close implements [Sink].
+func (s *RTPSink) Close() error { return s.conn.Close() }
+
+// Open opens a file or "rtp:PORT".
+func Open(spec string) (Source, error) {
+	if strings.HasPrefix(spec, "rtp:") {
+		return ListenRTP(spec)
+	}
+	return OpenFile(spec)
+}
+
+// OpenSink starts a recording, or sends to "rtp:PORT".
+func OpenSink(spec string) (Sink, error) {
+	if strings.HasPrefix(spec, "rtp:") {
+		return DialRTP(spec)
+	}
+	return Create(spec)
+}

@@ -1,0 +1,447 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"github.com/jingled/jingled/media/dtlssrtp"
+	"github.com/jingled/jingled/media/rtpstat"
+	"github.com/jingled/jingled/media/video"
+)
+
+const (
+	// videoHistory is how many packets can be sent again; a power of two.
+	videoHistory = 1024
+	// maxResent bounds how many are in a second, and so what a peer can ask for.
+	maxResent = 500
+	// videoTick is the clock of feedback.
+	videoTick = 20 * time.Millisecond
+	// keyFrameEvery is how often a key frame is asked for, or the source is.
+	keyFrameEvery = 500 * time.Millisecond
+	// nackAfter is how long a packet may be late, nackEvery how long what was asked for may take at least, and
+	// nackFor when a key frame is asked for instead.
+	nackAfter = 10 * time.Millisecond
+	nackEvery = 60 * time.Millisecond
+	nackFor   = time.Second
+	maxNacks  = 256
+	// maxBitrate is what we tell that we can take; nothing is decoded here.
+	maxBitrate, minBitrate = 4_000_000, 100_000
+)
+
+// videoStream is one video medium on a group. Packets come in by receive and receiveRTCP; run sends and gives feedback.
+type videoStream struct {
+	out    writer
+	ssrc   uint32
+	cname  string
+	notify func(Event)
+	origin time.Time
+
+	mu       sync.Mutex // guards the rest
+	agreed   videoAgreement
+	canSend  bool
+	held     bool
+	source   video.Source
+	sink     video.Sink
+	err      error
+	seq      uint16
+	history  []sentPacket
+	resent   int
+	sent     sendStats
+	keyed    time.Duration // when the source was asked for a key frame
+	in       *videoIn
+	rtt      time.Duration
+	theyLost uint64
+	estimate int // of the peer, bit/s
+}
+
+type sentPacket struct {
+	header  rtp.Header
+	payload []byte
+}
+
+// videoIn is what comes from one source of the peer.
+type videoIn struct {
+	ssrc    uint32
+	stats   *rtpstat.Receiver
+	highest uint16
+	missing map[uint16]*missing
+	wantKey bool
+	asked   time.Duration // for a key frame
+	fir     uint8
+	cc      *twcc.Recorder
+	bitrate int // that we tell
+	bytes   uint64
+	lost    uint64
+	packets uint64
+}
+
+type missing struct {
+	since, asked time.Duration
+	tries        int
+}
+
+func newVideoStream(out writer, cname string, notify func(Event)) *videoStream {
+	return &videoStream{
+		out: out, cname: cname, notify: notify, origin: time.Now(), ssrc: rand.Uint32() | 1, seq: uint16(rand.Uint32()),
+	}
+}
+
+func (s *videoStream) agree(a videoAgreement, canSend bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.source != nil {
+		a.send, a.sendPT = nil, 0
+		for _, pt := range a.order {
+			if a.codecs[pt] == s.source.Codec() {
+				a.send, a.sendPT = a.codecs[pt], pt
+				break
+			}
+		}
+	}
+	s.agreed, s.canSend = a, canSend
+}
+
+// takes reports whether packets of this type are the stream's.
+func (s *videoStream) takes(pt uint8) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.agreed.codecs[pt] != nil
+}
+
+func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.agreed.codecs[h.PayloadType]
+	if c == nil {
+		return
+	}
+	now := at.Sub(s.origin)
+	in := s.in
+	if in == nil || in.ssrc != h.SSRC {
+		// A recording begins with a key frame, so one is asked for.
+		in = &videoIn{
+			ssrc: h.SSRC, stats: rtpstat.NewReceiver(video.ClockRate), highest: h.SequenceNumber - 1, wantKey: true,
+			asked: -keyFrameEvery, missing: make(map[uint16]*missing), cc: twcc.NewRecorder(s.ssrc), bitrate: maxBitrate / 2,
+		}
+		first := s.in == nil
+		s.in = in
+		if first {
+			defer s.notify(VideoSeen{Codec: c.Name, At: at})
+		}
+	}
+	if s.agreed.ccID != 0 {
+		var ext rtp.TransportCCExtension
+		if b := h.GetExtension(s.agreed.ccID); b != nil && ext.Unmarshal(b) == nil {
+			in.cc.Record(h.SSRC, ext.TransportSequence, at.UnixMicro())
+		}
+	}
+	in.stats.Packet(h.SequenceNumber, h.Timestamp, len(payload), true, now)
+	in.packets++
+	in.bytes += uint64(len(payload))
+	gap := h.SequenceNumber - in.highest
+	switch {
+	case gap == 0 || gap > 0x8000:
+		delete(in.missing, h.SequenceNumber)
+	case gap > maxNacks:
+		clear(in.missing)
+		in.highest, in.wantKey = h.SequenceNumber, true
+	default:
+		for seq := in.highest + 1; seq != h.SequenceNumber; seq++ {
+			if len(in.missing) < maxNacks {
+				in.missing[seq] = &missing{since: now, asked: -nackFor}
+			}
+		}
+		in.highest = h.SequenceNumber
+	}
+	if s.sink == nil || len(payload) == 0 {
+		return
+	}
+	if err := s.sink.Write(c, h.SequenceNumber, video.Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker}); err != nil {
+		err = errors.Join(err, s.sink.Close())
+		s.sink, s.err = nil, errors.Join(s.err, err)
+		defer s.notify(SinkFailed{err})
+	}
+}
+
+func (s *videoStream) receiveRTCP(packets []rtcp.Packet, at time.Time) {
+	var again []sentPacket
+	s.mu.Lock()
+	now := at.Sub(s.origin)
+	wantKey := false
+	for _, p := range packets {
+		switch p := p.(type) {
+		case *rtcp.SenderReport:
+			if s.in != nil && s.in.ssrc == p.SSRC {
+				s.in.stats.SenderReport(p.NTPTime, now)
+			}
+			s.reported(p.Reports, at)
+		case *rtcp.ReceiverReport:
+			s.reported(p.Reports, at)
+		case *rtcp.TransportLayerNack:
+			if p.MediaSSRC == s.ssrc {
+				again = append(again, s.lost(p)...)
+			}
+		case *rtcp.PictureLossIndication:
+			wantKey = wantKey || p.MediaSSRC == s.ssrc
+		case *rtcp.FullIntraRequest:
+			wantKey = wantKey || slices.ContainsFunc(p.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == s.ssrc })
+		case *rtcp.ReceiverEstimatedMaximumBitrate:
+			if slices.Contains(p.SSRCs, s.ssrc) && p.Bitrate > 0 && s.source != nil {
+				s.estimate = int(min(p.Bitrate, 1e9))
+				s.source.Bitrate(s.estimate)
+			}
+		}
+	}
+	if wantKey && s.source != nil && (s.keyed == 0 || now-s.keyed >= keyFrameEvery) {
+		s.keyed = now
+		s.source.KeyFrame()
+	}
+	s.mu.Unlock()
+	for i := range again {
+		_ = s.out.WriteRTP(&again[i].header, again[i].payload) // lost once more
+	}
+}
+
+func (s *videoStream) reported(reports []rtcp.ReceptionReport, at time.Time) {
+	for _, r := range reports {
+		if r.SSRC != s.ssrc {
+			continue
+		}
+		s.theyLost = uint64(r.TotalLost)
+		if rtt, ok := rtpstat.RoundTrip(r.LastSenderReport, r.Delay, rtpstat.NTP(at)); ok {
+			s.rtt = rtt
+		}
+	}
+}
+
+// lost returns what is to be sent again (RFC 4585 section 6.2.1); s.mu is held.
+func (s *videoStream) lost(n *rtcp.TransportLayerNack) []sentPacket {
+	var out []sentPacket
+	for _, pair := range n.Nacks {
+		for _, seq := range pair.PacketList() {
+			if len(s.history) == 0 || s.resent >= maxResent {
+				return out
+			}
+			if p := s.history[seq%videoHistory]; p.payload != nil && p.header.SequenceNumber == seq {
+				out = append(out, p)
+				s.resent++
+			}
+		}
+	}
+	return out
+}
+
+// run sends and gives feedback until ctx ends. The group is ready then.
+func (s *videoStream) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	s.mu.Lock()
+	source := s.source
+	s.mu.Unlock()
+	if source != nil {
+		wg.Go(func() { s.play(ctx, source) })
+	}
+	defer func() { _ = s.out.WriteRTCP(&rtcp.Goodbye{Sources: []uint32{s.ssrc}}) }()
+	tick := time.NewTicker(videoTick)
+	defer tick.Stop()
+	var reported, secondly time.Duration
+	reported = firstReport - reportInterval/2
+	for n := 0; ; n++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		s.mu.Lock()
+		now := time.Since(s.origin)
+		out := s.feedback(now)
+		if n%5 == 0 && s.in != nil && s.agreed.ccID != 0 {
+			out = append(out, s.in.cc.BuildFeedbackPacket()...)
+		}
+		if now-secondly >= time.Second {
+			secondly, s.resent = now, 0
+			out = append(out, s.remb()...)
+		}
+		if now-reported >= reportInterval/2 {
+			reported = now
+			out = append(s.report(now), out...)
+		} else if len(out) > 0 {
+			// RFC 3550 section 6.1: a report comes first.
+			out = append([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: s.ssrc}}, out...)
+		}
+		s.mu.Unlock()
+		if len(out) > 0 {
+			_ = s.out.WriteRTCP(out...)
+		}
+	}
+}
+
+// play sends what the source gives.
+func (s *videoStream) play(ctx context.Context, source video.Source) {
+	offset := rand.Uint32()
+	for {
+		p, err := source.Read(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				if errors.Is(err, io.EOF) {
+					err = nil
+				}
+				s.notify(VideoSourceEnded{err})
+			}
+			return
+		}
+		s.mu.Lock()
+		s.seq += p.Lost + 1
+		a := s.agreed
+		quiet := !s.canSend || s.held || a.send == nil
+		h := rtp.Header{
+			Version: 2, PayloadType: a.sendPT, Marker: p.Marker, SequenceNumber: s.seq, Timestamp: p.Timestamp + offset, SSRC: s.ssrc,
+		}
+		if quiet {
+			s.seq -= p.Lost + 1
+			s.mu.Unlock()
+			continue
+		}
+		if s.history == nil {
+			s.history = make([]sentPacket, videoHistory)
+		}
+		s.history[s.seq%videoHistory] = sentPacket{h, append([]byte(nil), p.Payload...)}
+		s.sent.packets++
+		s.sent.bytes += uint64(len(p.Payload))
+		s.sent.timestamp, s.sent.at = h.Timestamp, time.Since(s.origin)
+		s.mu.Unlock()
+		if err := s.out.WriteRTP(&h, p.Payload); errors.Is(err, dtlssrtp.ErrNotReady) {
+			return
+		}
+	}
+}
+
+// feedback asks for what is missing; s.mu is held.
+func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
+	in := s.in
+	if in == nil {
+		return nil
+	}
+	var out []rtcp.Packet
+	var want []uint16
+	for seq, m := range in.missing {
+		switch {
+		case now-m.since > nackFor:
+			delete(in.missing, seq)
+			in.wantKey = true
+		case s.agreed.nack && now-m.since >= nackAfter && now-m.asked >= max(nackEvery, s.rtt+s.rtt/4):
+			m.asked = now
+			m.tries++
+			want = append(want, seq)
+		}
+	}
+	if len(want) > 0 {
+		slices.SortFunc(want, func(a, b uint16) int { return int(int16(a - b)) })
+		out = append(out, &rtcp.TransportLayerNack{SenderSSRC: s.ssrc, MediaSSRC: in.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(want)})
+	}
+	if in.wantKey && now-in.asked >= keyFrameEvery {
+		in.wantKey, in.asked = false, now
+		switch {
+		case s.agreed.pli:
+			out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: in.ssrc})
+		case s.agreed.fir:
+			in.fir++
+			out = append(out, &rtcp.FullIntraRequest{
+				SenderSSRC: s.ssrc, MediaSSRC: in.ssrc, FIR: []rtcp.FIREntry{{SSRC: in.ssrc, SequenceNumber: in.fir}},
+			})
+		}
+	}
+	return out
+}
+
+// remb tells how much we can take: less after loss, more without; s.mu is held.
+func (s *videoStream) remb() []rtcp.Packet {
+	in := s.in
+	if in == nil || !s.agreed.remb || s.agreed.ccID != 0 {
+		return nil
+	}
+	lost := in.stats.Lost()
+	share := float64(lost-min(lost, in.lost)) / float64(max(in.packets, 1))
+	got := int(in.bytes * 8)
+	in.lost, in.bytes, in.packets = lost, 0, 0
+	switch {
+	case share > 0.1: // as Google's congestion control does
+		in.bitrate = int(float64(min(in.bitrate, max(got, minBitrate))) * (1 - share/2))
+	case share < 0.02:
+		in.bitrate += in.bitrate / 12
+	}
+	in.bitrate = min(max(in.bitrate, minBitrate), maxBitrate)
+	return []rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: s.ssrc, Bitrate: float32(in.bitrate), SSRCs: []uint32{in.ssrc}}}
+}
+
+// report makes a sender or receiver report with our name; s.mu is held.
+func (s *videoStream) report(now time.Duration) []rtcp.Packet {
+	var blocks []rtcp.ReceptionReport
+	if in := s.in; in != nil {
+		if rep, ok := in.stats.Report(now); ok {
+			blocks = append(blocks, rtcp.ReceptionReport{
+				SSRC: in.ssrc, FractionLost: rep.FractionLost, TotalLost: rep.TotalLost,
+				LastSequenceNumber: rep.HighestSeq, Jitter: rep.Jitter, LastSenderReport: rep.LastSR, Delay: rep.Delay,
+			})
+		}
+	}
+	name := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: s.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.cname}},
+	}}}
+	if s.sent.packets == 0 {
+		return []rtcp.Packet{&rtcp.ReceiverReport{SSRC: s.ssrc, Reports: blocks}, name}
+	}
+	return []rtcp.Packet{&rtcp.SenderReport{
+		SSRC: s.ssrc, NTPTime: rtpstat.NTP(s.origin.Add(now)),
+		RTPTime:     s.sent.timestamp + uint32((now-s.sent.at)*video.ClockRate/time.Second),
+		PacketCount: uint32(s.sent.packets), OctetCount: uint32(s.sent.bytes), Reports: blocks,
+	}, name}
+}
+
+func (s *videoStream) fill(st *Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := &VideoStats{PacketsSent: s.sent.packets, BytesSent: s.sent.bytes, Bitrate: s.estimate, RemoteLost: s.theyLost}
+	if s.agreed.send != nil {
+		v.Codec = s.agreed.send.Name
+	}
+	if s.in != nil {
+		v.PacketsReceived, v.BytesReceived, v.PacketsLost = s.in.stats.Received(), s.in.stats.Bytes(), s.in.stats.Lost()
+	}
+	st.Video = v
+}
+
+func (s *videoStream) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	if s.source != nil {
+		errs = append(errs, s.source.Close())
+	}
+	if s.sink != nil {
+		errs = append(errs, s.sink.Close())
+	}
+	s.source, s.sink = nil, nil
+	s.err = errors.Join(s.err, errors.Join(errs...))
+	return s.err
+}
+
+// mismatch says why nothing can be sent, or is nil.
+func (s *videoStream) mismatch() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.source == nil || s.agreed.send != nil {
+		return nil
+	}
+	return fmt.Errorf("the video to send is %s, which the peer does not take", s.source.Codec().Name)
+}
