@@ -121,11 +121,14 @@ func (s *Session) checkInitiate(m *Message) *StanzaError {
 }
 
 func (s *Session) receiveAccept(now time.Time, iq string, m *Message) *StanzaError {
+	if s.state == Active {
+		// Movim answers so as the initiator, too.
+		if known, _ := s.inPhase(m, offeredByUs); s.cfg.Role == Initiator || len(known) > 0 {
+			return s.receiveReaccept(iq, m)
+		}
+	}
 	if s.cfg.Role != Initiator {
 		return ErrOutOfOrder("Only the responder can accept the session.")
-	}
-	if s.state == Active {
-		return s.receiveReaccept(iq, m)
 	}
 	for i := range m.Contents {
 		c := &m.Contents[i]

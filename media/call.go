@@ -151,7 +151,7 @@ func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
 		Description: c.offered, Transport: c.group.Offer(),
 	}}
 	group := jingle.Group{Semantics: bundle, Contents: []string{c.Name()}}
-	if c.wantsVideo() {
+	if c.WantsVideo() {
 		v, err := c.offerVideo(VideoName, c.cfg.Bundle)
 		if err != nil {
 			c.cfg.Log.Warn("there is no video in the call", "err", err)
@@ -165,7 +165,8 @@ func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
 	return contents, []jingle.Group{group}
 }
 
-func (c *Call) wantsVideo() bool {
+// WantsVideo reports whether [Call.SetVideo] was called.
+func (c *Call) WantsVideo() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.wantVideo

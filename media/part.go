@@ -127,7 +127,7 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 	if err := muxable(&desc, offer.Name, groups); err != nil {
 		return jingle.Content{}, err
 	}
-	wanted := c.wantsVideo()
+	wanted := c.WantsVideo()
 	able := videoCapabilities(c.codecToSend(), p.stream.ssrc, p.stream.cname)
 	senders := sendersOf(offer)
 	if !wanted {
@@ -286,9 +286,6 @@ func (c *Call) VideoAccepted(content jingle.Content, groups []jingle.Group) erro
 	}
 	return err
 }
-
-// VideoRemoved follows a content-remove or content-reject of the peer.
-func (c *Call) VideoRemoved(name string) { c.RemoveVideo(name) }
 
 // RemoveVideo ends the video, if the content of this name is it; empty stands for any. It returns the content for a
 // content-remove, and false if there is none.

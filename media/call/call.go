@@ -78,9 +78,12 @@ func newCall(cfg Config, role jingle.Role) (*Call, error) {
 func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, source audio.Source, sink audio.Sink) (*Call, error) {
 	c, err := newCall(cfg, jingle.Initiator)
 	if err != nil {
-		return nil, errors.Join(err, closeAudio(source, sink))
+		return nil, errors.Join(err, closeAudio(source, sink), cfg.Video.close())
 	}
 	c.media.SetAudio(source, sink)
+	if v := cfg.Video; v != nil {
+		c.media.SetVideo(v.Source, v.Sink)
+	}
 	begun := make(chan struct{})
 	_, err = e.Start(peer, sid, c, func(s *engine.Session) error {
 		c.begin(s)
@@ -201,13 +204,20 @@ func (c *Call) Done() <-chan struct{} { return c.done }
 func (c *Call) Ring() { c.s.Post(func() { c.info(rtp.Info{Kind: rtp.InfoRinging}) }) }
 
 // Answer accepts the call. Source and sink are as in [Dial]. What goes wrong ends the call with its reason.
-func (c *Call) Answer(source audio.Source, sink audio.Sink) {
+func (c *Call) Answer(source audio.Source, sink audio.Sink) { c.AnswerWith(source, sink, nil) }
+
+// AnswerWith is [Call.Answer] with video, if it is offered or added later; nil is without.
+func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, v *Video) {
 	c.post(func() {
 		if c.offer == nil {
 			_ = closeAudio(source, sink)
+			_ = v.close()
 			return
 		}
 		c.media.SetAudio(source, sink)
+		if v != nil {
+			c.media.SetVideo(v.Source, v.Sink)
+		}
 		offer := c.offer
 		c.offer = nil
 		contents, groups, err := c.media.Answer(offer.Contents, offer.Groups)
@@ -224,7 +234,7 @@ func (c *Call) Answer(source audio.Source, sink audio.Sink) {
 			return
 		}
 		c.cfg.Notify(Accepted{})
-	}, func() { _ = closeAudio(source, sink) })
+	}, func() { _, _ = closeAudio(source, sink), v.close() })
 }
 
 // post runs f on the session's goroutine, or dropped if the session is over.

@@ -1,4 +1,4 @@
-// Package call is an audio call as an application of the Jingle engine (XEP-0167): it joins a session, package engine,
+// Package call is a call with sound, and with video if it is wanted, as an application of the Jingle engine (XEP-0167): it joins a session, package engine,
 // with its sound, package media, and tells what happens.
 //
 //	[Dial]    session-initiate -----> (ringing) -----> session-accept -> Accepted -> Connected -> ... -> Ended
@@ -33,6 +33,8 @@ type Config struct {
 	// GatherFirst waits for all candidates, two seconds at most, before the session-initiate: for peers with
 	// [ice.FeatureOfferAnswer].
 	GatherFirst bool
+	// Video is offered besides, if it is set, and accepted if the peer adds it later.
+	Video *Video
 	// Notify is told what happens, one event after another, the last one being [Ended]. It must not block.
 	Notify func(Event)
 	// Go runs a function on a goroutine of its own; whoever sets it can wait for them. nil is a go statement.

@@ -23,7 +23,13 @@ func (c *Call) Handle(s *engine.Session, ev jingle.Event) error {
 	case jingle.InfoReceived:
 		return c.received(ev.Message)
 	case jingle.ContentAdded:
-		c.reject(ev.Message.Contents)
+		c.added(ev.Message)
+	case jingle.ContentAccepted:
+		c.videoAccepted(ev.Message)
+	case jingle.ContentRejected:
+		c.videoRemoved(ev.Message)
+	case jingle.ContentRemoved:
+		c.videoRemoved(ev.Message)
 	case jingle.ContentModified:
 		c.media.Modify(ev.ID.Name, ev.New)
 	case jingle.TransportOffered:
@@ -110,13 +116,6 @@ func (c *Call) informed(p jingle.Payload) {
 			c.cfg.Notify(PeerMuted{false})
 		}
 	}
-}
-
-// reject refuses contents that the peer wants to add: there is no video yet. XEP-0166 section 7.2.2 wants an answer.
-func (c *Call) reject(contents []jingle.Content) {
-	c.do(&jingle.Message{Action: jingle.ContentReject, Contents: bare(contents), Reason: &jingle.Reason{
-		Condition: jingle.UnsupportedApplications, Text: "Only one stream of audio is supported here.",
-	}})
 }
 
 // rejectTransports refuses to replace the transport: there is only one (XEP-0166 section 7.2.15).
