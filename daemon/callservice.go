@@ -40,9 +40,7 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 	if media == nil {
 		media = &jingledv1.Media{}
 	}
-	if a.relaysOnly(media) {
-		a.awaitRelays(ctx)
-	}
+	a.awaitRelays(ctx)
 	c := &call{account: a, peer: peer, sid: newCallID(), since: time.Now(), media: media, video: media.GetVideo(),
 		state: jingledv1.CallState_CALL_STATE_CALLING}
 	device, direct, err := a.directly(ctx, peer)
@@ -113,9 +111,7 @@ func (d *Daemon) AnswerCall(ctx context.Context, req *jingledv1.AnswerCallReques
 	if media == nil {
 		media = &jingledv1.Media{}
 	}
-	if a.relaysOnly(media) {
-		a.awaitRelays(ctx)
-	}
+	a.awaitRelays(ctx)
 	a.mu.Lock()
 	if !c.incoming || c.media != nil {
 		a.mu.Unlock()

@@ -47,7 +47,10 @@ func (a *account) searchRelays(ctx context.Context) {
 	if a.relays.cancel != nil {
 		a.relays.cancel()
 	}
-	found := make(chan struct{})
+	found := a.relays.found
+	if found == nil || a.relays.cancel != nil { // else somebody waits for it already
+		found = make(chan struct{})
+	}
 	a.relays.cancel, a.relays.found = cancel, found
 	a.relays.mu.Unlock()
 	a.relays.running.Go(func() {
@@ -67,16 +70,19 @@ func (a *account) searchRelays(ctx context.Context) {
 	})
 }
 
-// awaitRelays waits a moment, after a login, until it is known which relays there are. Calls that may use nothing else
-// would fail without.
+// awaitRelays waits a moment, after a login, until it is known which relays there are. Between many NATs a call fails
+// without.
 func (a *account) awaitRelays(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, relayPatience)
 	defer cancel()
 	a.relays.mu.Lock()
+	if a.relays.found == nil {
+		a.relays.found = make(chan struct{})
+	}
 	found := a.relays.found
 	a.relays.mu.Unlock()
 	select {
-	case <-found: // nil, and so never, before the first login
+	case <-found:
 	case <-ctx.Done():
 	}
 }
