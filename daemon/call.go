@@ -152,6 +152,9 @@ func (c *call) proceed(device jid.JID) {
 func (c *call) proposalEnded(e jmi.Ended) {
 	reason := e.Reason
 	switch {
+	case e.Cause == jmi.ByTieBreak:
+		// XEP-0353 section 4.1.
+		reason = &jingle.Reason{Condition: jingle.AlternativeSession, Text: "Both called at the same time; the other call goes on."}
 	case reason != nil && reason.Text != "":
 	case e.Cause == jmi.ByTimeout:
 		reason = &jingle.Reason{Condition: jingle.Timeout, Text: "Nobody answered."}

@@ -59,8 +59,8 @@ type filePolicy struct {
 	List []string `toml:"list"`
 }
 
-// duration reads "90s" and the like.
-type duration time.Duration
+// duration reads "90s" and the like. It is no plain number, as that could be set without a unit.
+type duration struct{ time.Duration }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *duration) UnmarshalText(b []byte) error {
@@ -68,7 +68,7 @@ func (d *duration) UnmarshalText(b []byte) error {
 	if err == nil && v <= 0 {
 		err = errors.New("a duration must be positive")
 	}
-	*d = duration(v)
+	d.Duration = v
 	return err
 }
 
@@ -99,7 +99,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 		return filepath.Join(dir, p)
 	}
 	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly,
-		StateDir: at(f.State), RingTimeout: time.Duration(f.RingTimeout), ReachTimeout: time.Duration(f.ReachTimeout)}
+		StateDir: at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
 	if f.MaxFileSize < 0 {
 		return cfg, errors.New("max_file_size is negative")
 	}
