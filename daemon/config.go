@@ -24,6 +24,9 @@ type Config struct {
 	RingTimeout time.Duration
 	// ReachTimeout is how long to wait for a stranger's client to show itself before a file is offered (default 8 s).
 	ReachTimeout time.Duration
+	// Upload lets files go by the XMPP server's web server (XEP-0363) to people who are not online or cannot take them
+	// directly: the server then holds a copy. Who asks for this road by name gets it in any case.
+	Upload bool
 	// RelayOnly sends calls through TURN servers and files through proxies or the XMPP server only, so that no peer
 	// learns our addresses.
 	RelayOnly bool

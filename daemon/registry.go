@@ -33,7 +33,7 @@ func newRegistry() *jingle.Registry {
 
 // features is what service discovery tells of us.
 func features() []string {
-	return xeps.Features(xeps.Always, xeps.Calls, xeps.Files, xeps.S5B, xeps.IBB)
+	return xeps.Features(xeps.Always, xeps.Calls, xeps.Files, xeps.S5B, xeps.IBB, xeps.DataChannel, xeps.SI)
 }
 
 // kind is what a session is for.

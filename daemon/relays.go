@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/ice/extdisco"
@@ -34,6 +35,7 @@ type relays struct {
 	mu       sync.Mutex
 	services []extdisco.Service
 	proxies  []s5b.StreamHost
+	uploads  []httpupload.Service
 	hosts    []jid.JID          // components that have services
 	cancel   context.CancelFunc // of the search that goes on
 	found    chan struct{}      // closed when the search has been through once
@@ -155,6 +157,9 @@ func (a *account) findProxies(ctx context.Context) {
 		info, err := disco.QueryInfo(ctx, a.client, item.JID, "")
 		if err == nil && info.Has(extdisco.NS) {
 			hosts = append(hosts, item.JID)
+		}
+		if err == nil {
+			a.relays.noteUploadService(item.JID, info)
 		}
 		if err != nil || !slices.ContainsFunc(info.Identities, hasProxy) {
 			continue

@@ -15,10 +15,13 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/filetransfer/si"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -39,7 +42,10 @@ type transfer struct {
 }
 
 // roads of files, best first.
-var roadNames = map[string]string{s5b.NS: "s5b", ibb.NS: "ibb"}
+var roadNames = map[string]string{
+	s5b.NS: "s5b", ibb.NS: "ibb", ice.NSDataChannel: "datachannel", ice.NSUDP: "datachannel",
+	s5b.NSBytestreams: "si", ibb.NSIBB: "si", httpupload.NS: "http",
+}
 
 // files is what an account has for transfers.
 type files struct {
@@ -47,8 +53,12 @@ type files struct {
 	router   *ibb.Router
 	listener *s5b.Listener
 	ibb      engine.TransportFactory
-	far      engine.TransportFactory // SOCKS5 bytestreams
-	near     engine.TransportFactory // the same for peers that may be on this machine
+	far      *s5b.Factory            // SOCKS5 bytestreams
+	near     *s5b.Factory            // the same for peers that may be on this machine
+	channel  engine.TransportFactory // data channels, in the form of Conversations
+	sctpMap  engine.TransportFactory // the same in the form of XEP-0343
+	si       *si.Manager
+	web      *httpupload.Manager
 }
 
 // stanzas sends the stanzas of bytestreams.
@@ -87,15 +97,18 @@ func newFiles(a *account) (*files, error) {
 	f.near = s5b.NewFactory(cfg)
 	f.manager, err = transfers.New(transfers.Config{
 		Events:     a.transferEvent,
-		Transports: func(p jid.JID, _ bool) []engine.TransportFactory { return []engine.TransportFactory{a.s5b(p), f.ibb} },
+		Transports: func(p jid.JID, _ bool) []engine.TransportFactory { return a.allRoads(p) },
 		MaxSize:    a.d.cfg.MaxFileSize,
 		Log:        a.log,
 	})
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	return f, f.addRoads(a)
 }
 
 // s5b returns the SOCKS5 bytestreams for a peer.
-func (a *account) s5b(peer jid.JID) engine.TransportFactory {
+func (a *account) s5b(peer jid.JID) *s5b.Factory {
 	if a.near(peer) {
 		return a.files.near
 	}
@@ -252,9 +265,6 @@ func (a *account) leave(t *transfers.Transfer) *transfer {
 
 func (a *account) publishTransfer(x *transfer, e *jingledv1.Event) { a.publish(x.t.Peer(), x.id, e) }
 
-// canTakeFiles is what a peer must have for a Jingle file transfer.
-var canTakeFiles = can{"receive files directly", []string{jingle.NS, filetransfer.NS}}
-
 // SendFile offers a file to a person or a device.
 func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (*jingledv1.SendFileResponse, error) {
 	a, err := d.account(req.GetAccount())
@@ -273,20 +283,10 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	src.Desc = req.GetDescription()
-	var opts transfers.SendOptions
-	switch req.GetVia() {
-	case jingledv1.Via_VIA_UNSPECIFIED:
-	case jingledv1.Via_VIA_S5B:
-		opts.Transports = []engine.TransportFactory{a.s5b(peer)}
-	case jingledv1.Via_VIA_IBB:
-		opts.Transports = []engine.TransportFactory{a.files.ibb}
-	default:
-		return nil, connect.NewError(connect.CodeUnimplemented, errors.New("this road is not there yet: take auto, s5b or ibb"))
-	}
 	if a.client.State().State != xmpp.Online {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
 	}
-	device, _, err := a.find(ctx, peer, canTakeFiles)
+	way, err := a.wayTo(ctx, peer, req.GetVia())
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +295,7 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	}
 	x := &transfer{path: req.GetPath()}
 	a.mu.Lock() // its first event waits until it has a name
-	t, err := a.files.manager.Send(a.engine, device, src, opts)
+	t, err := way.send(src)
 	if err == nil {
 		a.enter(t, x)
 	}
@@ -381,6 +381,8 @@ func (f *files) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var listenErr error
 	wg.Go(func() { listenErr = f.listener.Run(ctx) })
+	wg.Go(func() { _ = f.si.Run(ctx) }) // ends with ctx, and with nothing to tell
+	wg.Go(func() { _ = f.web.Run(ctx) })
 	err := f.manager.Run(ctx)
 	wg.Wait()
 	if ctx.Err() != nil {

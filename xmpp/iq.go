@@ -39,6 +39,10 @@ func (q *IQ) Fail(e *jingle.StanzaError) {
 	q.answer("error", e.Element(nsClient))
 }
 
+// Defer gives the answer time d from now on in place of [Timeouts].Answer: for what a person has to decide. It is called
+// once, before there can be an answer.
+func (q *IQ) Defer(d time.Duration) { q.timer.Reset(d) }
+
 // Answered reports whether the request has its answer.
 func (q *IQ) Answered() bool { return q.answered.Load() }
 

@@ -14,16 +14,13 @@ import (
 // roads are the values of --via.
 var roads = map[string]jingledv1.Via{
 	"auto": jingledv1.Via_VIA_UNSPECIFIED, "s5b": jingledv1.Via_VIA_S5B, "ibb": jingledv1.Via_VIA_IBB,
+	"datachannel": jingledv1.Via_VIA_DATACHANNEL, "si": jingledv1.Via_VIA_SI, "http": jingledv1.Via_VIA_HTTP,
 }
 
 // road reads --via.
 func road(via string) (jingledv1.Via, error) {
 	if r, ok := roads[via]; ok {
 		return r, nil
-	}
-	switch via {
-	case "datachannel", "si", "http":
-		return 0, exitf(exitUsage, "--via %s is not there yet: take auto, s5b or ibb", via)
 	}
 	return 0, exitf(exitUsage, "--via is auto, s5b, ibb, datachannel, si or http, not %q", via)
 }
@@ -71,7 +68,7 @@ one that is accepted.`,
 			return runSend(cmd.Context(), s, p, g.account, args[0], paths, road, description)
 		},
 	}
-	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b or ibb (datachannel, si and http are not there yet)")
+	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b, ibb, datachannel, si, or http, by which the server keeps a copy")
 	c.Flags().StringVar(&description, "description", "", "`TEXT` to offer the file with")
 	return c
 }

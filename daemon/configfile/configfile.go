@@ -31,6 +31,7 @@ type file struct {
 	RingTimeout  duration      `toml:"ring_timeout"`
 	ReachTimeout duration      `toml:"reach_timeout"`
 	RelayOnly    bool          `toml:"relay_only"`
+	Upload       bool          `toml:"upload"`
 	Loopback     bool          `toml:"loopback"`
 	Accounts     []fileAccount `toml:"account"`
 }
@@ -98,7 +99,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 		}
 		return filepath.Join(dir, p)
 	}
-	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly,
+	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly, Upload: f.Upload,
 		StateDir: at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
 	if f.MaxFileSize < 0 {
 		return cfg, errors.New("max_file_size is negative")

@@ -39,8 +39,9 @@ type Config struct {
 	// Allow says from which addresses files may be fetched; nil is [Public]. It is not asked for uploads, which go to the
 	// user's own server.
 	Allow func(netip.Addr) bool
-	// RootCAs are whom certificates are checked with; nil are the system's.
-	RootCAs *x509.CertPool
+	// RootCAs are whom the certificates of servers that files are fetched from are checked with, and UploadRootCAs those
+	// of the user's own server; nil are the system's.
+	RootCAs, UploadRootCAs *x509.CertPool
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -69,7 +70,7 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{cfg: cfg, upload: newClient(nil, cfg.RootCAs), down: newClient(cfg.Allow, cfg.RootCAs)}
+	m := &Manager{cfg: cfg, upload: newClient(nil, cfg.UploadRootCAs), down: newClient(cfg.Allow, cfg.RootCAs)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m, nil
 }

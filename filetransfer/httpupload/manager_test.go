@@ -115,7 +115,7 @@ func newAccount(t *testing.T, s *server, allow func(netip.Addr) bool, maxSize in
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	a.m, err = httpupload.NewManager(httpupload.Config{Request: s.request, Transfers: files, Allow: allow, RootCAs: roots,
+	a.m, err = httpupload.NewManager(httpupload.Config{Request: s.request, Transfers: files, Allow: allow, RootCAs: roots, UploadRootCAs: roots,
 		Send: func(e *xmltree.Element) error { a.sent <- e; return nil }})
 	if err != nil {
 		t.Fatal(err)

@@ -98,7 +98,7 @@ func member(t *testing.T, srv *testkit.Server, user string) *online {
 		Request: func(to jid.JID, e *xmltree.Element, done func(*xmltree.Element, error)) {
 			client.Request(to, "get", e, 0, done)
 		},
-		Send: client.Send, Transfers: files, Allow: loopback, RootCAs: srv.Pool(),
+		Send: client.Send, Transfers: files, Allow: loopback, RootCAs: srv.Pool(), UploadRootCAs: srv.Pool(),
 	})
 	must(err)
 	client.HandleMessage(func(m *xmpp.Message) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -53,7 +54,7 @@ func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOpti
 		if err != nil {
 			return &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.ConnectivityError, Text: err.Error()}}
 		}
-		err = s.Do(&jingle.Message{Action: jingle.SessionInitiate, Contents: []jingle.Content{{
+		err = s.Do(&jingle.Message{Action: jingle.SessionInitiate, Groups: groupsOf(transport, id.Name), Contents: []jingle.Content{{
 			Creator: id.Creator, Name: id.Name, Senders: jingle.SendersInitiator,
 			Description: filetransfer.Description{File: file}, Transport: transport,
 		}}})
@@ -246,6 +247,14 @@ func (it *item) keepEarly(ev jingle.InfoReceived) bool {
 	return true
 }
 
+// groupsOf returns the group that Conversations puts the content of a data channel into (XEP-0338), as WebRTC has it.
+func groupsOf(transport jingle.Payload, name string) []jingle.Group {
+	if jingle.NSOf(transport) != ice.NSDataChannel {
+		return nil
+	}
+	return []jingle.Group{{Semantics: "BUNDLE", Contents: []string{name}}}
+}
+
 // bare returns contents by their identity only.
 func bare(cs []jingle.Content) []jingle.Content {
 	out := make([]jingle.Content, len(cs))
@@ -353,6 +362,7 @@ func (a *application) decide(t *Transfer, answer *filetransfer.File) {
 		d, _ := it.offer.Description.(filetransfer.Description)
 		d.File = *it.answer
 		streams = append(streams, it.stream)
+		msg.Groups = append(msg.Groups, groupsOf(transport, it.id.Name)...)
 		msg.Contents = append(msg.Contents, jingle.Content{
 			Creator: it.id.Creator, Name: it.id.Name, Senders: it.offer.Senders, Description: d, Transport: transport,
 		})

@@ -1,0 +1,191 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/datachannel"
+	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/filetransfer/si"
+	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// addRoads makes what goes besides SOCKS5 and in-band bytestreams.
+func (f *files) addRoads(a *account) error {
+	cfg := datachannel.Config{Certificate: a.certificate, ICE: a.fileICE, Log: a.log}
+	own, err := datachannel.NewFactory(cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Form = datachannel.SCTPMap
+	mapped, err := datachannel.NewFactory(cfg)
+	if err != nil {
+		return err
+	}
+	f.channel, f.sctpMap = own, mapped
+	if f.si, err = f.newSI(a); err != nil {
+		return err
+	}
+	f.web, err = f.newWeb(a)
+	return err
+}
+
+// fileICE is how a path for a data channel is looked for.
+func (a *account) fileICE(peer jid.JID) agent.Config {
+	cfg := agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(peer), Log: a.log}
+	if a.d.cfg.RelayOnly {
+		cfg.Policy = agent.RelayOnly
+	}
+	return cfg
+}
+
+// allRoads are the transports that a peer may offer to us, and that we fall back to.
+func (a *account) allRoads(peer jid.JID) []engine.TransportFactory {
+	return []engine.TransportFactory{a.s5b(peer), a.files.channel, a.files.sctpMap, a.files.ibb}
+}
+
+// The nodes of capabilities (XEP-0115) of clients that want an order of their own.
+const (
+	nodeConversations = "conversations.im"
+	nodeDino          = "dino.im"
+)
+
+// roadsTo are the transports to offer to a device, best first.
+func (a *account) roadsTo(device jid.JID, c xmpp.Capabilities) []engine.TransportFactory {
+	var out []engine.TransportFactory
+	add := func(f engine.TransportFactory, feature string) {
+		if c.Info == nil || c.Has(feature) {
+			out = append(out, f)
+		}
+	}
+	stream := func() { add(a.s5b(device), s5b.NS) }
+	// A data channel gets through NATs, but a SOCKS5 bytestream is ten times faster where it gets through.
+	channel := func() {
+		if c.Info != nil {
+			add(a.files.channel, ice.NSDataChannel)
+		}
+	}
+	switch {
+	case strings.Contains(c.Caps.Node, nodeConversations):
+		// Its own order; it knows neither direct candidates behind NATs nor a proxy of a server without one.
+		channel()
+		stream()
+	case strings.Contains(c.Caps.Node, nodeDino):
+		// Its fallback does not work: what is offered first has to.
+		if len(a.streamHosts()) > 0 || a.near(device) {
+			stream()
+		}
+	default:
+		stream()
+		channel()
+	}
+	add(a.files.ibb, ibb.NS)
+	if len(out) == 0 {
+		out = []engine.TransportFactory{a.s5b(device), a.files.ibb} // it says nothing of either; older ones do not
+	}
+	return out
+}
+
+// way is how a file gets to somebody.
+type way struct {
+	send func(transfers.Source) (*transfers.Transfer, error)
+}
+
+// canTakeSI is what a peer must have for stream initiation.
+var canTakeSI = can{"receive files by stream initiation (XEP-0096)", []string{si.NS, si.NSFile}}
+
+// wayTo finds out how a file gets to a person or a device, as asked for or, if that is left to us, the best that both
+// have.
+func (a *account) wayTo(ctx context.Context, peer jid.JID, via jingledv1.Via) (way, error) {
+	switch via {
+	case jingledv1.Via_VIA_UNSPECIFIED:
+		return a.bestWay(ctx, peer)
+	case jingledv1.Via_VIA_SI:
+		device, _, err := a.find(ctx, peer, canTakeSI)
+		return a.bySI(device), err
+	case jingledv1.Via_VIA_HTTP:
+		return a.byWeb(ctx, peer)
+	}
+	device, _, err := a.find(ctx, peer, canTakeFiles)
+	if err != nil {
+		return way{}, err
+	}
+	switch via {
+	case jingledv1.Via_VIA_S5B:
+		return a.byJingle(device, a.s5b(device)), nil
+	case jingledv1.Via_VIA_IBB:
+		return a.byJingle(device, a.files.ibb), nil
+	case jingledv1.Via_VIA_DATACHANNEL:
+		return a.byJingle(device, a.files.channel), nil
+	}
+	return way{}, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("there is no road %s", via))
+}
+
+// bestWay takes what is there at once before it waits for a device to show itself.
+func (a *account) bestWay(ctx context.Context, peer jid.JID) (way, error) {
+	for _, r := range a.client.Resources(peer.Bare()) {
+		if !peer.IsBare() && r.JID != peer {
+			continue
+		}
+		if _, ok := a.has(ctx, r.JID, canTakeFiles); !ok {
+			if _, ok := a.has(ctx, r.JID, canTakeSI); ok && !a.anyone(ctx, peer, canTakeFiles) {
+				a.show(r.JID)
+				return a.bySI(r.JID), nil
+			}
+		}
+	}
+	device, c, err := a.find(ctx, peer, canTakeFiles)
+	if err == nil {
+		return a.byJingle(device, a.roadsTo(device, c)...), nil
+	}
+	if ctx.Err() != nil {
+		return way{}, err
+	}
+	if !a.d.cfg.Upload {
+		if len(a.uploadServices()) > 0 {
+			err = connect.NewError(connect.CodeOf(err), fmt.Errorf("%w; by the road http the server would keep a copy for them",
+				errors.Unwrap(err)))
+		}
+		return way{}, err
+	}
+	w, webErr := a.byWeb(ctx, peer)
+	if webErr != nil {
+		return way{}, connect.NewError(connect.CodeUnavailable, errors.Join(err, webErr))
+	}
+	return w, nil
+}
+
+// anyone reports whether a device of a peer that is online has all the features.
+func (a *account) anyone(ctx context.Context, peer jid.JID, need can) bool {
+	return peer.IsBare() && slices.ContainsFunc(a.client.Resources(peer), func(r xmpp.Resource) bool {
+		_, ok := a.has(ctx, r.JID, need)
+		return ok
+	})
+}
+
+func (a *account) byJingle(device jid.JID, roads ...engine.TransportFactory) way {
+	return way{func(src transfers.Source) (*transfers.Transfer, error) {
+		return a.files.manager.Send(a.engine, device, src, transfers.SendOptions{Transports: roads})
+	}}
+}
+
+func (a *account) bySI(device jid.JID) way {
+	return way{func(src transfers.Source) (*transfers.Transfer, error) { return a.files.si.Send(device, src) }}
+}
+
+// canTakeFiles is what a peer must have for a Jingle file transfer.
+var canTakeFiles = can{"receive files directly", []string{jingle.NS, filetransfer.NS}}

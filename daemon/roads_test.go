@@ -1,0 +1,209 @@
+package daemon_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmppserver"
+	"github.com/jingled/jingled/jid"
+)
+
+// home is a running daemon with one account, whose files are accepted into a folder.
+type home struct {
+	*daemon.Daemon
+	dir    string
+	events chan *jingledv1.Event
+	jid    string
+}
+
+// atHome runs a daemon until the test ends and waits until its account is online.
+func atHome(t *testing.T, who, server string, roots *x509.CertPool, tune func(*daemon.Config)) *home {
+	t.Helper()
+	h := &home{dir: t.TempDir(), events: make(chan *jingledv1.Event, 1000), jid: who}
+	cfg := daemon.Config{Loopback: true, Downloads: h.dir, ReachTimeout: 3 * time.Second, Accounts: []daemon.Account{{
+		JID: jid.JID(who), Password: func() (string, error) { return "pw", nil }, Connect: server, RootCAs: roots, FailFast: true}}}
+	if tune != nil {
+		tune(&cfg)
+	}
+	var err error
+	if h.Daemon, err = daemon.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := h.Subscribe(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended, read := make(chan error, 1), make(chan struct{})
+	go func() { ended <- h.Run(ctx) }()
+	go func() {
+		defer close(read)
+		for {
+			e, err := sub.Next(ctx)
+			if err != nil {
+				return
+			}
+			if e.GetTransferOffered() != nil {
+				if _, err := h.AcceptFile(ctx, &jingledv1.AcceptFileRequest{Sid: e.GetSid()}); err != nil {
+					t.Errorf("accept: %v", err)
+				}
+			}
+			h.events <- e
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		<-read
+		sub.Close()
+	})
+	h.until(t, func(e *jingledv1.Event) bool {
+		return e.GetAccountChanged().GetState() == jingledv1.AccountState_ACCOUNT_STATE_ONLINE
+	})
+	return h
+}
+
+// until waits for an event.
+func (h *home) until(t *testing.T, want func(*jingledv1.Event) bool) *jingledv1.Event {
+	t.Helper()
+	limit := time.After(40 * time.Second)
+	for {
+		select {
+		case e := <-h.events:
+			if want(e) {
+				return e
+			}
+			if f := e.GetTransferFailed(); f != nil {
+				t.Fatalf("%s: %v", h.jid, f)
+			}
+		case <-limit:
+			t.Fatalf("%s: nothing happens", h.jid)
+		}
+	}
+}
+
+func done(e *jingledv1.Event) bool { return e.GetTransferDone() != nil }
+
+// send sends data from one to the other and checks what arrives. It returns the road.
+func send(t *testing.T, from, to *home, peer string, via jingledv1.Via, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "note.bin")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: peer, Path: path, Via: via}); err != nil {
+		t.Fatal(err)
+	}
+	got := to.until(t, done).GetTransferDone()
+	sent := from.until(t, done).GetTransferDone()
+	b, err := os.ReadFile(got.GetPath())
+	if err != nil || !bytes.Equal(b, data) || filepath.Dir(got.GetPath()) != to.dir {
+		t.Errorf("%d bytes in %s, %v", len(b), got.GetPath(), err)
+	}
+	if got.GetTransport() != sent.GetTransport() {
+		t.Errorf("it came by %s, but was sent by %s", got.GetTransport(), sent.GetTransport())
+	}
+	return got.GetTransport()
+}
+
+func TestRoads(t *testing.T) {
+	srv := testkit.Embedded(t, xmppserver.Config{Accounts: map[string]string{"romeo": "pw", "juliet": "pw"}})
+	if err := srv.Befriend("romeo", "juliet"); err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(srv.CA())
+	romeo := atHome(t, "romeo@"+srv.Domain(), srv.Addr(), roots, nil)
+	juliet := atHome(t, "juliet@"+srv.Domain(), srv.Addr(), roots, nil)
+	data := bytes.Repeat([]byte("wherefore "), 20_000)
+	for via, want := range map[jingledv1.Via]string{
+		jingledv1.Via_VIA_UNSPECIFIED: "s5b", // the fastest of all
+		jingledv1.Via_VIA_S5B:         "s5b",
+		jingledv1.Via_VIA_IBB:         "ibb",
+		jingledv1.Via_VIA_DATACHANNEL: "datachannel",
+		jingledv1.Via_VIA_SI:          "si",
+	} {
+		t.Run(fmt.Sprint(via), func(t *testing.T) {
+			if road := send(t, romeo, juliet, juliet.jid, via, data); road != want {
+				t.Errorf("it went by %s", road)
+			}
+		})
+	}
+	_, err := romeo.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: juliet.jid, Path: os.Args[0], Via: jingledv1.Via_VIA_HTTP})
+	if err == nil || !strings.Contains(err.Error(), "stores no files") {
+		t.Errorf("a server without uploads: %v", err)
+	}
+}
+
+// TestWeb goes by Prosody's web server to somebody who is not there yet.
+func TestWeb(t *testing.T) {
+	port := testkit.FreePorts(t, 1)[0]
+	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{
+		Global: fmt.Sprintf("https_ports = { %d }\nhttps_interfaces = { \"127.0.0.1\" }\n", port),
+		Host:   "Component \"upload." + testkit.Domain + "\" \"http_file_share\"\n  http_host = \"localhost\"\n",
+	})
+	for _, u := range []string{"romeo", "juliet"} {
+		srv.AddUser(t, u, "pw")
+	}
+	srv.Befriend(t, "romeo", "juliet")
+	to := "juliet@" + srv.Domain
+	data := bytes.Repeat([]byte("later "), 10_000)
+	path := filepath.Join(t.TempDir(), "note.bin")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	strict := atHome(t, "romeo@"+srv.Domain, srv.Addr, srv.Pool(), nil)
+	// Not by itself: the user has not allowed it.
+	if _, err := strict.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: to, Path: path}); err == nil {
+		t.Error("a file went to the server without being allowed to")
+	}
+	// Asked for by name.
+	if _, err := strict.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: to, Path: path, Via: jingledv1.Via_VIA_HTTP}); err != nil {
+		t.Fatal(err)
+	}
+	if d := strict.until(t, done).GetTransferDone(); d.GetTransport() != "http" || d.GetVerified() {
+		t.Errorf("%v", d)
+	}
+	juliet := atHome(t, to, srv.Addr, srv.Pool(), nil)
+	got := juliet.until(t, done).GetTransferDone()
+	if b, err := os.ReadFile(got.GetPath()); err != nil || !bytes.Equal(b, data) || !got.GetVerified() || got.GetTransport() != "http" {
+		t.Errorf("%d bytes, %v: %v", len(b), err, got)
+	}
+}
+
+// TestWebAllowed goes by the server because nobody is there, as the configuration allows.
+func TestWebAllowed(t *testing.T) {
+	port := testkit.FreePorts(t, 1)[0]
+	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{
+		Global: fmt.Sprintf("https_ports = { %d }\nhttps_interfaces = { \"127.0.0.1\" }\n", port),
+		Host:   "Component \"upload." + testkit.Domain + "\" \"http_file_share\"\n  http_host = \"localhost\"\n",
+	})
+	for _, u := range []string{"romeo", "juliet"} {
+		srv.AddUser(t, u, "pw")
+	}
+	srv.Befriend(t, "romeo", "juliet")
+	romeo := atHome(t, "romeo@"+srv.Domain, srv.Addr, srv.Pool(), func(c *daemon.Config) { c.Upload = true })
+	path := filepath.Join(t.TempDir(), "note.bin")
+	if err := os.WriteFile(path, []byte("later"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := romeo.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: "juliet@" + srv.Domain, Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	if d := romeo.until(t, done).GetTransferDone(); d.GetTransport() != "http" {
+		t.Errorf("%v", d)
+	}
+}

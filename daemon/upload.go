@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+
+	"connectrpc.com/connect"
+
+	"github.com/jingled/jingled/filetransfer/httpupload"
+	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/carbons"
+	"github.com/jingled/jingled/xmpp/disco"
+)
+
+// newWeb makes the transfers by the web server of an XMPP server.
+func (f *files) newWeb(a *account) (*httpupload.Manager, error) {
+	a.client.HandleMessage(a.receiveShare)
+	var allow func(netip.Addr) bool
+	var roots *x509.CertPool
+	if a.d.cfg.Loopback {
+		allow, roots = func(ip netip.Addr) bool { return ip.Unmap().IsLoopback() }, a.cfg.RootCAs
+	}
+	return httpupload.NewManager(httpupload.Config{
+		Request: func(to jid.JID, payload *xmltree.Element, done func(*xmltree.Element, error)) {
+			a.client.Request(to, "get", payload, 0, done)
+		},
+		Send: a.client.Send, Transfers: f.manager, Allow: allow, RootCAs: roots, UploadRootCAs: a.cfg.RootCAs, Log: a.log,
+	})
+}
+
+// receiveShare offers a file that a message shares. It runs on the dispatcher.
+func (a *account) receiveShare(m *xmpp.Message) {
+	if m.Kind != carbons.Direct || m.From.Bare() == a.cfg.JID {
+		return
+	}
+	s, ok := httpupload.Find(m.Element)
+	if !ok || !a.admits(m.From, false) {
+		return
+	}
+	if _, err := a.files.web.Offer(m.From, s); err != nil {
+		a.log.Info("a shared file is not taken", "from", m.From.String(), "err", err)
+	}
+}
+
+// noteUploadService keeps a service that was found among those of our server.
+func (r *relays) noteUploadService(service jid.JID, info *disco.Info) {
+	if !info.Has(httpupload.NS) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range r.uploads {
+		if s.JID == service {
+			r.uploads[i].MaxSize = httpupload.MaxSize(info.Forms)
+			return
+		}
+	}
+	r.uploads = append(r.uploads, httpupload.Service{JID: service, MaxSize: httpupload.MaxSize(info.Forms)})
+}
+
+// uploadServices returns what was found.
+func (a *account) uploadServices() []httpupload.Service {
+	a.relays.mu.Lock()
+	defer a.relays.mu.Unlock()
+	return append([]httpupload.Service(nil), a.relays.uploads...)
+}
+
+// errNoUpload says that the server stores no files.
+var errNoUpload = errors.New("the server stores no files for others (XEP-0363)")
+
+// byWeb is the way by the server. The peer need not be online.
+func (a *account) byWeb(ctx context.Context, peer jid.JID) (way, error) {
+	services := a.uploadServices()
+	if len(services) == 0 {
+		a.findProxies(ctx) // the search after the login may not have come so far
+		services = a.uploadServices()
+	}
+	if len(services) == 0 {
+		return way{}, connect.NewError(connect.CodeUnavailable, errNoUpload)
+	}
+	return way{func(src transfers.Source) (*transfers.Transfer, error) {
+		return a.files.web.Send(services[0], peer, src)
+	}}, nil
+}
