@@ -128,7 +128,7 @@ func (d *demo) run(ctx context.Context) error {
 			size /= 32
 		}
 		d.say("\nBob sends Alice a file of %.2f MiB by %s.", float64(size)/(1<<20), strings.ToUpper(via))
-		if err := d.send(ctx, party{bob, "bob@demo.test"}, party{alice, "alice@demo.test"}, via, size); err != nil {
+		if err := d.send(ctx, party{bob, "bob@demo.test"}, party{alice, "alice@demo.test"}, via, "file-by-"+via+".bin", size); err != nil {
 			return err
 		}
 	}
@@ -280,8 +280,8 @@ func toneShare(path string) (float64, error) {
 	return best, nil
 }
 
-func (d *demo) send(ctx context.Context, from, to party, via string, size int64) error {
-	source := filepath.Join(d.dir, "file-by-"+via+".bin")
+func (d *demo) send(ctx context.Context, from, to party, via, name string, size int64) error {
+	source := filepath.Join(d.dir, name)
 	sum, err := randomFile(source, size)
 	if err != nil {
 		return err

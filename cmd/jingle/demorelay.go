@@ -55,7 +55,7 @@ func (d *demo) relayed(ctx context.Context, server *xmppserver.Server, secret st
 		number(ended, "packets_received"), number(ended, "packets_lost"))
 
 	d.say("\nDave sends Carol a file of %d MiB through the relay's SOCKS5 proxy.", demoBytes>>20)
-	return d.send(ctx, party{dave, "dave@demo.test"}, party{carol, "carol@demo.test"}, "s5b", demoBytes)
+	return d.send(ctx, party{dave, "dave@demo.test"}, party{carol, "carol@demo.test"}, "s5b", "file-by-relay.bin", demoBytes)
 }
 
 // plugRelay starts a relay and joins it to the server.
