@@ -71,6 +71,8 @@ type Agent struct {
 	h     Handler
 	agent *pion.Agent
 	id    string // prefix of candidate ids
+	// giveUp ends what waits for STUN and TURN servers.
+	giveUp func()
 
 	mu         sync.Mutex
 	ufrag, pwd string
@@ -89,13 +91,16 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	}
 	cfg = cfg.withDefaults()
 	var err error
+	giveUp := func() {}
 	if cfg.Net == nil {
-		if cfg.Net, err = newNet(); err != nil {
+		own, err := newNet()
+		if err != nil {
 			return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
 		}
+		cfg.Net, giveUp = own, own.giveUp
 	}
 	a := &Agent{
-		cfg: cfg, h: h, networks: make(map[string]int), id: strings.ToLower(rand.Text()[:8]),
+		cfg: cfg, h: h, giveUp: giveUp, networks: make(map[string]int), id: strings.ToLower(rand.Text()[:8]),
 		// 24 and 128 bits of randomness at least (RFC 8445 section 5.3). rand.Text has 5 bits a letter, all ice-chars.
 		ufrag: rand.Text()[:8], pwd: rand.Text(),
 	}
@@ -316,7 +321,17 @@ func (t *tally) String() string {
 }
 
 // Close ends the agent and returns when its goroutines have ended. It must not be called from a [Handler].
-func (a *Agent) Close() error { return a.agent.GracefulClose() }
+func (a *Agent) Close() error {
+	// Where a firewall drops packets to servers, pion would wait for them for up to two minutes.
+	t := time.AfterFunc(closePatience, a.giveUp)
+	err := a.agent.GracefulClose()
+	t.Stop()
+	a.giveUp()
+	return err
+}
+
+// closePatience is for the relays to be told that we need them no more.
+const closePatience = 300 * time.Millisecond
 
 func (a *Agent) onCandidate(p pion.Candidate) {
 	if p == nil {

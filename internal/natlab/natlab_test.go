@@ -1,0 +1,377 @@
+//go:build linux
+
+package natlab_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jingled/jingled/internal/natlab"
+	"github.com/jingled/jingled/internal/selfsigned"
+	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/relay"
+)
+
+var (
+	all   = flag.Bool("all-nats", false, "try every pair of NATs instead of some")
+	write = flag.String("write", "", "write the matrix of -all-nats to this file")
+)
+
+// The addresses of the internet's servers: XMPP with TLS on port 443, and TURN, on 3478 and with TLS on 443.
+const (
+	xmpp4, turn4 = "10.99.0.2", "10.99.0.3"
+	xmpp6, turn6 = "2001:db8:ff::2", "2001:db8:ff::3"
+	secret       = "a secret that relay and server share"
+)
+
+const binaryEnv = "JINGLED_TEST_JINGLE"
+
+// some are the pairs that make test tries.
+var some = [][2]natlab.Kind{
+	{natlab.Open, natlab.PortRestricted},
+	{natlab.FullCone, natlab.Symmetric},
+	{natlab.PortRestricted, natlab.PortRestricted},
+	{natlab.PortRestricted, natlab.Symmetric},
+	{natlab.NoUDP, natlab.FullCone},
+	{natlab.OnlyHTTPS, natlab.OnlyHTTPS},
+	{natlab.IPv6, natlab.IPv6},
+}
+
+type result struct {
+	path          natlab.Path
+	local, remote string
+	setup         time.Duration
+}
+
+// TestNATs calls from behind one NAT to behind another, with the command line's program at both ends, and wants the
+// shortest path that there is.
+func TestNATs(t *testing.T) {
+	testkit.Binary(t, "nft", "nftables")
+	program := os.Getenv(binaryEnv)
+	if program == "" {
+		program = filepath.Join(t.TempDir(), "jingle")
+		if out, err := exec.Command("go", "build", "-o", program, "../../cmd/jingle").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	args := []string{binaryEnv + "=" + program}
+	if *all {
+		args = append(args, "JINGLED_TEST_ALL_NATS=1", "JINGLED_TEST_WRITE="+*write)
+	}
+	if !testkit.InNetwork(t, args...) {
+		return
+	}
+	pairs := some
+	if os.Getenv("JINGLED_TEST_ALL_NATS") != "" {
+		pairs = nil
+		for i, a := range natlab.Kinds() {
+			for _, b := range natlab.Kinds()[i:] {
+				if natlab.Best(a, b) != natlab.None {
+					pairs = append(pairs, [2]natlab.Kind{a, b})
+				}
+			}
+		}
+	}
+	l := newLab(t, program)
+	results := make(map[[2]natlab.Kind]result)
+	for i, pair := range pairs {
+		t.Run(fmt.Sprintf("%s with %s", pair[0], pair[1]), func(t *testing.T) {
+			r := l.call(t, i, pair)
+			results[pair] = r
+			t.Logf("%s (%s-%s) in %v", r.path, r.local, r.remote, r.setup)
+			if want := natlab.Best(pair[0], pair[1]); r.path != want && !(want == natlab.Reflexive && r.path == natlab.Direct) {
+				t.Errorf("%s, but %s is possible", r.path, want)
+			}
+		})
+	}
+	table := matrix(results)
+	t.Log("\n" + table)
+	if file := os.Getenv("JINGLED_TEST_WRITE"); file != "" && !t.Failed() {
+		if err := os.WriteFile(file, []byte(document(table, len(results))), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+type lab struct {
+	program, dir, ca, trust string
+	server                  *testkit.Server
+}
+
+func newLab(t *testing.T, program string) *lab {
+	t.Helper()
+	natlab.Enable(t, xmpp4+"/24", turn4+"/24", xmpp6+"/64", turn6+"/64")
+	l := &lab{program: program, dir: t.TempDir()}
+	var services strings.Builder
+	for _, host := range []string{turn4, turn6} {
+		fmt.Fprintf(&services, `
+    { type = "stun"; transport = "udp"; host = %[1]q; port = 3478 };
+    { type = "turn"; transport = "udp"; host = %[1]q; port = 3478; secret = true };
+    { type = "turn"; transport = "tcp"; host = %[1]q; port = 3478; secret = true };
+    { type = "turns"; transport = "tcp"; host = %[1]q; port = 443; secret = true; algorithm = "turn" };`, host)
+	}
+	l.server = testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true,
+		Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {%s\n  }", secret, services.String())})
+	forward(t, xmpp4, l.server.DirectTLSAddr)
+	forward(t, xmpp6, l.server.DirectTLSAddr)
+
+	chain, err := selfsigned.New(turn4, turn6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string, b []byte) string {
+		path := filepath.Join(l.dir, name)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	l.trust = file("trust.pem", chain.CA)
+	file("password", []byte("secret\n"))
+	cfg := relay.Config{
+		Realm: "lab.test", Credentials: relay.Credentials{Secrets: []string{secret}}, Admin: relay.Admin{Socket: "off"},
+		TLS:   relay.TLS{Certificate: file("cert.pem", chain.Cert), Key: file("key.pem", chain.Key)},
+		Peers: relay.Peers{Allow: []netip.Prefix{netip.MustParsePrefix("198.51.0.0/16"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("10.99.0.0/24"), netip.MustParsePrefix(turn4 + "/32"), netip.MustParsePrefix("2001:db8::/32")}},
+	}
+	for _, a := range []string{turn4, turn6} {
+		ip := netip.MustParseAddr(a)
+		cfg.Listen = append(cfg.Listen, relay.Listen{Transport: "udp", Address: netip.AddrPortFrom(ip, 3478)},
+			relay.Listen{Transport: "tcp", Address: netip.AddrPortFrom(ip, 3478)}, relay.Listen{Transport: "tls", Address: netip.AddrPortFrom(ip, 443)})
+		cfg.Relay.Address = append(cfg.Relay.Address, relay.RelayAddress{Bind: ip})
+	}
+	r, err := relay.New(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	end := make(chan error, 1)
+	go func() { end <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-end; err != nil {
+			t.Errorf("relay: %v", err)
+		}
+	})
+	select {
+	case <-r.Ready():
+	case err := <-end:
+		end <- nil
+		t.Fatalf("relay: %v", err)
+	}
+	return l
+}
+
+// forward passes connections to port 443 of an address on.
+func forward(t *testing.T, ip, to string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "443"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				s, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer s.Close()
+				go func() {
+					_, _ = io.Copy(s, c)
+					_ = s.Close()
+				}()
+				_, _ = io.Copy(c, s)
+			}()
+		}
+	}()
+}
+
+// event is a line of the program's output.
+type event struct {
+	Event   string  `json:"event"`
+	SetupMS float64 `json:"setup_ms"`
+	Reason  string  `json:"reason"`
+	Text    string  `json:"text"`
+	Pair    struct {
+		LocalType  string `json:"local_type"`
+		RemoteType string `json:"remote_type"`
+	} `json:"candidate_pair"`
+}
+
+// call makes one call between new sites.
+func (l *lab) call(t *testing.T, n int, pair [2]natlab.Kind) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	caller, callee := fmt.Sprintf("caller-%d", n), fmt.Sprintf("callee-%d", n)
+	for _, user := range []string{caller, callee} {
+		l.server.AddUser(t, user, "secret")
+	}
+	b := l.start(ctx, t, natlab.NewSite(t, pair[1], 2*n+2), callee, "answer", "--once")
+	b.until(t, "ready")
+	a := l.start(ctx, t, natlab.NewSite(t, pair[0], 2*n+1), caller, "call", callee+"@"+l.server.Domain, "--audio-in", "tone:440", "--duration", "200ms")
+	e := a.until(t, "call.connected")
+	b.until(t, "call.connected")
+	r := result{path: natlab.Reflexive, local: e.Pair.LocalType, remote: e.Pair.RemoteType, setup: time.Duration(e.SetupMS * float64(time.Millisecond)).Round(time.Millisecond)}
+	switch {
+	case r.local == "relay" || r.remote == "relay":
+		r.path = natlab.Relayed
+	case r.local == "host" && r.remote == "host":
+		r.path = natlab.Direct
+	}
+	a.until(t, "call.ended")
+	return r
+}
+
+type program struct {
+	name   string
+	events chan event
+	mu     sync.Mutex
+	out    strings.Builder
+}
+
+func (l *lab) start(ctx context.Context, t *testing.T, s *natlab.Site, user string, args ...string) *program {
+	t.Helper()
+	server := xmpp4
+	if s.Kind == natlab.IPv6 {
+		server = xmpp6
+	}
+	flags := []string{"--standalone", "--json", "-vv", "--jid", user + "@" + l.server.Domain, "--password-file", filepath.Join(l.dir, "password"),
+		"--connect", net.JoinHostPort(server, "443"), "--ca", l.server.CAFile}
+	cmd := s.Command(ctx, l.program, append(flags, args...)...)
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+l.trust, "HOME="+l.dir)
+	p := &program{name: user, events: make(chan event, 1000)}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = p
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.events)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			_, _ = p.Write(append(lines.Bytes(), '\n'))
+			var e event
+			if json.Unmarshal(lines.Bytes(), &e) == nil {
+				p.events <- e
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s at a %s site:\n%s", user, s.Kind, p.text())
+		}
+	})
+	return p
+}
+
+// Write implements io.Writer.
+func (p *program) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
+}
+
+func (p *program) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// until returns the next event of a name.
+func (p *program) until(t *testing.T, name string) event {
+	t.Helper()
+	limit := time.After(25 * time.Second)
+	for {
+		select {
+		case e, ok := <-p.events:
+			if !ok {
+				t.Fatalf("%s ended before %s", p.name, name)
+			}
+			if e.Event == name {
+				return e
+			}
+			if e.Event == "call.ended" {
+				t.Fatalf("%s: the call ended before %s: %s %s", p.name, name, e.Reason, e.Text)
+			}
+		case <-limit:
+			t.Fatalf("%s: no %s", p.name, name)
+		}
+	}
+}
+
+// matrix is a table in Markdown.
+func matrix(results map[[2]natlab.Kind]result) string {
+	var b strings.Builder
+	b.WriteString("| |")
+	for _, k := range natlab.Kinds() {
+		fmt.Fprintf(&b, " %s |", k)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(natlab.Kinds())) + "\n")
+	for i, row := range natlab.Kinds() {
+		fmt.Fprintf(&b, "| **%s** |", row)
+		for j, column := range natlab.Kinds() {
+			r, ok := results[[2]natlab.Kind{row, column}]
+			switch {
+			case ok:
+				fmt.Fprintf(&b, " %s, %d ms |", r.path, r.setup.Milliseconds())
+			case j >= i && natlab.Best(row, column) == natlab.None:
+				b.WriteString(" none |")
+			default:
+				b.WriteString(" |")
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func document(table string, pairs int) string {
+	return `# Calls through NATs
+
+Calls between every two kinds of NAT, made by ` + "`go test ./internal/natlab -all-nats -write ../../docs/nat.md`" + `: two hosts, each behind
+a router of its own, in network namespaces with nftables; ` + "`jingle call`" + ` and ` + "`jingle answer`" + ` at the ends, an XMPP server on port 443, and
+` + "`jingle-relay`" + ` for STUN and TURN over UDP, TCP and, on port 443, TLS. The time is ` + "`setup_ms`" + `: from the session-accept to the first
+packet of sound that was decoded.
+
+` + table + fmt.Sprintf(`
+All %d pairs connect. *Direct* is by the hosts' own addresses, *reflexive* by the addresses of their NATs, *relayed* by the
+relay. The test fails for a pair that is relayed though a shorter path exists.
+
+| kind | mapping of ports | who may send to them |
+|---|---|---|
+| open | none | everybody |
+| full cone | one for all peers | everybody |
+| restricted | one for all peers | addresses that were sent to |
+| port-restricted | one for all peers | addresses and ports that were sent to |
+| symmetric | one for each peer | the peer |
+| UDP blocked | TCP only | |
+| TCP 443 only | TCP to port 443 only | |
+| IPv6 only | none: a stateful firewall | addresses and ports that were sent to |
+
+Not tried: a host with IPv6 only and one with IPv4 only, double NAT, hairpinning.
+`, pairs)
+}
