@@ -15,10 +15,12 @@ chromium-headless-shell|command -v chromium-headless-shell|tests against a brows
 nodejs|command -v node|making the page for a browser
 npm|command -v npm|making the page for a browser
 iproute2|command -v ip|tests in a network of their own
+nftables|command -v nft|tests of calls through NATs
 opus-tools|command -v opusdec|tests of sound files
 clang|command -v clang|building the kernel relay again
 llvm|command -v llvm-strip|building the kernel relay again
 libbpf-dev|test -e /usr/include/bpf/bpf_helpers.h|building the kernel relay again
+systemd|command -v systemd-socket-activate|tests of sockets that systemd opens
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
 '
 

@@ -44,6 +44,7 @@ var rooms = []room{
 	{"internal/testkit/...", core},
 	{"internal/codectest", core},
 	{"internal/interop/...", commands}, // tests of the whole against strangers
+	{"internal/natlab", commands},      // tests of the whole through NATs
 	{"jingle/...", payloads},
 	{"ice", payloads},
 	{"filetransfer", payloads},
@@ -58,6 +59,7 @@ var rooms = []room{
 	{"web/...", connections},
 	{"daemon/...", product},
 	{"cmd/...", commands},
+	{"examples/...", commands},
 }
 
 // find returns the room of a package, by its path relative to the module.
@@ -86,7 +88,7 @@ func checkImport(pkg, imp string, own bool) string {
 		case foreignStack && (pkg == "jingle" || strings.HasPrefix(pkg, "jingle/") || pkg == "ice" || pkg == "filetransfer" ||
 			under(pkg, "xmltree") || under(pkg, "jid")):
 			return "the pure rooms import neither pion nor mellium"
-		case strings.HasPrefix(imp, "mellium.im/") && !under(pkg, "xmpp") && !isRelay(pkg) && pkg != "internal/deps":
+		case strings.HasPrefix(imp, "mellium.im/") && !under(pkg, "xmpp") && !isRelay(pkg) && pkg != "internal/deps" && !under(pkg, "examples"):
 			return "mellium is imported by xmpp, and by relay for its component, alone"
 		}
 		return ""
