@@ -66,12 +66,15 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	if a.certificate, err = dtlssrtp.NewCertificate(); err != nil {
 		return nil, err
 	}
-	a.client, err = xmpp.New(xmpp.Config{
+	stream := xmpp.Config{
 		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
 		Features: features(), Caps: &a.caps, Logger: d.cfg.Log,
-	})
-	if err != nil {
+	}
+	if cfg.tunnel != nil {
+		stream.Borrow, stream.Backoff, stream.Resource = borrowOnce(cfg.tunnel), tunnelBackoff, cfg.tunnel.JID().Resource()
+	}
+	if a.client, err = xmpp.New(stream); err != nil {
 		return nil, err
 	}
 	a.engine, err = engine.New(engine.Config{

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jingled/jingled/daemon/tunnel"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmpp"
 )
@@ -57,6 +58,8 @@ type Account struct {
 	Bytestreams Bytestreams
 	// FailFast ends the daemon's Run if the first login does not succeed.
 	FailFast bool
+
+	tunnel *tunnel.Tunnel // nil: the stream is our own
 }
 
 // Bytestreams is where SOCKS5 bytestreams (XEP-0260) listen. The zero value is a port chosen by the system on every

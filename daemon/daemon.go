@@ -22,6 +22,7 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/state"
+	"github.com/jingled/jingled/daemon/tunnel"
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jid"
 )
@@ -31,12 +32,15 @@ const APIMinor = 2
 
 // Daemon is made by [New] and driven by [Daemon.Run]. Its methods may be called from any goroutine.
 type Daemon struct {
-	cfg      Config
-	hub      hub
-	accounts []*account
-	state    *state.Store // nil: no history is kept
+	cfg   Config
+	hub   hub
+	state *state.Store   // nil: no history is kept
+	lent  sync.WaitGroup // accounts of tunnels
 
 	mu       sync.Mutex
+	accounts []*account // is replaced, never changed
+	life     context.Context
+	tunnels  map[string]*tunnel.Tunnel // by the names that their hosts know
 	welcomes map[*Subscription][]welcome
 }
 
@@ -48,7 +52,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
-	d := &Daemon{cfg: cfg, welcomes: make(map[*Subscription][]welcome)}
+	d := &Daemon{cfg: cfg, tunnels: make(map[string]*tunnel.Tunnel), welcomes: make(map[*Subscription][]welcome)}
 	if cfg.StateDir != "" {
 		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {
 			return nil, fmt.Errorf("daemon: %w", err)
@@ -77,7 +81,10 @@ func (d *Daemon) Close() error {
 // unless it is to fail fast.
 func (d *Daemon) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, a := range d.accounts {
+	d.mu.Lock()
+	d.life = ctx
+	d.mu.Unlock()
+	for _, a := range d.all() {
 		g.Go(func() error {
 			a.keepAccount()
 			err := a.run(ctx)
@@ -91,13 +98,18 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error {
 		// Calls look for another path at once, before they notice that the old one is gone.
 		agent.Watch(ctx, func() {
-			for _, a := range d.accounts {
+			for _, a := range d.all() {
 				a.networkChanged()
 			}
 		})
 		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	d.mu.Lock()
+	d.life = nil // whoever opens a tunnel now sees that it is too late
+	d.mu.Unlock()
+	d.lent.Wait()
+	return err
 }
 
 // Subscribe returns a stream of events: from now on, or those after the event numbered since. Each welcome admits
@@ -128,7 +140,7 @@ func (d *Daemon) Subscribe(since uint64, welcomes ...*jingledv1.Welcome) (*Subsc
 		d.mu.Lock()
 		d.welcomes[s] = ws
 		d.mu.Unlock()
-		for _, a := range d.accounts {
+		for _, a := range d.all() {
 			a.greet()
 		}
 	}
@@ -153,9 +165,9 @@ func (d *Daemon) admitted(account jid.JID) []welcome {
 // account finds the account that a request means.
 func (d *Daemon) account(name string) (*account, error) {
 	if name == "" {
-		switch len(d.accounts) {
+		switch all := d.all(); len(all) {
 		case 1:
-			return d.accounts[0], nil
+			return all[0], nil
 		case 0:
 			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("there is no account"))
 		}
@@ -165,7 +177,7 @@ func (d *Daemon) account(name string) (*account, error) {
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	for _, a := range d.accounts {
+	for _, a := range d.all() {
 		if a.cfg.JID == j.Bare() {
 			return a, nil
 		}
@@ -176,7 +188,7 @@ func (d *Daemon) account(name string) (*account, error) {
 // some returns the named account, or all of them for an empty name.
 func (d *Daemon) some(name string) ([]*account, error) {
 	if name == "" {
-		return d.accounts, nil
+		return d.all(), nil
 	}
 	a, err := d.account(name)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 func (d *Daemon) GetInfo(context.Context, *jingledv1.GetInfoRequest) (*jingledv1.GetInfoResponse, error) {
 	return &jingledv1.GetInfoResponse{
 		Version: d.cfg.Version, ApiMinor: APIMinor,
-		Features: []string{"calls.audio", "calls.dtmf", "files.s5b", "files.ibb", "history"},
+		Features: []string{"calls.audio", "calls.dtmf", "files.s5b", "files.ibb", "history", "tunnel"},
 	}, nil
 }
 
 // ListAccounts tells where each account stands.
 func (d *Daemon) ListAccounts(context.Context, *jingledv1.ListAccountsRequest) (*jingledv1.ListAccountsResponse, error) {
 	out := &jingledv1.ListAccountsResponse{}
-	for _, a := range d.accounts {
+	for _, a := range d.all() {
 		out.Accounts = append(out.Accounts, a.describe(a.client.State()))
 	}
 	return out, nil

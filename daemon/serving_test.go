@@ -278,7 +278,7 @@ func TestOversizedRequests(t *testing.T) {
 	serveOn(t, l, idle(t))
 	h := web(l.Dial)
 	defer h.CloseIdleConnections()
-	body, err := json.Marshal(map[string]string{"account": strings.Repeat("a", 2<<20)})
+	body, err := json.Marshal(map[string]string{"account": strings.Repeat("a", 9<<20)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ type Client struct {
 	Transfers jingledv1connect.TransferServiceClient
 	Events    jingledv1connect.EventServiceClient
 	History   jingledv1connect.HistoryServiceClient
+	Tunnels   jingledv1connect.TunnelServiceClient
 
 	http *http.Transport
 }
@@ -41,6 +42,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
 		Events:    jingledv1connect.NewEventServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
+		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		http:      t,
 	}
 }
