@@ -176,8 +176,8 @@ type boshSession struct {
 	wrote   chan int64 // rids of requests that have left
 	writing int64      // the rid that has not left yet, or 0
 	left    time.Time  // when the last one left
-	pause   time.Time // before which no empty request is made
-	ended   bool      // terminate was sent
+	pause   time.Time  // before which no empty request is made
+	ended   bool       // terminate was sent
 }
 
 type boshAnswer struct {

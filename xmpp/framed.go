@@ -3,7 +3,6 @@ package xmpp
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -135,5 +134,3 @@ func (d *deadline) get() time.Time {
 
 // errWriteTimeout is what a net.Conn returns for a write that took too long.
 var errWriteTimeout = fmt.Errorf("xmpp: write: %w", os.ErrDeadlineExceeded)
-
-var errMethodClosed = errors.New("the connection was closed")

@@ -148,6 +148,7 @@ func connectHTTP(ctx context.Context, raw net.Conn, via *url.URL, addr string) (
 	if err != nil {
 		return nil, err
 	}
+	_ = resp.Body.Close() // which reads nothing: what follows is not the answer's
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it does not connect to %s: HTTP status %d", addr, resp.StatusCode)
 	}

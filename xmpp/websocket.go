@@ -47,6 +47,9 @@ func (c *Config) dialWebSocket(ctx context.Context, t target) (net.Conn, error) 
 	})
 	client.transport.CloseIdleConnections()
 	if err != nil {
+		if resp != nil && resp.Body != nil {
+			_ = resp.Body.Close()
+		}
 		if known := new(Error); errors.As(client.cause(err), &known) {
 			return nil, known
 		}

@@ -107,8 +107,8 @@ func TestNATs(t *testing.T) {
 }
 
 type lab struct {
-	program, dir, ca, trust string
-	server                  *testkit.Server
+	program, dir, trust string
+	server              *testkit.Server
 }
 
 func newLab(t *testing.T, program string) *lab {
@@ -228,6 +228,7 @@ func (l *lab) call(t *testing.T, n int, pair [2]natlab.Kind) result {
 	}
 	b := l.start(ctx, t, natlab.NewSite(t, pair[1], 2*n+2), callee, "answer", "--once")
 	b.until(t, "ready")
+	began := time.Now()
 	a := l.start(ctx, t, natlab.NewSite(t, pair[0], 2*n+1), caller, "call", callee+"@"+l.server.Domain, "--audio-in", "tone:440", "--duration", "200ms")
 	e := a.until(t, "call.connected")
 	b.until(t, "call.connected")
@@ -238,13 +239,17 @@ func (l *lab) call(t *testing.T, n int, pair [2]natlab.Kind) result {
 	case r.local == "host" && r.remote == "host":
 		r.path = natlab.Direct
 	}
+	ending := time.Now()
 	a.until(t, "call.ended")
+	t.Logf("ringing after %v, connected after %v, ended in %v more", a.at["call.ringing"].Sub(began).Round(time.Millisecond),
+		a.at["call.connected"].Sub(began).Round(time.Millisecond), time.Since(ending).Round(time.Millisecond))
 	return r
 }
 
 type program struct {
 	name   string
 	events chan event
+	at     map[string]time.Time // when an event came
 	mu     sync.Mutex
 	out    strings.Builder
 }
@@ -259,7 +264,7 @@ func (l *lab) start(ctx context.Context, t *testing.T, s *natlab.Site, user stri
 		"--connect", net.JoinHostPort(server, "443"), "--ca", l.server.CAFile}
 	cmd := s.Command(ctx, l.program, append(flags, args...)...)
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+l.trust, "HOME="+l.dir)
-	p := &program{name: user, events: make(chan event, 1000)}
+	p := &program{name: user, events: make(chan event, 1000), at: make(map[string]time.Time)}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -311,6 +316,7 @@ func (p *program) until(t *testing.T, name string) event {
 			if !ok {
 				t.Fatalf("%s ended before %s", p.name, name)
 			}
+			p.at[e.Event] = time.Now()
 			if e.Event == name {
 				return e
 			}
