@@ -206,5 +206,10 @@ func (d *Daemon) ControlCall(_ context.Context, req *jingledv1.ControlCallReques
 	if req.Hold != nil {
 		p.media.Hold(req.GetHold())
 	}
+	if req.Video != nil {
+		if err := p.setVideo(req.GetVideo(), req.GetVideoIn(), req.GetRecordVideo()); err != nil {
+			return nil, err
+		}
+	}
 	return &jingledv1.ControlCallResponse{}, nil
 }

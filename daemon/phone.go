@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	mediacall "github.com/jingled/jingled/media/call"
+	"github.com/jingled/jingled/media/video"
 	"github.com/jingled/jingled/xmpp/disco"
 )
 
@@ -41,10 +42,61 @@ func checkMedia(m *jingledv1.Media) error {
 	if r := strings.ToLower(m.GetRecord()); r != "" && !strings.HasSuffix(r, ".wav") && !strings.HasSuffix(r, ".ogg") {
 		return fmt.Errorf("record: %q ends in neither .wav nor .ogg", m.GetRecord())
 	}
-	if m.GetVideo() {
-		return errors.New("video is not there yet: call without it")
+	return checkVideo(m.GetVideoIn(), m.GetRecordVideo())
+}
+
+// checkVideo is checkMedia for pictures. Ports are looked at when they are used.
+func checkVideo(in, record string) error {
+	if in != "" && !strings.HasPrefix(in, "rtp:") {
+		source, err := video.OpenFile(in)
+		if err != nil {
+			return fmt.Errorf("video_in: %w", err)
+		}
+		if err := source.Close(); err != nil {
+			return err
+		}
 	}
-	return nil
+	switch r := strings.ToLower(record); {
+	case r == "", strings.HasPrefix(r, "rtp:"), strings.HasSuffix(r, ".ivf"), strings.HasSuffix(r, ".h264"), strings.HasSuffix(r, ".264"):
+		return nil
+	}
+	return fmt.Errorf("record_video: %q ends in neither .ivf nor .h264", record)
+}
+
+// openVideo opens what checkVideo has looked at.
+func openVideo(in, record string) (*mediacall.Video, error) {
+	v := &mediacall.Video{}
+	if in != "" {
+		source, err := video.Open(in)
+		if err != nil {
+			return nil, err
+		}
+		v.Source = source
+	}
+	if record != "" {
+		sink, err := video.OpenSink(record)
+		if err != nil {
+			if v.Source != nil {
+				err = errors.Join(err, v.Source.Close())
+			}
+			return nil, err
+		}
+		v.Sink = sink
+	}
+	return v, nil
+}
+
+// openAll opens sound and pictures; without video the third is nil.
+func openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink, v *mediacall.Video, err error) {
+	if m.GetVideo() {
+		if v, err = openVideo(m.GetVideoIn(), m.GetRecordVideo()); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if source, sink, err = openMedia(m); err != nil {
+		return nil, nil, nil, errors.Join(err, v.Close())
+	}
+	return source, sink, v, nil
 }
 
 // openMedia opens what checkMedia has looked at.
@@ -84,11 +136,11 @@ func (a *account) relaysOnly(m *jingledv1.Media) bool {
 // dial sends the session-initiate of a call to a device.
 func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	a := c.account
-	source, sink, err := openMedia(m)
+	source, sink, v, err := openAll(m)
 	if err != nil {
 		return err
 	}
-	// With one content it makes no difference on the wire, but clients that bundle expect the group.
+	// Those that bundle have one transport for all, and others, such as Dino, one for each content.
 	var known disco.Info
 	if r, ok := a.client.Resource(device); ok {
 		if info := a.caps.Get(r.Caps); info != nil {
@@ -96,7 +148,7 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 		}
 	}
 	cfg := a.callConfig(c, m.GetIce(), known.Has("urn:ietf:rfc:5888") || known.Has(ice.NSDataChannel))
-	cfg.GatherFirst = known.Has(ice.FeatureOfferAnswer)
+	cfg.GatherFirst, cfg.Video = known.Has(ice.FeatureOfferAnswer), v
 	mc, err := mediacall.Dial(a.engine, device, c.sid, cfg, source, sink)
 	if err != nil {
 		return err
@@ -131,20 +183,20 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 		mc.Ring()
 		return mc, nil
 	}
-	source, sink, err := openMedia(answer)
+	source, sink, v, err := openAll(answer)
 	if err != nil {
 		return nil, &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}}
 	}
-	mc.Answer(source, sink)
+	mc.AnswerWith(source, sink, v)
 	return mc, nil
 }
 
 func (p *phone) answer(m *jingledv1.Media) error {
-	source, sink, err := openMedia(m)
+	source, sink, v, err := openAll(m)
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	p.media.Answer(source, sink)
+	p.media.AnswerWith(source, sink, v)
 	return nil
 }
 
@@ -218,10 +270,33 @@ func (c *call) peerState(change func(*phone)) {
 	}
 }
 
+// setVideo adds video to the call or drops it.
+func (p *phone) setVideo(on bool, in, record string) error {
+	if !on {
+		p.media.RemoveVideo()
+		return nil
+	}
+	err := checkVideo(in, record)
+	if err == nil {
+		var v *mediacall.Video
+		if v, err = openVideo(in, record); err == nil {
+			p.media.AddVideo(*v)
+			return nil
+		}
+	}
+	return connect.NewError(connect.CodeInvalidArgument, err)
+}
+
 func callStats(s media.Stats) *jingledv1.CallStats {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return &jingledv1.CallStats{PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived, PacketsLost: s.PacketsLost,
-		BytesSent: s.BytesSent, BytesReceived: s.BytesReceived, JitterMs: ms(s.Jitter), RoundTripMs: ms(s.RoundTrip)}
+	out := &jingledv1.CallStats{PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived, PacketsLost: s.PacketsLost,
+		BytesSent: s.BytesSent, BytesReceived: s.BytesReceived, JitterMs: ms(s.Jitter), RoundTripMs: ms(s.RoundTrip),
+		Mos: s.MOS}
+	if v := s.Video; v != nil {
+		out.Video = &jingledv1.VideoStats{Codec: v.Codec, PacketsSent: v.PacketsSent, PacketsReceived: v.PacketsReceived,
+			PacketsLost: v.PacketsLost, BytesSent: v.BytesSent, BytesReceived: v.BytesReceived, PeerBitrate: uint64(v.Bitrate)}
+	}
+	return out
 }
 
 func candidatePair(p agent.Pair) *jingledv1.CandidatePair {

@@ -89,9 +89,10 @@ func checkFields(ts *testscript.TestScript, _ bool, args []string) {
 	want := map[string]bool{"event": true, "time": true, "account": true} // to whether it must be there
 	for _, f := range args[2:] {
 		if f == "~stats" {
-			for _, s := range []string{"packets_sent", "packets_received", "packets_lost", "bytes_sent", "bytes_received", "jitter_ms", "rtt_ms"} {
+			for _, s := range []string{"packets_sent", "packets_received", "packets_lost", "bytes_sent", "bytes_received", "jitter_ms", "rtt_ms", "mos"} {
 				want[s] = true
 			}
+			want["video"] = false
 			continue
 		}
 		want[strings.TrimSuffix(f, "?")] = !strings.HasSuffix(f, "?")

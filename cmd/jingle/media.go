@@ -11,11 +11,14 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/media/audio"
+	"github.com/jingled/jingled/media/video"
 )
 
 // mediaFlags are those of call and answer.
 type mediaFlags struct {
 	video           bool
+	videoIn         string
+	recordVideo     string
 	audioIn, record string
 	dtmf, ice       string
 	duration        time.Duration
@@ -23,7 +26,9 @@ type mediaFlags struct {
 
 func (m *mediaFlags) register(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&m.video, "video", false, "offer video too (not there yet)")
+	f.BoolVar(&m.video, "video", false, "offer video too, or take it, though there may be nothing to show")
+	f.StringVar(&m.videoIn, "video-in", "", "video to send: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
+	f.StringVar(&m.recordVideo, "record-video", "", "record what is seen to this `FILE`, .ivf or .h264, or send it to rtp:PORT")
 	f.StringVar(&m.audioIn, "audio-in", "silence", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ or silence")
 	f.StringVar(&m.record, "record", "", "record what is heard to this `FILE`, .ogg or .wav")
 	f.StringVar(&m.dtmf, "dtmf", "", "send these `DIGITS` (0-9 * # A-D, a comma pauses) when the call is connected")
@@ -32,10 +37,7 @@ func (m *mediaFlags) register(c *cobra.Command) {
 }
 
 func (m *mediaFlags) media() (*jingledv1.Media, error) {
-	out := &jingledv1.Media{AudioIn: m.audioIn}
-	if m.video {
-		return nil, exitf(exitUsage, "--video: video is not there yet, call without it")
-	}
+	out := &jingledv1.Media{AudioIn: m.audioIn, Video: m.video || m.videoIn != "" || m.recordVideo != ""}
 	switch m.ice {
 	case "all":
 		out.Ice = jingledv1.IcePolicy_ICE_POLICY_ALL
@@ -75,7 +77,35 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 	if out.Record, err = absolute(m.record); err != nil {
 		return nil, err
 	}
-	return out, nil
+	return out, m.showing(out)
+}
+
+// showing adds what is to be seen.
+func (m *mediaFlags) showing(out *jingledv1.Media) (err error) {
+	out.VideoIn, out.RecordVideo = m.videoIn, m.recordVideo
+	if m.videoIn != "" && !strings.HasPrefix(m.videoIn, "rtp:") {
+		if out.VideoIn, err = absolute(m.videoIn); err != nil {
+			return err
+		}
+		source, err := video.OpenFile(out.VideoIn)
+		if err != nil {
+			return &exitError{exitUsage, fmt.Errorf("--video-in: %w", err)}
+		}
+		if err := source.Close(); err != nil {
+			return err
+		}
+	}
+	if m.recordVideo == "" || strings.HasPrefix(m.recordVideo, "rtp:") {
+		return nil
+	}
+	if ext := strings.ToLower(filepath.Ext(m.recordVideo)); ext != ".ivf" && ext != ".h264" && ext != ".264" {
+		return exitf(exitUsage, "--record-video: %q ends in neither .ivf nor .h264", m.recordVideo)
+	}
+	if st, err := os.Stat(filepath.Dir(m.recordVideo)); err != nil || !st.IsDir() {
+		return exitf(exitUsage, "--record-video: there is no folder %s", filepath.Dir(m.recordVideo))
+	}
+	out.RecordVideo, err = absolute(m.recordVideo)
+	return err
 }
 
 // endOfCall gives a Jingle reason its exit status.

@@ -97,8 +97,12 @@ func (p *printer) showText(e *jingledv1.Event) {
 		}
 		p.line("%s: call ended after %s (%s)", peer, clock(c.GetDuration().AsDuration()), text)
 		if s := c.GetStats(); c.GetWasConnected() {
-			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms", s.GetPacketsSent(),
-				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), s.GetRoundTripMs())
+			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms, MOS %.1f", s.GetPacketsSent(),
+				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), s.GetRoundTripMs(), s.GetMos())
+			if v := s.GetVideo(); v != nil {
+				p.line("  video %s: %d packets sent, %d received, %d lost", clean(v.GetCodec()), v.GetPacketsSent(),
+					v.GetPacketsReceived(), v.GetPacketsLost())
+			}
 		}
 	case *jingledv1.Event_TransferOffered:
 		p.names[e.GetSid()] = b.TransferOffered.GetName()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -16,13 +17,25 @@ type head struct {
 }
 
 type stats struct {
-	PacketsSent     uint64  `json:"packets_sent"`
-	PacketsReceived uint64  `json:"packets_received"`
-	PacketsLost     uint64  `json:"packets_lost"`
-	BytesSent       uint64  `json:"bytes_sent"`
-	BytesReceived   uint64  `json:"bytes_received"`
-	JitterMS        float64 `json:"jitter_ms"`
-	RoundTripMS     float64 `json:"rtt_ms"`
+	PacketsSent     uint64      `json:"packets_sent"`
+	PacketsReceived uint64      `json:"packets_received"`
+	PacketsLost     uint64      `json:"packets_lost"`
+	BytesSent       uint64      `json:"bytes_sent"`
+	BytesReceived   uint64      `json:"bytes_received"`
+	JitterMS        float64     `json:"jitter_ms"`
+	RoundTripMS     float64     `json:"rtt_ms"`
+	MOS             float64     `json:"mos"`
+	Video           *videoStats `json:"video,omitempty"`
+}
+
+type videoStats struct {
+	Codec           string `json:"codec"`
+	PacketsSent     uint64 `json:"packets_sent"`
+	PacketsReceived uint64 `json:"packets_received"`
+	PacketsLost     uint64 `json:"packets_lost"`
+	BytesSent       uint64 `json:"bytes_sent"`
+	BytesReceived   uint64 `json:"bytes_received"`
+	PeerBitrate     uint64 `json:"peer_bitrate"`
 }
 
 type pair struct {
@@ -146,8 +159,13 @@ func candidatePair(p *jingledv1.CandidatePair) pair {
 }
 
 func callStats(s *jingledv1.CallStats) stats {
-	return stats{s.GetPacketsSent(), s.GetPacketsReceived(), s.GetPacketsLost(), s.GetBytesSent(), s.GetBytesReceived(),
-		s.GetJitterMs(), s.GetRoundTripMs()}
+	out := stats{s.GetPacketsSent(), s.GetPacketsReceived(), s.GetPacketsLost(), s.GetBytesSent(), s.GetBytesReceived(),
+		s.GetJitterMs(), s.GetRoundTripMs(), math.Round(s.GetMos()*100) / 100, nil}
+	if v := s.GetVideo(); v != nil {
+		out.Video = &videoStats{v.GetCodec(), v.GetPacketsSent(), v.GetPacketsReceived(), v.GetPacketsLost(), v.GetBytesSent(),
+			v.GetBytesReceived(), v.GetPeerBitrate()}
+	}
+	return out
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

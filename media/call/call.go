@@ -78,7 +78,7 @@ func newCall(cfg Config, role jingle.Role) (*Call, error) {
 func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, source audio.Source, sink audio.Sink) (*Call, error) {
 	c, err := newCall(cfg, jingle.Initiator)
 	if err != nil {
-		return nil, errors.Join(err, closeAudio(source, sink), cfg.Video.close())
+		return nil, errors.Join(err, closeAudio(source, sink), cfg.Video.Close())
 	}
 	c.media.SetAudio(source, sink)
 	if v := cfg.Video; v != nil {
@@ -211,7 +211,7 @@ func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, v *Video) {
 	c.post(func() {
 		if c.offer == nil {
 			_ = closeAudio(source, sink)
-			_ = v.close()
+			_ = v.Close()
 			return
 		}
 		c.media.SetAudio(source, sink)
@@ -234,7 +234,7 @@ func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, v *Video) {
 			return
 		}
 		c.cfg.Notify(Accepted{})
-	}, func() { _, _ = closeAudio(source, sink), v.close() })
+	}, func() { _, _ = closeAudio(source, sink), v.Close() })
 }
 
 // post runs f on the session's goroutine, or dropped if the session is over.

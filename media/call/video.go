@@ -15,7 +15,8 @@ type Video struct {
 	Sink   video.Sink
 }
 
-func (v *Video) close() error {
+// Close closes both; nil has none. It is for what no call was given.
+func (v *Video) Close() error {
 	var errs []error
 	if v != nil && v.Source != nil {
 		errs = append(errs, v.Source.Close())
@@ -31,7 +32,7 @@ func (v *Video) close() error {
 func (c *Call) AddVideo(v Video) {
 	c.post(func() {
 		if !c.answered || c.media.HasVideo() {
-			_ = v.close()
+			_ = v.Close()
 			c.cfg.Notify(Media{media.VideoEnded{Err: media.ErrHasVideo}})
 			return
 		}
@@ -44,7 +45,7 @@ func (c *Call) AddVideo(v Video) {
 			c.log.Info("video cannot be added", "err", err)
 			c.media.RemoveVideo("")
 		}
-	}, func() { _ = v.close() })
+	}, func() { _ = v.Close() })
 }
 
 // RemoveVideo ends the video of a call that goes on, by content-remove. Without video it does nothing.

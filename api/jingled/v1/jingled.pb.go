@@ -553,9 +553,14 @@ type Media struct {
 	AudioIn string `protobuf:"bytes,1,opt,name=audio_in,json=audioIn,proto3" json:"audio_in,omitempty"`
 	// A path to record what is heard to, ending in .wav or .ogg; empty for none.
 	Record string `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
-	// Video is offered too.
-	Video         bool      `protobuf:"varint,3,opt,name=video,proto3" json:"video,omitempty"`
-	Ice           IcePolicy `protobuf:"varint,4,opt,name=ice,proto3,enum=jingled.v1.IcePolicy" json:"ice,omitempty"`
+	// Video is offered too, and taken if the peer offers or adds it.
+	Video bool      `protobuf:"varint,3,opt,name=video,proto3" json:"video,omitempty"`
+	Ice   IcePolicy `protobuf:"varint,4,opt,name=ice,proto3,enum=jingled.v1.IcePolicy" json:"ice,omitempty"`
+	// Video to send, which is passed on as it is: a path of an IVF (VP8, VP9, AV1) or H264 (Annex B) file, or "rtp:PORT" or
+	// "rtp:PORT/CODEC" for RTP that another program sends to the loopback; empty for none.
+	VideoIn string `protobuf:"bytes,5,opt,name=video_in,json=videoIn,proto3" json:"video_in,omitempty"`
+	// Where the peer's video goes: a path that ends in .ivf or .h264, or "rtp:PORT"; empty for nowhere.
+	RecordVideo   string `protobuf:"bytes,6,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +621,20 @@ func (x *Media) GetIce() IcePolicy {
 		return x.Ice
 	}
 	return IcePolicy_ICE_POLICY_UNSPECIFIED
+}
+
+func (x *Media) GetVideoIn() string {
+	if x != nil {
+		return x.VideoIn
+	}
+	return ""
+}
+
+func (x *Media) GetRecordVideo() string {
+	if x != nil {
+		return x.RecordVideo
+	}
+	return ""
 }
 
 type StartCallRequest struct {
@@ -1016,8 +1035,11 @@ type ControlCallRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
-	Mute          *bool                  `protobuf:"varint,3,opt,name=mute,proto3,oneof" json:"mute,omitempty"` // send silence
-	Hold          *bool                  `protobuf:"varint,4,opt,name=hold,proto3,oneof" json:"hold,omitempty"` // send nothing, and ask the peer for the same
+	Mute          *bool                  `protobuf:"varint,3,opt,name=mute,proto3,oneof" json:"mute,omitempty"`               // send silence
+	Hold          *bool                  `protobuf:"varint,4,opt,name=hold,proto3,oneof" json:"hold,omitempty"`               // send nothing, and ask the peer for the same
+	Video         *bool                  `protobuf:"varint,5,opt,name=video,proto3,oneof" json:"video,omitempty"`             // add video to the call, or drop it
+	VideoIn       string                 `protobuf:"bytes,6,opt,name=video_in,json=videoIn,proto3" json:"video_in,omitempty"` // as in Media, for video that is added
+	RecordVideo   string                 `protobuf:"bytes,7,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,6 +1100,27 @@ func (x *ControlCallRequest) GetHold() bool {
 		return *x.Hold
 	}
 	return false
+}
+
+func (x *ControlCallRequest) GetVideo() bool {
+	if x != nil && x.Video != nil {
+		return *x.Video
+	}
+	return false
+}
+
+func (x *ControlCallRequest) GetVideoIn() string {
+	if x != nil {
+		return x.VideoIn
+	}
+	return ""
+}
+
+func (x *ControlCallRequest) GetRecordVideo() string {
+	if x != nil {
+		return x.RecordVideo
+	}
+	return ""
 }
 
 type ControlCallResponse struct {
@@ -2752,8 +2795,11 @@ type CallStats struct {
 	BytesReceived   uint64                 `protobuf:"varint,5,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
 	JitterMs        float64                `protobuf:"fixed64,6,opt,name=jitter_ms,json=jitterMs,proto3" json:"jitter_ms,omitempty"`
 	RoundTripMs     float64                `protobuf:"fixed64,7,opt,name=round_trip_ms,json=roundTripMs,proto3" json:"round_trip_ms,omitempty"` // 0: not known
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How the peer sounds here, estimated by the E-model (ITU-T G.107), from 1 to 4.5; 0 while nothing is known.
+	Mos           float64     `protobuf:"fixed64,8,opt,name=mos,proto3" json:"mos,omitempty"`
+	Video         *VideoStats `protobuf:"bytes,9,opt,name=video,proto3" json:"video,omitempty"` // absent without video
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallStats) Reset() {
@@ -2835,6 +2881,113 @@ func (x *CallStats) GetRoundTripMs() float64 {
 	return 0
 }
 
+func (x *CallStats) GetMos() float64 {
+	if x != nil {
+		return x.Mos
+	}
+	return 0
+}
+
+func (x *CallStats) GetVideo() *VideoStats {
+	if x != nil {
+		return x.Video
+	}
+	return nil
+}
+
+type VideoStats struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Codec           string                 `protobuf:"bytes,1,opt,name=codec,proto3" json:"codec,omitempty"` // of what we send
+	PacketsSent     uint64                 `protobuf:"varint,2,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
+	PacketsReceived uint64                 `protobuf:"varint,3,opt,name=packets_received,json=packetsReceived,proto3" json:"packets_received,omitempty"`
+	PacketsLost     uint64                 `protobuf:"varint,4,opt,name=packets_lost,json=packetsLost,proto3" json:"packets_lost,omitempty"`
+	BytesSent       uint64                 `protobuf:"varint,5,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	BytesReceived   uint64                 `protobuf:"varint,6,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
+	// What the peer says that it can take, in bit/s; 0 if it has not said.
+	PeerBitrate   uint64 `protobuf:"varint,7,opt,name=peer_bitrate,json=peerBitrate,proto3" json:"peer_bitrate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VideoStats) Reset() {
+	*x = VideoStats{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VideoStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VideoStats) ProtoMessage() {}
+
+func (x *VideoStats) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
+func (*VideoStats) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *VideoStats) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
+func (x *VideoStats) GetPacketsSent() uint64 {
+	if x != nil {
+		return x.PacketsSent
+	}
+	return 0
+}
+
+func (x *VideoStats) GetPacketsReceived() uint64 {
+	if x != nil {
+		return x.PacketsReceived
+	}
+	return 0
+}
+
+func (x *VideoStats) GetPacketsLost() uint64 {
+	if x != nil {
+		return x.PacketsLost
+	}
+	return 0
+}
+
+func (x *VideoStats) GetBytesSent() uint64 {
+	if x != nil {
+		return x.BytesSent
+	}
+	return 0
+}
+
+func (x *VideoStats) GetBytesReceived() uint64 {
+	if x != nil {
+		return x.BytesReceived
+	}
+	return 0
+}
+
+func (x *VideoStats) GetPeerBitrate() uint64 {
+	if x != nil {
+		return x.PeerBitrate
+	}
+	return 0
+}
+
 type CallMeter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Duration      *durationpb.Duration   `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -2847,7 +3000,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +3012,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +3025,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -2917,7 +3070,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3082,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3095,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -2999,7 +3152,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3164,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3177,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -3065,7 +3218,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3230,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3243,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -3111,7 +3264,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3276,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3289,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -3174,7 +3327,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3339,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3352,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -3255,7 +3408,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3420,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3433,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -3322,12 +3475,14 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x03jid\x18\x01 \x01(\tR\x03jid\x12\x1b\n" +
 	"\tbound_jid\x18\x02 \x01(\tR\bboundJid\x12.\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x18.jingled.v1.AccountStateR\x05state\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"y\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\xb7\x01\n" +
 	"\x05Media\x12\x19\n" +
 	"\baudio_in\x18\x01 \x01(\tR\aaudioIn\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\tR\x06record\x12\x14\n" +
 	"\x05video\x18\x03 \x01(\bR\x05video\x12'\n" +
-	"\x03ice\x18\x04 \x01(\x0e2\x15.jingled.v1.IcePolicyR\x03ice\"i\n" +
+	"\x03ice\x18\x04 \x01(\x0e2\x15.jingled.v1.IcePolicyR\x03ice\x12\x19\n" +
+	"\bvideo_in\x18\x05 \x01(\tR\avideoIn\x12!\n" +
+	"\frecord_video\x18\x06 \x01(\tR\vrecordVideo\"i\n" +
 	"\x10StartCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12'\n" +
@@ -3348,14 +3503,18 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06digits\x18\x03 \x01(\tR\x06digits\"\x12\n" +
-	"\x10SendDtmfResponse\"\x84\x01\n" +
+	"\x10SendDtmfResponse\"\xe7\x01\n" +
 	"\x12ControlCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x17\n" +
 	"\x04mute\x18\x03 \x01(\bH\x00R\x04mute\x88\x01\x01\x12\x17\n" +
-	"\x04hold\x18\x04 \x01(\bH\x01R\x04hold\x88\x01\x01B\a\n" +
+	"\x04hold\x18\x04 \x01(\bH\x01R\x04hold\x88\x01\x01\x12\x19\n" +
+	"\x05video\x18\x05 \x01(\bH\x02R\x05video\x88\x01\x01\x12\x19\n" +
+	"\bvideo_in\x18\x06 \x01(\tR\avideoIn\x12!\n" +
+	"\frecord_video\x18\a \x01(\tR\vrecordVideoB\a\n" +
 	"\x05_muteB\a\n" +
-	"\x05_hold\"\x15\n" +
+	"\x05_holdB\b\n" +
+	"\x06_video\"\x15\n" +
 	"\x13ControlCallResponse\",\n" +
 	"\x10ListCallsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\";\n" +
@@ -3459,7 +3618,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\"9\n" +
 	"\rCallPeerState\x12\x14\n" +
 	"\x05muted\x18\x01 \x01(\bR\x05muted\x12\x12\n" +
-	"\x04held\x18\x02 \x01(\bR\x04held\"\x83\x02\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\"\xc3\x02\n" +
 	"\tCallStats\x12!\n" +
 	"\fpackets_sent\x18\x01 \x01(\x04R\vpacketsSent\x12)\n" +
 	"\x10packets_received\x18\x02 \x01(\x04R\x0fpacketsReceived\x12!\n" +
@@ -3468,7 +3627,19 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"bytes_sent\x18\x04 \x01(\x04R\tbytesSent\x12%\n" +
 	"\x0ebytes_received\x18\x05 \x01(\x04R\rbytesReceived\x12\x1b\n" +
 	"\tjitter_ms\x18\x06 \x01(\x01R\bjitterMs\x12\"\n" +
-	"\rround_trip_ms\x18\a \x01(\x01R\vroundTripMs\"\x9f\x01\n" +
+	"\rround_trip_ms\x18\a \x01(\x01R\vroundTripMs\x12\x10\n" +
+	"\x03mos\x18\b \x01(\x01R\x03mos\x12,\n" +
+	"\x05video\x18\t \x01(\v2\x16.jingled.v1.VideoStatsR\x05video\"\xfc\x01\n" +
+	"\n" +
+	"VideoStats\x12\x14\n" +
+	"\x05codec\x18\x01 \x01(\tR\x05codec\x12!\n" +
+	"\fpackets_sent\x18\x02 \x01(\x04R\vpacketsSent\x12)\n" +
+	"\x10packets_received\x18\x03 \x01(\x04R\x0fpacketsReceived\x12!\n" +
+	"\fpackets_lost\x18\x04 \x01(\x04R\vpacketsLost\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18\x05 \x01(\x04R\tbytesSent\x12%\n" +
+	"\x0ebytes_received\x18\x06 \x01(\x04R\rbytesReceived\x12!\n" +
+	"\fpeer_bitrate\x18\a \x01(\x04R\vpeerBitrate\"\x9f\x01\n" +
 	"\tCallMeter\x125\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x18\n" +
@@ -3569,7 +3740,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountState)(0),             // 0: jingled.v1.AccountState
 	(IcePolicy)(0),                // 1: jingled.v1.IcePolicy
@@ -3618,16 +3789,17 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*CallDtmf)(nil),              // 44: jingled.v1.CallDtmf
 	(*CallPeerState)(nil),         // 45: jingled.v1.CallPeerState
 	(*CallStats)(nil),             // 46: jingled.v1.CallStats
-	(*CallMeter)(nil),             // 47: jingled.v1.CallMeter
-	(*CallEnded)(nil),             // 48: jingled.v1.CallEnded
-	(*TransferOffered)(nil),       // 49: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),       // 50: jingled.v1.TransferStarted
-	(*TransferProgress)(nil),      // 51: jingled.v1.TransferProgress
-	(*TransferDone)(nil),          // 52: jingled.v1.TransferDone
-	(*TransferFailed)(nil),        // 53: jingled.v1.TransferFailed
-	nil,                           // 54: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 56: google.protobuf.Duration
+	(*VideoStats)(nil),            // 47: jingled.v1.VideoStats
+	(*CallMeter)(nil),             // 48: jingled.v1.CallMeter
+	(*CallEnded)(nil),             // 49: jingled.v1.CallEnded
+	(*TransferOffered)(nil),       // 50: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),       // 51: jingled.v1.TransferStarted
+	(*TransferProgress)(nil),      // 52: jingled.v1.TransferProgress
+	(*TransferDone)(nil),          // 53: jingled.v1.TransferDone
+	(*TransferFailed)(nil),        // 54: jingled.v1.TransferFailed
+	nil,                           // 55: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 57: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -3637,13 +3809,13 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 4: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	23, // 5: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	2,  // 6: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	55, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	56, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	3,  // 8: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
 	32, // 9: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	4,  // 10: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
 	34, // 11: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
 	36, // 12: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	55, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	56, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
 	37, // 14: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
 	38, // 15: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	9,  // 16: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
@@ -3651,53 +3823,54 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	40, // 18: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
 	42, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
 	44, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	47, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	48, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	48, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	49, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
 	41, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
 	45, // 24: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	49, // 25: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	50, // 26: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	51, // 27: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	52, // 28: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	53, // 29: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	50, // 25: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	51, // 26: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	52, // 27: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	53, // 28: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	54, // 29: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
 	43, // 30: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	56, // 31: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	56, // 32: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	46, // 33: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	56, // 34: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	46, // 35: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	54, // 36: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 37: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 38: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 39: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 40: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 41: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 42: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 43: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 44: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 45: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 46: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 47: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 48: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 49: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 50: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 51: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 52: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 53: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 54: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 55: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 56: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 57: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 58: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 59: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 60: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 61: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 62: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	50, // [50:63] is the sub-list for method output_type
-	37, // [37:50] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	57, // 31: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	47, // 32: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	57, // 33: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	46, // 34: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	57, // 35: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	46, // 36: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	55, // 37: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 38: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 39: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 40: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 41: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 42: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 43: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 44: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 45: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 46: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 47: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 48: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 49: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 50: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 51: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 52: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 53: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 54: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 55: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 56: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 57: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 58: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 59: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 60: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 61: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 62: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 63: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	51, // [51:64] is the sub-list for method output_type
+	38, // [38:51] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -3730,7 +3903,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   50,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
