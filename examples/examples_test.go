@@ -227,3 +227,13 @@ func TestTunnelSlixmpp(t *testing.T) {
 	h.start(t, python, "tunnel-slixmpp/tunnel.py")
 	h.check(t)
 }
+
+func TestTunnelGo(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "tunnel-go")
+	if out, err := exec.Command("go", "build", "-o", program, "./tunnel-go").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	h := newHost(t)
+	h.start(t, program)
+	h.check(t)
+}
