@@ -45,8 +45,10 @@ type videoStream struct {
 	cname  string
 	notify func(Event)
 	origin time.Time
+	begin  chan struct{} // closed once it is agreed; nothing of the source is lost before
 
 	mu       sync.Mutex // guards the rest
+	begun    bool
 	agreed   videoAgreement
 	canSend  bool
 	held     bool
@@ -92,7 +94,7 @@ type missing struct {
 
 func newVideoStream(out writer, cname string, notify func(Event)) *videoStream {
 	return &videoStream{
-		out: out, cname: cname, notify: notify, origin: time.Now(), ssrc: rand.Uint32() | 1, seq: uint16(rand.Uint32()),
+		out: out, cname: cname, notify: notify, origin: time.Now(), begin: make(chan struct{}), ssrc: rand.Uint32() | 1, seq: uint16(rand.Uint32()),
 	}
 }
 
@@ -109,6 +111,10 @@ func (s *videoStream) agree(a videoAgreement, canSend bool) {
 		}
 	}
 	s.agreed, s.canSend = a, canSend
+	if !s.begun {
+		s.begun = true
+		close(s.begin)
+	}
 }
 
 // takes reports whether packets of this type are the stream's.
@@ -243,6 +249,11 @@ func (s *videoStream) lost(n *rtcp.TransportLayerNack) []sentPacket {
 
 // run sends and gives feedback until ctx ends. The group is ready then.
 func (s *videoStream) run(ctx context.Context) error {
+	select {
+	case <-s.begin:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	s.mu.Lock()
