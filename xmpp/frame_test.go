@@ -121,6 +121,9 @@ func boundaries(in string) (cuts []string, ok bool) {
 			if depth == 1 {
 				cuts = append(cuts, in[from:d.InputOffset()])
 			}
+			if depth == 0 {
+				return cuts, true // what comes after the end of the stream is nobody's
+			}
 		case xml.Directive:
 			return nil, false
 		}
