@@ -168,7 +168,7 @@ func (s *Session) Replied(now time.Time, n uint64, err error) []Effect {
 func (s *Session) replied(now time.Time, m *Message, err error) {
 	var se *StanzaError
 	fromPeer := errors.As(err, &se)
-	if fromPeer {
+	if err == nil || fromPeer && !undelivered(se) {
 		// An error is an answer too: the peer is there.
 		s.goneUntil = time.Time{}
 	}
@@ -201,6 +201,16 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 	}
 }
 
+// undelivered reports whether an error may be a server's, which answers for those who are not there (RFC 6120 section
+// 8.3.3, RFC 6121 section 8.5.3.2.3).
+func undelivered(se *StanzaError) bool {
+	switch se.Condition {
+	case "service-unavailable", "recipient-unavailable", "remote-server-not-found", "remote-server-timeout":
+		return true
+	}
+	return false
+}
+
 // reasonOfInitiateError translates an error reply to a session-initiate (XEP-0166 section 6.3.2) into a reason.
 func reasonOfInitiateError(se *StanzaError, err error) *Reason {
 	if se == nil {
@@ -209,9 +219,7 @@ func reasonOfInitiateError(se *StanzaError, err error) *Reason {
 	switch {
 	case se.HasApp("tie-break"):
 		return &Reason{Condition: Expired, Text: "The other side called at the same moment, and its call goes first."}
-	case se.Condition == "service-unavailable", se.Condition == "recipient-unavailable",
-		se.Condition == "remote-server-not-found", se.Condition == "remote-server-timeout",
-		se.Condition == "item-not-found":
+	case undelivered(se), se.Condition == "item-not-found":
 		return &Reason{Condition: Gone, Text: "The other side is not reachable or does not take sessions from us."}
 	case se.Condition == "resource-constraint":
 		return &Reason{Condition: Busy, Text: "The other side has no room for another session."}

@@ -31,6 +31,12 @@ func checks() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"event": checkEvent, "fields": checkFields, "random": randomBytes, "tone": checkTone, "refuser": startRefuser,
 		"waits-for": untilThere, "grow": untilGrown, "mode": checkMode, "no-secrets": checkSecrets,
+		// same A B: two files hold the same; what they hold is not printed.
+		"same": func(ts *testscript.TestScript, _ bool, args []string) {
+			if a, b := ts.ReadFile(args[0]), ts.ReadFile(args[1]); a != b {
+				ts.Fatalf("%s (%d bytes) and %s (%d bytes) differ", args[0], len(a), args[1], len(b))
+			}
+		},
 		// expand FILE: puts variables into it.
 		"expand": func(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
