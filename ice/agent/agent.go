@@ -60,7 +60,7 @@ const (
 	maxChecks     = 75
 	acceptSrflx   = 50 * time.Millisecond
 	acceptPrflx   = 50 * time.Millisecond
-	acceptRelay   = 100 * time.Millisecond // a direct path that works is found by then
+	acceptRelay   = 250 * time.Millisecond // a direct path that works is found by then; packets flow by the relay meanwhile
 	stunTimeout   = 3 * time.Second
 	keepalive     = time.Second
 )

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/transport/v4"
@@ -26,7 +27,7 @@ type network struct {
 	cancel context.CancelFunc
 
 	mu   sync.Mutex
-	open []io.Closer // sockets to servers
+	open []server // sockets to servers
 	over bool
 }
 
@@ -40,19 +41,60 @@ func newNet() (*network, error) {
 	return n, nil
 }
 
-// giveUp ends what is under way with servers.
+// server is a socket to a STUN or TURN server.
+type server interface {
+	io.Closer
+	// heard reports whether anything has come from it.
+	heard() bool
+}
+
+type listened struct{ atomic.Bool }
+
+func (h *listened) heard() bool { return h.Load() }
+
+type packetServer struct {
+	net.PacketConn
+	listened
+}
+
+// ReadFrom implements [net.PacketConn].
+func (s *packetServer) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := s.PacketConn.ReadFrom(b)
+	if err == nil && !s.Load() {
+		s.Store(true)
+	}
+	return n, from, err
+}
+
+type streamServer struct {
+	*net.TCPConn
+	listened
+}
+
+// Read implements [net.Conn].
+func (s *streamServer) Read(b []byte) (int, error) {
+	n, err := s.TCPConn.Read(b)
+	if n > 0 && !s.Load() {
+		s.Store(true)
+	}
+	return n, err
+}
+
+// giveUp ends what is under way with servers that have said nothing. The others are told that we need them no more.
 func (n *network) giveUp() {
 	n.cancel()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.over = true
 	for _, c := range n.open {
-		_ = c.Close()
+		if !c.heard() {
+			_ = c.Close()
+		}
 	}
 	n.open = nil
 }
 
-func (n *network) keep(c io.Closer) {
+func (n *network) keep(c server) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.over {
@@ -76,10 +118,12 @@ func (n *network) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPCon
 // ListenPacket implements [transport.Net]. pion talks to TURN servers with it.
 func (n *network) ListenPacket(network, addr string) (net.PacketConn, error) {
 	c, err := n.Net.ListenPacket(network, addr)
-	if err == nil {
-		n.keep(c)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	s := &packetServer{PacketConn: c}
+	n.keep(s)
+	return s, nil
 }
 
 // DialTCP implements [transport.Net].
@@ -97,6 +141,7 @@ func (n *network) DialTCP(network string, local, remote *net.TCPAddr) (transport
 		_ = c.Close()
 		return nil, net.UnknownNetworkError(network)
 	}
-	n.keep(tcp)
-	return tcp, nil
+	s := &streamServer{TCPConn: tcp}
+	n.keep(s)
+	return s, nil
 }

@@ -44,6 +44,7 @@ var some = [][2]natlab.Kind{
 	{natlab.Open, natlab.PortRestricted},
 	{natlab.FullCone, natlab.Symmetric},
 	{natlab.PortRestricted, natlab.PortRestricted},
+	{natlab.Restricted, natlab.Symmetric},
 	{natlab.PortRestricted, natlab.Symmetric},
 	{natlab.NoUDP, natlab.FullCone},
 	{natlab.OnlyHTTPS, natlab.OnlyHTTPS},
@@ -229,7 +230,7 @@ func (l *lab) call(t *testing.T, n int, pair [2]natlab.Kind) result {
 	b := l.start(ctx, t, natlab.NewSite(t, pair[1], 2*n+2), callee, "answer", "--once")
 	b.until(t, "ready")
 	began := time.Now()
-	a := l.start(ctx, t, natlab.NewSite(t, pair[0], 2*n+1), caller, "call", callee+"@"+l.server.Domain, "--audio-in", "tone:440", "--duration", "200ms")
+	a := l.start(ctx, t, natlab.NewSite(t, pair[0], 2*n+1), caller, "call", callee+"@"+l.server.Domain, "--audio-in", "tone:440", "--duration", "600ms")
 	e := a.until(t, "call.connected")
 	b.until(t, "call.connected")
 	r := result{path: natlab.Reflexive, local: e.Pair.LocalType, remote: e.Pair.RemoteType, setup: time.Duration(e.SetupMS * float64(time.Millisecond)).Round(time.Millisecond)}
