@@ -17,18 +17,19 @@ import (
 // call is one call from the first sign of it to its end: by a proposal (XEP-0353) and then a session, or by a session
 // alone. Its fields are guarded by the account's lock.
 type call struct {
-	account  *account
-	peer     jid.JID // bare until a device has answered
-	sid      string
-	incoming bool
-	proposed bool // by XEP-0353
-	video    bool // the caller would like it
-	state    jingledv1.CallState
-	since    time.Time
-	media    *jingledv1.Media // what we say and record; nil while an incoming call is not answered
-	phone    *phone           // the session with its media; nil while there is only a proposal
-	timer    *time.Timer      // ends a call that nobody answers
-	ended    bool
+	account   *account
+	peer      jid.JID // bare until a device has answered
+	sid       string
+	incoming  bool
+	proposed  bool // by XEP-0353
+	video     bool // the caller would like it
+	state     jingledv1.CallState
+	since     time.Time
+	media     *jingledv1.Media // what we say and record; nil while an incoming call is not answered
+	phone     *phone           // the session with its media; nil while there is only a proposal
+	timer     *time.Timer      // ends a call that nobody answers
+	ended     bool
+	successor string // the sid of the call that takes its place, or ""
 }
 
 // addCall enters a call, unless there is one of this name or the daemon is stopping.
@@ -175,6 +176,7 @@ func (c *call) proposalEnded(e jmi.Ended) {
 	}
 	c.account.mu.Lock()
 	p := c.phone
+	c.successor = e.Successor
 	c.account.mu.Unlock()
 	if p != nil {
 		p.hangUp(reason)
@@ -240,6 +242,7 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 		return
 	}
 	c.ended = true
+	ended.Successor = c.successor
 	c.timer.Stop()
 	delete(a.calls, sessionKey{c.peer.Bare(), c.sid})
 	a.mu.Unlock()

@@ -80,8 +80,45 @@ func (a *account) endProposals() {
 }
 
 func (a *account) carryOut(effects []jmi.Effect) {
+	media := a.crossing(effects)
 	for _, e := range effects {
+		if o, ok := e.(jmi.Offered); ok && media != nil {
+			a.crossed(o, media)
+			continue
+		}
 		a.perform(e)
+	}
+}
+
+// crossing returns the media of our own call that gives way to one of the peer, which has called at the same moment
+// (XEP-0353 section 4.1), or nil.
+func (a *account) crossing(effects []jmi.Effect) *jingledv1.Media {
+	for _, e := range effects {
+		if o, ok := e.(jmi.Offered); ok && o.Crossed != "" {
+			if ours := a.call(o.Key.Peer, o.Crossed); ours != nil {
+				return ours.answerWith()
+			}
+		}
+	}
+	return nil
+}
+
+// crossed takes the call of a peer whom we are calling at the same moment: that is what our user wants.
+func (a *account) crossed(e jmi.Offered, media *jingledv1.Media) {
+	audio, video := mediaOf(e.Descriptions)
+	if !audio {
+		a.offered(e)
+		return
+	}
+	c := &call{account: a, peer: e.From, sid: e.Key.ID, incoming: true, proposed: true, since: time.Now(),
+		state: jingledv1.CallState_CALL_STATE_RINGING, video: video, media: media}
+	if !a.addCall(c) {
+		return
+	}
+	c.announce()
+	c.taken()
+	if err := a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) { return s.Accept(now, e.Key) }); err != nil {
+		a.log.Debug("accept", "err", err)
 	}
 }
 
@@ -138,12 +175,13 @@ func (a *account) offered(e jmi.Offered) {
 func (a *account) migrated(e jmi.Migrated) {
 	old := a.call(e.Old.Peer, e.Old.ID)
 	c := &call{account: a, peer: e.From, sid: e.New.ID, incoming: true, proposed: true, since: time.Now(),
-		state: jingledv1.CallState_CALL_STATE_CONNECTING, media: &jingledv1.Media{}}
+		state: jingledv1.CallState_CALL_STATE_RINGING, media: &jingledv1.Media{}}
 	if old != nil {
 		c.media = old.answerWith()
 	}
 	if a.addCall(c) {
 		c.announce()
+		c.taken()
 	}
 	if old != nil {
 		old.end(&jingle.Reason{Condition: jingle.Expired, Text: "The call goes on in another session."})

@@ -123,6 +123,10 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 				}
 			}
 		case *jingledv1.Event_CallEnded:
+			if next := b.CallEnded.GetSuccessor(); next != "" {
+				c.sid = next // the same conversation
+				continue
+			}
 			return endOfCall(b.CallEnded, c.connected)
 		}
 	}

@@ -107,8 +107,10 @@ func record(e *jingledv1.Event) any {
 			Text    string  `json:"text,omitempty"`
 			ByPeer  bool    `json:"by_peer"`
 			Seconds float64 `json:"seconds"`
+			Next    string  `json:"successor,omitempty"`
 			stats
-		}{named("call.ended"), c.GetReason(), c.GetText(), c.GetByPeer(), c.GetDuration().AsDuration().Seconds(), callStats(c.GetStats())}
+		}{named("call.ended"), c.GetReason(), c.GetText(), c.GetByPeer(), c.GetDuration().AsDuration().Seconds(), c.GetSuccessor(),
+			callStats(c.GetStats())}
 	case *jingledv1.Event_TransferOffered:
 		t := b.TransferOffered
 		return struct {

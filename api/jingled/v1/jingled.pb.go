@@ -3057,13 +3057,15 @@ func (x *CallMeter) GetStats() *CallStats {
 }
 
 type CallEnded struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // a condition of XEP-0166 section 7.4
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`     // a sentence for people, or empty
-	ByPeer        bool                   `protobuf:"varint,3,opt,name=by_peer,json=byPeer,proto3" json:"by_peer,omitempty"`
-	WasConnected  bool                   `protobuf:"varint,4,opt,name=was_connected,json=wasConnected,proto3" json:"was_connected,omitempty"`
-	Duration      *durationpb.Duration   `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
-	Stats         *CallStats             `protobuf:"bytes,6,opt,name=stats,proto3" json:"stats,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Reason       string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // a condition of XEP-0166 section 7.4
+	Text         string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`     // a sentence for people, or empty
+	ByPeer       bool                   `protobuf:"varint,3,opt,name=by_peer,json=byPeer,proto3" json:"by_peer,omitempty"`
+	WasConnected bool                   `protobuf:"varint,4,opt,name=was_connected,json=wasConnected,proto3" json:"was_connected,omitempty"`
+	Duration     *durationpb.Duration   `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
+	Stats        *CallStats             `protobuf:"bytes,6,opt,name=stats,proto3" json:"stats,omitempty"`
+	// The sid of the call that goes on in its place, or empty: both have called at once, or the peer changes its device.
+	Successor     string `protobuf:"bytes,7,opt,name=successor,proto3" json:"successor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3138,6 +3140,13 @@ func (x *CallEnded) GetStats() *CallStats {
 		return x.Stats
 	}
 	return nil
+}
+
+func (x *CallEnded) GetSuccessor() string {
+	if x != nil {
+		return x.Successor
+	}
+	return ""
 }
 
 type TransferOffered struct {
@@ -3644,14 +3653,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x18\n" +
 	"\arelayed\x18\x03 \x01(\bR\arelayed\x12+\n" +
-	"\x05stats\x18\x04 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"\xd9\x01\n" +
+	"\x05stats\x18\x04 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"\xf7\x01\n" +
 	"\tCallEnded\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
 	"\aby_peer\x18\x03 \x01(\bR\x06byPeer\x12#\n" +
 	"\rwas_connected\x18\x04 \x01(\bR\fwasConnected\x125\n" +
 	"\bduration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12+\n" +
-	"\x05stats\x18\x06 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"z\n" +
+	"\x05stats\x18\x06 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\x12\x1c\n" +
+	"\tsuccessor\x18\a \x01(\tR\tsuccessor\"z\n" +
 	"\x0fTransferOffered\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +

@@ -47,10 +47,10 @@ func newScene(t *testing.T, p *persona) *scene {
 		}
 	})
 	account := daemon.Account{JID: jid.JID(ourUser + "@" + srv.Domain()), Password: func() (string, error) { return "secret", nil },
-		Resource: "daemon", Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback, FailFast: true}
+		Resource: ourDevice, Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback, FailFast: true}
 	s := &scene{t: t, srv: srv, record: filepath.Join(t.TempDir(), "heard.wav")}
 	s.us = ours.Run(t, daemon.Config{Accounts: []daemon.Account{account}, Loopback: true})
-	s.peer = login(t, p, srv, "romeo")
+	s.peer = login(t, p, srv, "romeo", "phone")
 	s.peer.us = jid.JID(s.us.JID(t))
 	s.peer.eventually("sees us", func() bool { return len(s.client.Resources(s.peer.us.Bare())) > 0 })
 	return s

@@ -3,7 +3,6 @@ package personas
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,7 +79,7 @@ type received struct {
 	jingle *jingle.Message
 }
 
-func login(t *testing.T, p *persona, srv *xmppserver.Server, user string) *peer {
+func login(t *testing.T, p *persona, srv *xmppserver.Server, user, resource string) *peer {
 	t.Helper()
 	r := &peer{t: t, p: p, inbox: make(chan received, 1000)}
 	rtp.Register(&r.reg)
@@ -91,7 +90,7 @@ func login(t *testing.T, p *persona, srv *xmppserver.Server, user string) *peer 
 	}
 	r.client, err = xmpp.New(xmpp.Config{
 		JID: jid.JID(user + "@" + srv.Domain()), Password: func() (string, error) { return "secret", nil },
-		Resource: strings.ToLower(p.name), Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback, Features: p.features, FailFast: true,
+		Resource: resource, Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback, Features: p.features, FailFast: true,
 		Timeouts: xmpp.Timeouts{Answer: time.Hour},
 	})
 	if err != nil {

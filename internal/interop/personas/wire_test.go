@@ -33,8 +33,11 @@ func newWire() *wire {
 	return w
 }
 
-// ourUser is the daemon's account.
-const ourUser = "juliet"
+// The daemon's account and resource.
+const (
+	ourUser   = "juliet"
+	ourDevice = "daemon"
+)
 
 // tap is for xmppserver.Config.
 func (w *wire) tap(from jid.JID, st *xmltree.Element) *xmltree.Element {
@@ -44,7 +47,7 @@ func (w *wire) tap(from jid.JID, st *xmltree.Element) *xmltree.Element {
 	case "message", "iq":
 		w.log = append(w.log, fmt.Sprintf("%s: %s", from, st))
 	}
-	if from.Local() != ourUser {
+	if from.Local() != ourUser || from.Resource() != ourDevice {
 		if j := st.Child(jingle.NS, "jingle"); j != nil && j.Attr("action") == string(jingle.TransportInfo) {
 			if m, err := jingle.ParseMessage(j, &w.reg); err == nil && isRestart(m) {
 				w.restarted[m.SID] = true
