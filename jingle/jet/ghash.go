@@ -105,7 +105,7 @@ func (*ghash) nonce() []byte { return make([]byte, 12) }
 // blocks hashes whole blocks, at most a chunk.
 func (g *ghash) blocks(p []byte) {
 	tag := load(g.aead.Seal(g.tag, g.nonce(), nil, p))
-	// tag = (GHASH(p) + length) * h + mask
+	// Hence the tag: GHASH of the data and the length block, times h, masked.
 	sum := tag.xor(g.mask).mul(g.inverse).xor(element{hi: uint64(len(p)) * 8})
 	power := g.full
 	if len(p) != chunk {
