@@ -204,7 +204,8 @@ func (s *Side) WantEnd(t *testing.T, sid, reason string, byPeer bool) {
 	}
 }
 
-// WantTone looks for a tone in a recording: there must be half a second of it.
+// WantTone looks for a tone in a recording: there must be three tenths of a second in which it is most of what is heard. On
+// a machine that is busy, sound has gaps, which spread what is around them.
 func WantTone(t *testing.T, path string, hz float64) {
 	t.Helper()
 	src, err := audio.Open(path)
@@ -219,7 +220,7 @@ func WantTone(t *testing.T, path string, hz float64) {
 		n, err := src.Read(buf)
 		if n == len(buf) {
 			all++
-			if audio.Share(buf, audio.SampleRate, hz) > 0.9 {
+			if audio.Share(buf, audio.SampleRate, hz) > 0.6 {
 				with++
 			}
 		}
@@ -228,7 +229,7 @@ func WantTone(t *testing.T, path string, hz float64) {
 		}
 	}
 	t.Logf("%s: %.0f Hz in %d of %d tenths of a second", filepath.Base(path), hz, with, all)
-	if with < 5 {
+	if with < 3 {
 		t.Errorf("%s: %.0f Hz is hardly to be heard", filepath.Base(path), hz)
 	}
 }
