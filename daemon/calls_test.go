@@ -8,6 +8,7 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle/jmi"
 	"github.com/jingled/jingled/xmltree"
 )
 
@@ -70,40 +71,49 @@ func TestCallIsWithdrawn(t *testing.T) {
 // Two people who call each other at the same time have one call, and both are told what becomes of the other one
 // (XEP-0353 section 4.1).
 func TestCallsCross(t *testing.T) {
-	srv := newServer(t)
+	// The server keeps each proposal back until it has both.
+	var mu sync.Mutex
+	var kept []*xmltree.Element
+	both := make(chan struct{})
+	srv := newServerWith(t, func(from jid.JID, stanza *xmltree.Element) *xmltree.Element {
+		if stanza.Child(jmi.NS, "propose") == nil {
+			return stanza
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		copied := stanza.Clone()
+		copied.Set("from", from.String())
+		if kept = append(kept, copied); len(kept) == 2 {
+			close(both)
+		}
+		return nil
+	})
 	alice, bob := act(t, srv, "alice", nil), act(t, srv, "bob", nil)
-	var sids [2]string
-	var wg sync.WaitGroup
-	start := make(chan struct{})
-	for i, a := range []*actor{alice, bob} {
-		wg.Go(func() {
-			<-start
-			sids[i] = a.call([]jid.JID{"bob@example.test", "alice@example.test"}[i])
-		})
-	}
-	close(start)
-	wg.Wait()
-	// The smaller id wins, if they did cross; if not, one rings at the other as usual, and both can.
-	winner, loser, sid, lost := alice, bob, sids[0], sids[1]
-	if sids[1] < sids[0] {
-		winner, loser, sid, lost = bob, alice, sids[1], sids[0]
-	}
-	if got := loser.await("the other's call", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil }).GetSid(); got != sid {
-		t.Fatalf("%s rings", got)
-	}
-	var gone *jingledv1.CallEnded
-	for _, e := range loser.seen {
-		if e.GetSid() == lost && e.GetCallEnded() != nil {
-			gone = e.GetCallEnded()
+	sids := map[*actor]string{alice: alice.call("bob@example.test"), bob: bob.call("alice@example.test")}
+	<-both
+	for _, stanza := range kept {
+		to := alice
+		if jid.JID(stanza.Attr("from")).Bare() == alice.jid {
+			to = bob
+		}
+		if !srv.Deliver(to.accounts[0].client.JID(), stanza) {
+			t.Fatal("a proposal is not delivered")
 		}
 	}
-	if gone == nil {
-		gone = loser.ended(lost)
+	// The smaller id wins.
+	winner, loser := alice, bob
+	if sids[bob] < sids[alice] {
+		winner, loser = bob, alice
 	}
+	sid := sids[winner]
+	gone := loser.ended(sids[loser])
 	if gone.GetReason() != "alternative-session" || gone.GetText() == "" {
 		t.Errorf("the call that lost ended with %v", gone)
 	}
-	loser.answer(sid)
+	// The user of the one that gave way wants to talk to this very peer, so it is taken without asking.
+	if gone.GetSuccessor() != sid {
+		t.Errorf("its successor is %q, not %q", gone.GetSuccessor(), sid)
+	}
 	winner.connected(sid)
 	winner.hangUp(sid, "")
 	winner.ended(sid)

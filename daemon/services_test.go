@@ -60,7 +60,6 @@ func TestServiceErrors(t *testing.T) {
 		"send: no file":                 {code(ctx, alice.SendFile, &jingledv1.SendFileRequest{Peer: bob, Path: file + "x"}), connect.CodeInvalidArgument},
 		"send: a folder":                {code(ctx, alice.SendFile, &jingledv1.SendFileRequest{Peer: bob, Path: t.TempDir()}), connect.CodeInvalidArgument},
 		"send: peer malformed":          {code(ctx, alice.SendFile, &jingledv1.SendFileRequest{Peer: "b@@", Path: file}), connect.CodeInvalidArgument},
-		"send: a road to come":          {code(ctx, alice.SendFile, &jingledv1.SendFileRequest{Peer: bob, Path: file, Via: jingledv1.Via_VIA_HTTP}), connect.CodeUnimplemented},
 		"send: offline":                 {code(ctx, offline.SendFile, &jingledv1.SendFileRequest{Peer: bob, Path: file}), connect.CodeFailedPrecondition},
 		"send: nobody there":            {code(ctx, alice.SendFile, &jingledv1.SendFileRequest{Peer: bob, Path: file}), connect.CodeUnavailable},
 		"accept: no such file":          {code(ctx, alice.AcceptFile, &jingledv1.AcceptFileRequest{Sid: "x", Dir: t.TempDir()}), connect.CodeNotFound},

@@ -13,6 +13,7 @@ import (
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/internal/xmppserver"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -21,11 +22,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newServer has alice and bob, who are friends, and carol and dave, whom nobody knows.
 func newServer(t *testing.T) *xmppserver.Server {
 	t.Helper()
+	return newServerWith(t, nil)
+}
+
+// newServerWith is newServer with a tap.
+func newServerWith(t *testing.T, tap func(jid.JID, *xmltree.Element) *xmltree.Element) *xmppserver.Server {
+	t.Helper()
 	accounts := map[string]string{}
 	for _, u := range []string{"alice", "bob", "carol", "dave"} {
 		accounts[u] = "secret of " + u
 	}
-	srv := testkit.Embedded(t, xmppserver.Config{Accounts: accounts})
+	srv := testkit.Embedded(t, xmppserver.Config{Accounts: accounts, Tap: tap})
 	if err := srv.Befriend("alice", "bob"); err != nil {
 		t.Fatal(err)
 	}
