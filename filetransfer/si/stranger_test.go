@@ -160,7 +160,7 @@ func (m *member) wait(t *testing.T) transfers.Done {
 type peer struct {
 	cmd    *exec.Cmd
 	lines  *bufio.Scanner
-	stderr bytes.Buffer
+	stderr output
 }
 
 func slixmpp(t *testing.T, srv *testkit.Server, user string, args ...string) *peer {
@@ -187,6 +187,24 @@ func slixmpp(t *testing.T, srv *testkit.Server, user string, args ...string) *pe
 	})
 	p.line(t, "ready")
 	return p
+}
+
+// output is what a program prints while somebody else looks at it.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 func (p *peer) line(t *testing.T, want string) {
