@@ -33,7 +33,6 @@ var rooms = []room{
 	{"jid", ground},
 	{"api/...", ground}, // generated from its schema
 	{"internal/xeps/...", ground},
-	{"internal/deps", ground},
 	{"internal/house", ground},
 	{"internal/selfsigned", ground},
 	{"internal/testsum", ground},
@@ -88,7 +87,7 @@ func checkImport(pkg, imp string, own bool) string {
 		case foreignStack && (pkg == "jingle" || strings.HasPrefix(pkg, "jingle/") || pkg == "ice" || pkg == "filetransfer" ||
 			under(pkg, "xmltree") || under(pkg, "jid")):
 			return "the pure rooms import neither pion nor mellium"
-		case strings.HasPrefix(imp, "mellium.im/") && !under(pkg, "xmpp") && !isRelay(pkg) && pkg != "internal/deps" && !under(pkg, "examples"):
+		case strings.HasPrefix(imp, "mellium.im/") && !under(pkg, "xmpp") && !isRelay(pkg) && !under(pkg, "examples"):
 			return "mellium is imported by xmpp, and by relay for its component, alone"
 		}
 		return ""
