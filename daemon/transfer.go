@@ -22,6 +22,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/telepathy"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -96,10 +97,17 @@ func newFiles(a *account) (*files, error) {
 	cfg.Loopback = true
 	f.near = s5b.NewFactory(cfg)
 	f.manager, err = transfers.New(transfers.Config{
-		Events:     a.transferEvent,
-		Transports: func(p jid.JID, _ bool) []engine.TransportFactory { return a.allRoads(p) },
-		MaxSize:    a.d.cfg.MaxFileSize,
-		Log:        a.log,
+		Events: a.transferEvent,
+		Transports: func(p jid.JID, outgoing bool) []engine.TransportFactory {
+			if outgoing {
+				return a.allRoads(p)
+			}
+			// A file that is offered by telepathy (XEP-0183) is taken as any other: the transport reports itself
+			// unreachable, and the sender replaces it.
+			return append(a.allRoads(p), telepathy.Factory{})
+		},
+		MaxSize: a.d.cfg.MaxFileSize,
+		Log:     a.log,
 	})
 	if err != nil {
 		return nil, err
