@@ -7,7 +7,7 @@ import (
 
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/hashes"
-	"github.com/jingled/jingled/filetransfer/internal/codectest"
+	"github.com/jingled/jingled/internal/codectest"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
 )

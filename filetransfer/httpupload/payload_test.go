@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/jingled/jingled/filetransfer/httpupload"
-	"github.com/jingled/jingled/filetransfer/internal/codectest"
+	"github.com/jingled/jingled/internal/codectest"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
 )

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/jingled/jingled/filetransfer/ibb"
-	"github.com/jingled/jingled/filetransfer/internal/codectest"
+	"github.com/jingled/jingled/internal/codectest"
 	"github.com/jingled/jingled/jingle"
 )
 

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jingled/jingled/filetransfer/internal/codectest"
 	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/internal/codectest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 )

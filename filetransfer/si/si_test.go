@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jingled/jingled/filetransfer/internal/codectest"
 	"github.com/jingled/jingled/filetransfer/si"
+	"github.com/jingled/jingled/internal/codectest"
 	"github.com/jingled/jingled/jingle"
 )
 

@@ -38,6 +38,11 @@ func Registered(register ...func(*jingle.Registry)) jingle.Parse {
 	for _, f := range register {
 		f(&reg)
 	}
+	return known(&reg)
+}
+
+// known refuses what reg has no codec for.
+func known(reg *jingle.Registry) jingle.Parse {
 	return func(e *xmltree.Element) (jingle.Payload, error) {
 		if !reg.Known(e.Name.Space, e.Name.Local) {
 			return nil, &xmltree.Error{Element: e.Name.Local, Problem: "is not known"}

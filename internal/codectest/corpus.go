@@ -1,6 +1,3 @@
-// Package codectest is the four checks that every codec of the file transfer packages passes: what is written back
-// equals what was read, the examples of the specifications too, writing and reading again loses nothing, and hostile
-// input gives an error that can be sent back.
 package codectest
 
 import (
@@ -17,41 +14,25 @@ import (
 	"github.com/jingled/jingled/xmltree"
 )
 
-// Element parses XML text, or fails the test.
-func Element(t testing.TB, text string) *xmltree.Element {
-	t.Helper()
-	e, err := xmltree.Parse([]byte(text), xmltree.Limits{})
-	if err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	return e
-}
-
 // SameBack checks that each text is written back as it was read.
 func SameBack(t *testing.T, parse jingle.Parse, texts ...string) {
 	t.Helper()
-	for _, text := range texts {
-		e := Element(t, text)
-		p, err := parse(e)
-		if err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		if got := p.Element(); !got.Equal(e) {
-			t.Errorf("read    %s\nwritten %s", text, got)
-		}
-	}
+	Suite{Parse: parse, Same: texts}.Run(t)
 }
 
 // Refused checks that each text gives an [*xmltree.Error].
 func Refused(t *testing.T, parse jingle.Parse, texts ...string) {
 	t.Helper()
-	for _, text := range texts {
-		p, err := parse(Element(t, text))
-		if _, ok := errors.AsType[*xmltree.Error](err); !ok {
-			t.Errorf("%s: got %+v and error %v, want an xmltree.Error", text, p, err)
-		}
+	Suite{Parse: parse, Refused: texts}.Run(t)
+}
+
+// Fuzz is [Suite.Fuzz] for all that is known to reg. Seeds are the texts and the examples of the folders, where present.
+func Fuzz(f *testing.F, reg *jingle.Registry, folders []string, seeds ...string) {
+	f.Helper()
+	for _, e := range corpusElements(f, reg, folders) {
+		seeds = append(seeds, e.String())
 	}
+	Suite{Parse: known(reg), Same: seeds}.Fuzz(f)
 }
 
 // Corpus checks that every element known to reg in the examples of these folders is written back as it was read.
@@ -76,43 +57,6 @@ func Corpus(t *testing.T, reg *jingle.Registry, wantSome int, folders ...string)
 		t.Errorf("only %d elements found, expected at least %d", len(found), wantSome)
 	}
 	t.Logf("%d elements read and written back", len(found))
-}
-
-// Fuzz checks that whatever is read can be written and is then read as the same. Seeds are the texts and the examples
-// of the folders, where present.
-func Fuzz(f *testing.F, reg *jingle.Registry, folders []string, seeds ...string) {
-	f.Helper()
-	for _, s := range seeds {
-		f.Add([]byte(s))
-	}
-	for _, e := range corpusElements(f, reg, folders) {
-		f.Add([]byte(e.String()))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := xmltree.Parse(b, xmltree.Limits{})
-		if err != nil || !reg.Known(e.Name.Space, e.Name.Local) {
-			return
-		}
-		p, err := reg.Parse(e)
-		if err != nil {
-			if _, ok := errors.AsType[*xmltree.Error](err); !ok {
-				t.Fatalf("error %T %v is not fit to be sent back", err, err)
-			}
-			return
-		}
-		once := p.Element()
-		again, err := xmltree.Parse(once.AppendXML(nil, ""), xmltree.Limits{Bytes: 1 << 22})
-		if err != nil {
-			t.Fatalf("written as %s, which is not XML: %v", once, err)
-		}
-		q, err := reg.Parse(again)
-		if err != nil {
-			t.Fatalf("written as %s, which is refused: %v", once, err)
-		}
-		if twice := q.Element(); !twice.Equal(again) {
-			t.Fatalf("written as %s, then as %s", once, twice)
-		}
-	})
 }
 
 // corpusElements returns the elements known to reg in the examples, and nil if there is no corpus.
