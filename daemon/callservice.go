@@ -132,13 +132,32 @@ func (d *Daemon) AnswerCall(ctx context.Context, req *jingledv1.AnswerCallReques
 	return &jingledv1.AnswerCallResponse{}, nil
 }
 
-// EndCall hangs up, withdraws or declines.
-func (d *Daemon) EndCall(_ context.Context, req *jingledv1.EndCallRequest) (*jingledv1.EndCallResponse, error) {
-	a, err := d.account(req.GetAccount())
+// call finds the call that a request means.
+func (d *Daemon) call(account, sid string) (*call, error) {
+	a, err := d.account(account)
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.callBySID(req.GetSid())
+	return a.callBySID(sid)
+}
+
+// phone finds the media of the call that a request means.
+func (d *Daemon) phone(account, sid string) (*phone, error) {
+	c, err := d.call(account, sid)
+	if err != nil {
+		return nil, err
+	}
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	if c.phone == nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the call is not connected yet"))
+	}
+	return c.phone, nil
+}
+
+// EndCall hangs up, withdraws or declines.
+func (d *Daemon) EndCall(_ context.Context, req *jingledv1.EndCallRequest) (*jingledv1.EndCallResponse, error) {
+	c, err := d.call(req.GetAccount(), req.GetSid())
 	if err != nil {
 		return nil, err
 	}
@@ -164,19 +183,9 @@ func reasonOf(condition string) (*jingle.Reason, error) {
 
 // SendDtmf presses keys.
 func (d *Daemon) SendDtmf(_ context.Context, req *jingledv1.SendDtmfRequest) (*jingledv1.SendDtmfResponse, error) {
-	a, err := d.account(req.GetAccount())
+	p, err := d.phone(req.GetAccount(), req.GetSid())
 	if err != nil {
 		return nil, err
-	}
-	c, err := a.callBySID(req.GetSid())
-	if err != nil {
-		return nil, err
-	}
-	a.mu.Lock()
-	p := c.phone
-	a.mu.Unlock()
-	if p == nil {
-		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the call is not connected yet"))
 	}
 	if err := p.press(strings.ToUpper(req.GetDigits())); err != nil {
 		return nil, err
@@ -186,19 +195,9 @@ func (d *Daemon) SendDtmf(_ context.Context, req *jingledv1.SendDtmfRequest) (*j
 
 // ControlCall mutes, holds, or undoes it.
 func (d *Daemon) ControlCall(_ context.Context, req *jingledv1.ControlCallRequest) (*jingledv1.ControlCallResponse, error) {
-	a, err := d.account(req.GetAccount())
+	p, err := d.phone(req.GetAccount(), req.GetSid())
 	if err != nil {
 		return nil, err
-	}
-	c, err := a.callBySID(req.GetSid())
-	if err != nil {
-		return nil, err
-	}
-	a.mu.Lock()
-	p := c.phone
-	a.mu.Unlock()
-	if p == nil {
-		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the call is not connected yet"))
 	}
 	if req.Mute != nil {
 		p.media.Mute(req.GetMute())

@@ -34,14 +34,9 @@ its configuration says: from contacts, if it says nothing.`,
 			if err != nil {
 				return err
 			}
-			s, err := g.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p := g.printer(cmd.OutOrStdout())
-			defer p.close()
-			return runAnswer(cmd.Context(), s, p, g.account, callers, once, media, &m)
+			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
+				return runAnswer(ctx, s, p, g.account, callers, once, media, &m)
+			})
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "end after the first call")

@@ -31,14 +31,9 @@ The command ends when the call ends. Interrupt it to hang up.`,
 			if _, err := addresses(args); err != nil {
 				return err
 			}
-			s, err := g.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p := g.printer(cmd.OutOrStdout())
-			defer p.close()
-			return runCall(cmd.Context(), s, p, g.account, args[0], media, &m)
+			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
+				return runCall(ctx, s, p, g.account, args[0], media, &m)
+			})
 		},
 	}
 	m.register(c)

@@ -92,6 +92,18 @@ type session struct {
 	close  func()
 }
 
+// with runs a command with a session and a printer, and closes both.
+func (g *global) with(cmd *cobra.Command, run func(context.Context, *session, *printer) error) error {
+	s, err := g.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p := g.printer(cmd.OutOrStdout())
+	defer p.close()
+	return run(cmd.Context(), s, p)
+}
+
 // open connects to the daemon, or starts one with --standalone.
 func (g *global) open(ctx context.Context) (*session, error) {
 	if !g.standalone {

@@ -36,14 +36,9 @@ func newHistory(g *global) *cobra.Command {
 				}
 				req.Peer = j.String()
 			}
-			s, err := g.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p := g.printer(cmd.OutOrStdout())
-			defer p.close()
-			return runHistory(cmd.Context(), s, p, req)
+			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
+				return runHistory(ctx, s, p, req)
+			})
 		},
 	}
 	c.Flags().StringVar(&with, "with", "", "only with this `JID`")

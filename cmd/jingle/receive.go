@@ -46,14 +46,9 @@ While the command runs, everybody can offer files, or with --from only those nam
 			if err != nil {
 				return err
 			}
-			s, err := g.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p := g.printer(cmd.OutOrStdout())
-			defer p.close()
-			return runReceive(cmd.Context(), s, p, g.account, &inbox{folder, senders, uint64(maxSize), once})
+			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
+				return runReceive(ctx, s, p, g.account, &inbox{folder, senders, uint64(maxSize), once})
+			})
 		},
 	}
 	f := c.Flags()

@@ -58,14 +58,9 @@ one that is accepted.`,
 				}
 				paths = append(paths, path)
 			}
-			s, err := g.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p := g.printer(cmd.OutOrStdout())
-			defer p.close()
-			return runSend(cmd.Context(), s, p, g.account, args[0], paths, road, description)
+			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
+				return runSend(ctx, s, p, g.account, args[0], paths, road, description)
+			})
 		},
 	}
 	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b, ibb, datachannel, si, or http, by which the server keeps a copy")

@@ -19,14 +19,9 @@ func newStatus(g *global) *cobra.Command {
   jingle --json status`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := g.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p := g.printer(cmd.OutOrStdout())
-			defer p.close()
-			return runStatus(cmd.Context(), g, s, p)
+			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
+				return runStatus(ctx, g, s, p)
+			})
 		},
 	}
 }
