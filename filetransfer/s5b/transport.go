@@ -92,6 +92,7 @@ type transport struct {
 	ours        string // of our own
 	local       []Candidate
 	remote      []Candidate
+	early       *Transport // the peer's result, if it came before the start
 	expectation *Expectation
 	negotiation *Negotiation
 	timer       *time.Timer
@@ -236,6 +237,10 @@ func (t *transport) Start() {
 	cfg.Role, cfg.Local = t.in.Role, t.local
 	t.negotiation = NewNegotiation(cfg)
 	t.do(t.negotiation.AddRemote(time.Now(), t.remote...))
+	if t.early != nil {
+		effects, _ := t.negotiation.Info(time.Now(), *t.early) // it names a candidate of ours
+		t.do(effects)
+	}
 	t.do(t.negotiation.Start(time.Now()))
 	if t.countIncoming() > 0 {
 		t.do(t.negotiation.Incoming(time.Now()))
@@ -249,11 +254,17 @@ func (t *transport) Info(p jingle.Payload) error {
 		return &jingle.StanzaError{Type: "cancel", Condition: "item-not-found", Text: "There is no such stream."}
 	}
 	if t.negotiation == nil {
-		// Before the start only candidates make sense.
 		t.remote = append(t.remote, info.Candidates...)
-		if info.CandidateUsed != "" || info.CandidateError {
+		if info.CandidateUsed == "" && !info.CandidateError {
+			return nil
+		}
+		// The result of a peer that is quicker than we are is kept for the start.
+		ours := slices.ContainsFunc(t.local, func(c Candidate) bool { return c.CID == info.CandidateUsed })
+		if t.early != nil || !ours && !info.CandidateError {
 			return jingle.ErrOutOfOrder("The session is not accepted yet.")
 		}
+		info.Candidates = nil
+		t.early = &info
 		return nil
 	}
 	effects, err := t.negotiation.Info(time.Now(), info)

@@ -100,8 +100,10 @@ func pair(t *testing.T, initiator, responder s5b.Config) (a, b *host) {
 	}
 	var wg sync.WaitGroup
 	for _, h := range hosts {
+		h.work <- h.tr.Start // before anything that the peer's start brings
+	}
+	for _, h := range hosts {
 		wg.Go(h.run)
-		h.Post(h.tr.Start)
 	}
 	t.Cleanup(func() {
 		for _, h := range hosts {
@@ -329,6 +331,50 @@ func TestProxy(t *testing.T) {
 			a, b := pair(t, cfg["initiator"], cfg["responder"])
 			talk(t, a, b)
 		})
+	}
+}
+
+// TestPeerIsQuicker has the initiator's result reach a responder that has not started yet.
+func TestPeerIsQuicker(t *testing.T) {
+	l := listener(t, s5b.ListenerConfig{})
+	h := &host{t: t, work: make(chan func(), 100), connected: make(chan io.ReadWriteCloser, 1), failed: make(chan error, 1)}
+	h.peer = &host{work: make(chan func(), 100)} // who listens to nothing
+	tr, err := s5b.NewFactory(s5b.Config{Listener: l}).New(engine.TransportConfig{SID: "x", Local: juliet, Peer: romeo, Role: jingle.Responder, Host: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	answer, err := tr.Answer(s5b.Transport{SID: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := answer.(s5b.Transport)
+	c, err := net.Dial("tcp", net.JoinHostPort(ours.Candidates[0].Host, fmt.Sprint(ours.Candidates[0].Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := s5b.ConnectForTest(c, ours.DstAddr); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Info(s5b.Transport{SID: "s", CandidateUsed: ours.Candidates[0].CID}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Info(s5b.Transport{SID: "s", CandidateError: true}); err == nil {
+		t.Error("two results are taken")
+	}
+	tr.Start()
+	for {
+		select {
+		case f := <-h.work:
+			f()
+		case <-h.connected:
+			return
+		case err := <-h.failed:
+			t.Fatal(err)
+		case <-time.After(20 * time.Second):
+			t.Fatal("nothing happens")
+		}
 	}
 }
 
