@@ -31,24 +31,31 @@ const broken = `{"ImportPath":"q","Action":"build-output","Output":"undefined: x
 {"Action":"fail","Package":"q","Elapsed":0}
 `
 
+const raced = `{"Action":"output","Package":"q","Test":"TestC","Output":"WARNING: DATA RACE\n"}
+{"Action":"fail","Package":"q","Test":"TestC","Elapsed":0}
+{"Action":"fail","Package":"q","Elapsed":0.2}
+`
+
 func TestSummarise(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
 		ci, ok   bool
+		again    bool
 		says     string
 	}{
-		{"all pass", passed, true, true, "ok    p"},
-		{"a failure", passed + failed, false, false, "wrong answer"},
-		{"it does not build", broken, false, false, "undefined: x"},
-		{"a skip at home", skipped("prosody is not installed"), false, true, "1 skipped: prosody is not installed"},
-		{"a skip in CI", skipped("prosody is not installed"), true, false, "CI=true does not allow"},
-		{"reference material in CI", skipped("there is no shared/corpus above the project"), true, true, "1 skipped: "},
-		{"no reason", skipped("") + passed, true, false, ""},
+		{"all pass", passed, true, true, false, "ok    p"},
+		{"a failure", passed + failed, false, false, true, "wrong answer"},
+		{"a data race", raced, false, false, false, "DATA RACE"},
+		{"it does not build", broken, false, false, false, "undefined: x"},
+		{"a skip at home", skipped("prosody is not installed"), false, true, false, "1 skipped: prosody is not installed"},
+		{"a skip in CI", skipped("prosody is not installed"), true, false, false, "CI=true does not allow"},
+		{"reference material in CI", skipped("there is no shared/corpus above the project"), true, true, false, "1 skipped: "},
+		{"no reason", skipped("") + passed, true, false, false, ""},
 	} {
 		var b strings.Builder
-		ok, err := summarise(strings.NewReader(c.in), &b, c.ci)
-		if err != nil || ok != c.ok || !strings.Contains(b.String(), c.says) {
-			t.Errorf("%s: ok=%t, %v\n%s", c.name, ok, err, b.String())
+		r, err := summarise(strings.NewReader(c.in), &b, c.ci)
+		if err != nil || r.ok != c.ok || r.mayTryAgain() != c.again || !strings.Contains(b.String(), c.says) {
+			t.Errorf("%s: %+v, %v\n%s", c.name, r, err, b.String())
 		}
 	}
 	if _, err := summarise(strings.NewReader("go: cannot find module\n"), &strings.Builder{}, false); err == nil {
