@@ -244,11 +244,33 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallMeter{CallMeter: &jingledv1.CallMeter{
 			Duration: durationpb.New(e.Elapsed), Codec: e.Stats.Codec, Relayed: e.Stats.Relayed, Stats: callStats(e.Stats)}}})
 	case mediacall.Ended:
-		c.sessionEnded(e.Reason, &jingledv1.CallEnded{Reason: string(e.Reason.Condition), Text: e.Reason.Text, ByPeer: e.ByPeer,
-			WasConnected: e.WasConnected, Duration: durationpb.New(e.Duration), Stats: callStats(e.Stats)})
+		ended := &jingledv1.CallEnded{Reason: string(e.Reason.Condition), Text: e.Reason.Text, ByPeer: e.ByPeer,
+			WasConnected: e.WasConnected, Duration: durationpb.New(e.Duration), Stats: callStats(e.Stats)}
+		if e.AudioErr != nil {
+			ended.AudioError = e.AudioErr.Error()
+		}
+		c.sessionEnded(e.Reason, ended)
 	case mediacall.Media:
 		c.account.log.Debug("call", "sid", c.sid, "media", fmt.Sprintf("%T", e.Event))
+		c.videoEvent(e.Event)
 	}
+}
+
+// videoEvent tells clients what becomes of the peer's video.
+func (c *call) videoEvent(e media.Event) {
+	var v *jingledv1.CallVideo
+	switch e := e.(type) {
+	case media.VideoSeen:
+		v = &jingledv1.CallVideo{On: true, Codec: e.Codec}
+	case media.VideoEnded:
+		v = &jingledv1.CallVideo{}
+		if e.Err != nil {
+			v.Text = e.Err.Error()
+		}
+	default:
+		return
+	}
+	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallVideo{CallVideo: v}})
 }
 
 // peerState tells what the peer says of itself, if that is new.

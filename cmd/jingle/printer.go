@@ -87,6 +87,8 @@ func (p *printer) showText(e *jingledv1.Event) {
 		default:
 			p.line("%s speaks again", peer)
 		}
+	case *jingledv1.Event_CallVideo:
+		p.showVideo(peer, b.CallVideo)
 	case *jingledv1.Event_CallMeter:
 		p.showMeter(b.CallMeter)
 	case *jingledv1.Event_CallEnded:
@@ -96,6 +98,9 @@ func (p *printer) showText(e *jingledv1.Event) {
 			text += ": " + clean(c.GetText())
 		}
 		p.line("%s: call ended after %s (%s)", peer, clock(c.GetDuration().AsDuration()), text)
+		if c.GetAudioError() != "" {
+			p.line("  sound: %s", clean(c.GetAudioError()))
+		}
 		if s := c.GetStats(); c.GetWasConnected() {
 			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms, MOS %.1f", s.GetPacketsSent(),
 				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), s.GetRoundTripMs(), s.GetMos())
@@ -122,6 +127,17 @@ func (p *printer) showText(e *jingledv1.Event) {
 			text += ": " + clean(t.GetText())
 		}
 		p.line("%s: transfer failed (%s)", peer, text)
+	}
+}
+
+func (p *printer) showVideo(peer string, v *jingledv1.CallVideo) {
+	switch {
+	case v.GetOn():
+		p.line("%s: video is seen, %s", peer, clean(v.GetCodec()))
+	case v.GetText() != "":
+		p.line("%s: no video any more: %s", peer, clean(v.GetText()))
+	default:
+		p.line("%s: no video any more", peer)
 	}
 }
 

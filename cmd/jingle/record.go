@@ -90,6 +90,14 @@ func record(e *jingledv1.Event) any {
 			Muted bool `json:"muted"`
 			Held  bool `json:"held"`
 		}{named("call.peer"), b.CallPeerState.GetMuted(), b.CallPeerState.GetHeld()}
+	case *jingledv1.Event_CallVideo:
+		v := b.CallVideo
+		return struct {
+			head
+			On    bool   `json:"on"`
+			Codec string `json:"codec,omitempty"`
+			Text  string `json:"text,omitempty"`
+		}{named("call.video"), v.GetOn(), v.GetCodec(), v.GetText()}
 	case *jingledv1.Event_CallMeter:
 		m := b.CallMeter
 		return struct {
@@ -108,9 +116,10 @@ func record(e *jingledv1.Event) any {
 			ByPeer  bool    `json:"by_peer"`
 			Seconds float64 `json:"seconds"`
 			Next    string  `json:"successor,omitempty"`
+			Audio   string  `json:"audio_error,omitempty"`
 			stats
 		}{named("call.ended"), c.GetReason(), c.GetText(), c.GetByPeer(), c.GetDuration().AsDuration().Seconds(), c.GetSuccessor(),
-			callStats(c.GetStats())}
+			c.GetAudioError(), callStats(c.GetStats())}
 	case *jingledv1.Event_TransferOffered:
 		t := b.TransferOffered
 		return struct {

@@ -2027,6 +2027,7 @@ type Event struct {
 	//	*Event_CallEnded
 	//	*Event_CallAccepted
 	//	*Event_CallPeerState
+	//	*Event_CallVideo
 	//	*Event_TransferOffered
 	//	*Event_TransferStarted
 	//	*Event_TransferProgress
@@ -2208,6 +2209,15 @@ func (x *Event) GetCallPeerState() *CallPeerState {
 	return nil
 }
 
+func (x *Event) GetCallVideo() *CallVideo {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallVideo); ok {
+			return x.CallVideo
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetTransferOffered() *TransferOffered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_TransferOffered); ok {
@@ -2301,6 +2311,10 @@ type Event_CallPeerState struct {
 	CallPeerState *CallPeerState `protobuf:"bytes,27,opt,name=call_peer_state,json=callPeerState,proto3,oneof"`
 }
 
+type Event_CallVideo struct {
+	CallVideo *CallVideo `protobuf:"bytes,28,opt,name=call_video,json=callVideo,proto3,oneof"`
+}
+
 type Event_TransferOffered struct {
 	TransferOffered *TransferOffered `protobuf:"bytes,30,opt,name=transfer_offered,json=transferOffered,proto3,oneof"`
 }
@@ -2342,6 +2356,8 @@ func (*Event_CallEnded) isEvent_Body() {}
 func (*Event_CallAccepted) isEvent_Body() {}
 
 func (*Event_CallPeerState) isEvent_Body() {}
+
+func (*Event_CallVideo) isEvent_Body() {}
 
 func (*Event_TransferOffered) isEvent_Body() {}
 
@@ -2786,6 +2802,67 @@ func (x *CallPeerState) GetHeld() bool {
 	return false
 }
 
+// CallVideo says that the peer's video is seen, or that there is none any more, while the call goes on.
+type CallVideo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	On            bool                   `protobuf:"varint,1,opt,name=on,proto3" json:"on,omitempty"`
+	Codec         string                 `protobuf:"bytes,2,opt,name=codec,proto3" json:"codec,omitempty"` // of what is seen
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`   // why it ended, a sentence, or empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallVideo) Reset() {
+	*x = CallVideo{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallVideo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallVideo) ProtoMessage() {}
+
+func (x *CallVideo) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
+func (*CallVideo) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CallVideo) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *CallVideo) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
+func (x *CallVideo) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type CallStats struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	PacketsSent     uint64                 `protobuf:"varint,1,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
@@ -2804,7 +2881,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +2893,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +2906,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -2911,7 +2988,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +3000,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3013,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -3000,7 +3077,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3089,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3102,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -3065,14 +3142,16 @@ type CallEnded struct {
 	Duration     *durationpb.Duration   `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
 	Stats        *CallStats             `protobuf:"bytes,6,opt,name=stats,proto3" json:"stats,omitempty"`
 	// The sid of the call that goes on in its place, or empty: both have called at once, or the peer changes its device.
-	Successor     string `protobuf:"bytes,7,opt,name=successor,proto3" json:"successor,omitempty"`
+	Successor string `protobuf:"bytes,7,opt,name=successor,proto3" json:"successor,omitempty"`
+	// What kept the source from being played or the recording from being whole, a sentence, or empty.
+	AudioError    string `protobuf:"bytes,8,opt,name=audio_error,json=audioError,proto3" json:"audio_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3163,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3176,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -3149,6 +3228,13 @@ func (x *CallEnded) GetSuccessor() string {
 	return ""
 }
 
+func (x *CallEnded) GetAudioError() string {
+	if x != nil {
+		return x.AudioError
+	}
+	return ""
+}
+
 type TransferOffered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // safe to be shown and used as a file name
@@ -3161,7 +3247,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3259,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3272,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -3227,7 +3313,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3325,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3338,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -3273,7 +3359,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3371,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3384,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -3336,7 +3422,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3348,7 +3434,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3361,7 +3447,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -3417,7 +3503,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3515,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3528,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -3577,7 +3663,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xf8\b\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb0\t\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3597,7 +3683,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"call_ended\x18\x19 \x01(\v2\x15.jingled.v1.CallEndedH\x00R\tcallEnded\x12?\n" +
 	"\rcall_accepted\x18\x1a \x01(\v2\x18.jingled.v1.CallAcceptedH\x00R\fcallAccepted\x12C\n" +
-	"\x0fcall_peer_state\x18\x1b \x01(\v2\x19.jingled.v1.CallPeerStateH\x00R\rcallPeerState\x12H\n" +
+	"\x0fcall_peer_state\x18\x1b \x01(\v2\x19.jingled.v1.CallPeerStateH\x00R\rcallPeerState\x126\n" +
+	"\n" +
+	"call_video\x18\x1c \x01(\v2\x15.jingled.v1.CallVideoH\x00R\tcallVideo\x12H\n" +
 	"\x10transfer_offered\x18\x1e \x01(\v2\x1b.jingled.v1.TransferOfferedH\x00R\x0ftransferOffered\x12H\n" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
@@ -3627,7 +3715,11 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\"9\n" +
 	"\rCallPeerState\x12\x14\n" +
 	"\x05muted\x18\x01 \x01(\bR\x05muted\x12\x12\n" +
-	"\x04held\x18\x02 \x01(\bR\x04held\"\xc3\x02\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\"E\n" +
+	"\tCallVideo\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\bR\x02on\x12\x14\n" +
+	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xc3\x02\n" +
 	"\tCallStats\x12!\n" +
 	"\fpackets_sent\x18\x01 \x01(\x04R\vpacketsSent\x12)\n" +
 	"\x10packets_received\x18\x02 \x01(\x04R\x0fpacketsReceived\x12!\n" +
@@ -3653,7 +3745,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x18\n" +
 	"\arelayed\x18\x03 \x01(\bR\arelayed\x12+\n" +
-	"\x05stats\x18\x04 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"\xf7\x01\n" +
+	"\x05stats\x18\x04 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"\x98\x02\n" +
 	"\tCallEnded\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
@@ -3661,7 +3753,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\rwas_connected\x18\x04 \x01(\bR\fwasConnected\x125\n" +
 	"\bduration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12+\n" +
 	"\x05stats\x18\x06 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\x12\x1c\n" +
-	"\tsuccessor\x18\a \x01(\tR\tsuccessor\"z\n" +
+	"\tsuccessor\x18\a \x01(\tR\tsuccessor\x12\x1f\n" +
+	"\vaudio_error\x18\b \x01(\tR\n" +
+	"audioError\"z\n" +
 	"\x0fTransferOffered\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
@@ -3750,7 +3844,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountState)(0),             // 0: jingled.v1.AccountState
 	(IcePolicy)(0),                // 1: jingled.v1.IcePolicy
@@ -3798,18 +3892,19 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*CandidatePair)(nil),         // 43: jingled.v1.CandidatePair
 	(*CallDtmf)(nil),              // 44: jingled.v1.CallDtmf
 	(*CallPeerState)(nil),         // 45: jingled.v1.CallPeerState
-	(*CallStats)(nil),             // 46: jingled.v1.CallStats
-	(*VideoStats)(nil),            // 47: jingled.v1.VideoStats
-	(*CallMeter)(nil),             // 48: jingled.v1.CallMeter
-	(*CallEnded)(nil),             // 49: jingled.v1.CallEnded
-	(*TransferOffered)(nil),       // 50: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),       // 51: jingled.v1.TransferStarted
-	(*TransferProgress)(nil),      // 52: jingled.v1.TransferProgress
-	(*TransferDone)(nil),          // 53: jingled.v1.TransferDone
-	(*TransferFailed)(nil),        // 54: jingled.v1.TransferFailed
-	nil,                           // 55: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 57: google.protobuf.Duration
+	(*CallVideo)(nil),             // 46: jingled.v1.CallVideo
+	(*CallStats)(nil),             // 47: jingled.v1.CallStats
+	(*VideoStats)(nil),            // 48: jingled.v1.VideoStats
+	(*CallMeter)(nil),             // 49: jingled.v1.CallMeter
+	(*CallEnded)(nil),             // 50: jingled.v1.CallEnded
+	(*TransferOffered)(nil),       // 51: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),       // 52: jingled.v1.TransferStarted
+	(*TransferProgress)(nil),      // 53: jingled.v1.TransferProgress
+	(*TransferDone)(nil),          // 54: jingled.v1.TransferDone
+	(*TransferFailed)(nil),        // 55: jingled.v1.TransferFailed
+	nil,                           // 56: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil), // 57: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 58: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -3819,13 +3914,13 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 4: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	23, // 5: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	2,  // 6: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	56, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	57, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	3,  // 8: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
 	32, // 9: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	4,  // 10: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
 	34, // 11: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
 	36, // 12: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	56, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	57, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
 	37, // 14: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
 	38, // 15: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	9,  // 16: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
@@ -3833,54 +3928,55 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	40, // 18: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
 	42, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
 	44, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	48, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	49, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	49, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	50, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
 	41, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
 	45, // 24: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	50, // 25: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	51, // 26: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	52, // 27: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	53, // 28: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	54, // 29: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	43, // 30: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	57, // 31: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	47, // 32: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	57, // 33: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	46, // 34: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	57, // 35: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	46, // 36: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	55, // 37: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 38: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 39: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 40: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 41: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 42: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 43: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 44: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 45: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 46: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 47: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 48: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 49: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 50: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 51: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 52: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 53: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 54: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 55: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 56: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 57: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 58: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 59: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 60: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 61: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 62: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 63: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	51, // [51:64] is the sub-list for method output_type
-	38, // [38:51] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	46, // 25: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	51, // 26: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	52, // 27: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	53, // 28: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	54, // 29: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	55, // 30: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	43, // 31: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	58, // 32: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	48, // 33: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	58, // 34: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	47, // 35: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	58, // 36: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	47, // 37: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	56, // 38: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 39: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 40: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 41: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 42: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 43: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 44: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 45: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 46: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 47: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 48: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 49: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 50: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 51: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 52: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 53: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 54: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 55: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 56: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 57: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 58: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 59: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 60: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 61: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 62: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 63: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 64: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	52, // [52:65] is the sub-list for method output_type
+	39, // [39:52] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -3901,6 +3997,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_CallEnded)(nil),
 		(*Event_CallAccepted)(nil),
 		(*Event_CallPeerState)(nil),
+		(*Event_CallVideo)(nil),
 		(*Event_TransferOffered)(nil),
 		(*Event_TransferStarted)(nil),
 		(*Event_TransferProgress)(nil),
@@ -3913,7 +4010,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
