@@ -31,6 +31,7 @@ type account struct {
 	client   *xmpp.Client
 	engine   *engine.Engine
 	files    *files
+	contacts *contacts
 	caps     caps.Cache
 	relays   relays
 	media    tasks // the goroutines of calls
@@ -90,6 +91,10 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a.client.HandleMessage(a.receiveMessage)
 	a.client.HandlePresence(a.receivePresence)
 	a.client.OnState(a.stateChanged)
+	a.contacts = newContacts(a)
+	a.client.HandlePresence(a.contacts.presenceChanged)
+	a.client.OnContact(a.contacts.contactChanged)
+	a.client.OnRoster(func() { a.contacts.touch("") })
 	return a, nil
 }
 
@@ -109,12 +114,18 @@ func (a *account) run(ctx context.Context) error {
 		endSessions()
 		streamEnded <- err
 	}()
+	contactsEnded := make(chan struct{})
+	go func() {
+		defer close(contactsEnded)
+		a.contacts.run(sessionCtx)
+	}()
 	filesEnded := make(chan error, 1)
 	go func() { filesEnded <- a.files.run(sessionCtx) }()
 	engineErr := a.engine.Run(sessionCtx)
 	a.endProposals()
 	a.media.Wait()
 	filesErr := <-filesEnded
+	<-contactsEnded
 	closeStream()
 	err := <-streamEnded
 	a.stopSearch() // no handler runs any more that could begin another
@@ -131,6 +142,7 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 	a.mu.Lock()
 	a.settled = c.Resumed
 	a.mu.Unlock()
+	a.contacts.stateChanged(c)
 	acc := a.describe(c)
 	if c.State == xmpp.Online && !c.Resumed {
 		a.mu.Lock()

@@ -54,6 +54,8 @@ type handlers struct {
 	presence []func(*PresenceStanza)
 	state    []func(StateChange)
 	contact  []func(roster.Item)
+	roster   []func()
+	blocked  []func(BlockList)
 }
 
 // State is where a client stands.
@@ -132,6 +134,9 @@ func (c *Client) OnState(h func(StateChange)) { c.handlers.state = append(c.hand
 
 // OnContact adds a handler of changes to the contact list. One with subscription "remove" has been deleted.
 func (c *Client) OnContact(h func(roster.Item)) { c.handlers.contact = append(c.handlers.contact, h) }
+
+// OnRoster adds a handler that is called when the whole contact list has come, after login.
+func (c *Client) OnRoster(h func()) { c.handlers.roster = append(c.handlers.roster, h) }
 
 // JID returns the full address that the server has bound, which is kept while the connection is away, and the bare
 // address of the account before the first login.

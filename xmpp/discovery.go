@@ -118,6 +118,17 @@ func (c *Client) Capabilities(ctx context.Context, full jid.JID) (Capabilities, 
 	return got, nil
 }
 
+// Known returns what is known of an entity that is online without asking it, nil if that is nothing. It must not be
+// changed.
+func (c *Client) Known(full jid.JID) *disco.Info {
+	if r, ok := c.Resource(full); ok {
+		if info := c.cfg.Caps.Get(r.Caps); info != nil {
+			return info
+		}
+	}
+	return c.peers.get(full)
+}
+
 // peerInfo keeps answers that hold for one entity only.
 type peerInfo struct {
 	mu sync.Mutex

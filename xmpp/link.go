@@ -167,6 +167,9 @@ func (c *Client) goOnline(l *link) {
 					return
 				}
 				c.contacts.replace(roster.Parse(reply))
+				for _, h := range c.handlers.roster {
+					h()
+				}
 			})
 		})
 	}

@@ -15,6 +15,7 @@ type Client struct {
 	Calls     jingledv1connect.CallServiceClient
 	Transfers jingledv1connect.TransferServiceClient
 	Events    jingledv1connect.EventServiceClient
+	Contacts  jingledv1connect.ContactServiceClient
 	History   jingledv1connect.HistoryServiceClient
 	Tunnels   jingledv1connect.TunnelServiceClient
 
@@ -41,6 +42,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Calls:     jingledv1connect.NewCallServiceClient(h, base),
 		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
 		Events:    jingledv1connect.NewEventServiceClient(h, base),
+		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		http:      t,

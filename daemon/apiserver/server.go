@@ -60,6 +60,7 @@ func handler(d *daemon.Daemon) http.Handler {
 	mux.Handle(jingledv1connect.NewCallServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewTransferServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewEventServiceHandler(events{d}, limit))
+	mux.Handle(jingledv1connect.NewContactServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewHistoryServiceHandler(history{d}, limit))
 	mux.Handle(jingledv1connect.NewTunnelServiceHandler(tunnels{d}, connect.WithReadMaxBytes(maxPush)))
 	mux.Handle("GET /v1/events", serverSentEvents{d})
