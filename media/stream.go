@@ -65,6 +65,7 @@ type incoming struct {
 	keys   map[uint8]*dtmf.Receiver
 	player *playout.Player
 	heard  bool
+	passed bool // the sound goes to the sink as it comes
 }
 
 func newStream(out writer, cname string, notify func(Event)) *stream {
@@ -124,14 +125,23 @@ func (s *stream) received(h *rtp.Header, payload []byte, now time.Duration) {
 	p := playout.Packet{Seq: h.SequenceNumber, Timestamp: h.Timestamp}
 	if isEvent {
 		s.pending = append(s.pending, in.event(h, payload, clock)...)
+		if in.passed && in.codec != nil && in.codec.ClockRate == clock {
+			s.pass(in.codec, h, payload, true)
+		}
 	} else {
 		p.Duration = codec.Duration(payload)
 		if p.Duration == 0 {
 			return
 		}
-		if codec != in.codec {
-			in.codec = codec
-			in.player = s.newPlayer(codec)
+		passed := s.passes(codec)
+		if codec != in.codec || in.passed != passed {
+			in.codec, in.passed, in.player = codec, passed, nil
+			if !passed {
+				in.player = s.newPlayer(codec)
+			}
+		}
+		if passed {
+			s.pass(codec, h, payload, false)
 		}
 		if !in.heard && decodes(codec, payload) {
 			in.heard = true
@@ -142,6 +152,23 @@ func (s *stream) received(h *rtp.Header, payload []byte, now time.Duration) {
 		p.Payload = append([]byte(nil), payload...)
 		in.player.Push(p, now)
 	}
+}
+
+// passes reports whether the sink takes packets of the codec as they come; s.mu is held.
+func (s *stream) passes(c *audio.Codec) bool {
+	ps, ok := s.sink.(audio.PacketSink)
+	return ok && ps.Takes(c)
+}
+
+// pass gives the sink a packet; s.mu is held.
+func (s *stream) pass(c *audio.Codec, h *rtp.Header, payload []byte, event bool) {
+	ps, ok := s.sink.(audio.PacketSink)
+	if !ok {
+		return
+	}
+	s.sinkFailed(ps.WritePacket(c, audio.Packet{
+		Payload: payload, Source: h.SSRC, Seq: h.SequenceNumber, Timestamp: h.Timestamp, Marker: h.Marker, Event: event,
+	}))
 }
 
 // decodes reports whether the packet is sound.
@@ -219,6 +246,7 @@ func (s *stream) run(ctx context.Context) error {
 	s.mu.Lock()
 	send := newSender(s)
 	s.mu.Unlock()
+	defer send.connect()()
 	reports := reporter{s: s, next: s.now() + firstReport}
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/jingled/jingled/jingle/rtp"
@@ -49,6 +50,27 @@ type videoAgreement struct {
 	ccID   uint8 // of the header extension for transport-cc, 0 for none
 
 	nack, pli, fir, remb bool
+}
+
+// takes returns the codecs, the peer's best first.
+func (a *videoAgreement) takes() []*video.Codec {
+	var out []*video.Codec
+	for _, pt := range a.order {
+		if !slices.Contains(out, a.codecs[pt]) {
+			out = append(out, a.codecs[pt])
+		}
+	}
+	return out
+}
+
+// typeOf returns the first payload type of a codec, or 0 if there is none: no dynamic one is 0.
+func (a *videoAgreement) typeOf(c *video.Codec) uint8 {
+	for _, pt := range a.order {
+		if a.codecs[pt] == c {
+			return pt
+		}
+	}
+	return 0
 }
 
 func agreeVideo(d rtp.Description) videoAgreement {

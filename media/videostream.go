@@ -64,6 +64,8 @@ type videoStream struct {
 	rtt      time.Duration
 	theyLost uint64
 	estimate int // of the peer, bit/s
+	guess    int // by what it has lost, if it tells no estimate
+	viewer   int // what the sink's viewer can take, bit/s, or 0
 }
 
 type sentPacket struct {
@@ -101,13 +103,15 @@ func newVideoStream(out writer, cname string, notify func(Event)) *videoStream {
 func (s *videoStream) agree(a videoAgreement, canSend bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.source != nil {
-		a.send, a.sendPT = nil, 0
-		for _, pt := range a.order {
-			if a.codecs[pt] == s.source.Codec() {
-				a.send, a.sendPT = a.codecs[pt], pt
-				break
-			}
+	relay, isRelay := s.source.(video.Relay)
+	switch {
+	case isRelay:
+		relay.Agreed(a.takes())
+	case s.source != nil:
+		a.send = s.source.Codec()
+		a.sendPT = a.typeOf(a.send)
+		if a.sendPT == 0 {
+			a.send = nil
 		}
 	}
 	s.agreed, s.canSend = a, canSend
@@ -224,10 +228,34 @@ func (s *videoStream) reported(reports []rtcp.ReceptionReport, at time.Time) {
 			continue
 		}
 		s.theyLost = uint64(r.TotalLost)
+		s.adapt(float64(r.FractionLost) / 256)
 		if rtt, ok := rtpstat.RoundTrip(r.LastSenderReport, r.Delay, rtpstat.NTP(at)); ok {
 			s.rtt = rtt
 		}
 	}
+}
+
+// adapt guesses by its losses what a peer can take that tells no estimate; s.mu is held.
+func (s *videoStream) adapt(lost float64) {
+	if s.estimate != 0 || s.source == nil {
+		return
+	}
+	if s.guess == 0 {
+		s.guess = maxBitrate / 4
+	}
+	s.guess = byLoss(s.guess, lost)
+	s.source.Bitrate(s.guess)
+}
+
+// byLoss is how Google's congestion control follows losses.
+func byLoss(bitrate int, lost float64) int {
+	switch {
+	case lost > 0.1:
+		bitrate = int(float64(bitrate) * (1 - lost/2))
+	case lost < 0.02:
+		bitrate += bitrate / 12
+	}
+	return min(max(bitrate, minBitrate), maxBitrate)
 }
 
 // lost returns what is to be sent again (RFC 4585 section 6.2.1); s.mu is held.
@@ -258,8 +286,16 @@ func (s *videoStream) run(ctx context.Context) error {
 	defer wg.Wait()
 	s.mu.Lock()
 	source := s.source
+	viewer, isViewer := s.sink.(video.Viewer)
 	s.mu.Unlock()
+	if isViewer {
+		viewer.Connect(s.wantKeyFrame, s.limit)
+		defer viewer.Connect(nil, nil)
+	}
 	if source != nil {
+		if _, ok := source.(video.Relay); ok {
+			source.KeyFrame() // what it has given up to now has gone nowhere
+		}
 		wg.Go(func() { s.play(ctx, source) })
 	}
 	defer func() { _ = s.out.WriteRTCP(&rtcp.Goodbye{Sources: []uint32{s.ssrc}}) }()
@@ -297,6 +333,21 @@ func (s *videoStream) run(ctx context.Context) error {
 	}
 }
 
+// wantKeyFrame and limit are the wishes of a viewer.
+func (s *videoStream) wantKeyFrame() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in != nil {
+		s.in.wantKey = true
+	}
+}
+
+func (s *videoStream) limit(bps int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.viewer = bps
+}
+
 // play sends what the source gives.
 func (s *videoStream) play(ctx context.Context, source video.Source) {
 	offset := rand.Uint32()
@@ -314,7 +365,10 @@ func (s *videoStream) play(ctx context.Context, source video.Source) {
 		s.mu.Lock()
 		s.seq += p.Lost + 1
 		a := s.agreed
-		quiet := !s.canSend || s.held || a.send == nil
+		if p.Codec != nil {
+			a.send, a.sendPT = p.Codec, a.typeOf(p.Codec)
+		}
+		quiet := !s.canSend || s.held || a.sendPT == 0
 		h := rtp.Header{
 			Version: 2, PayloadType: a.sendPT, Marker: p.Marker, SequenceNumber: s.seq, Timestamp: p.Timestamp + offset, SSRC: s.ssrc,
 		}
@@ -385,14 +439,15 @@ func (s *videoStream) remb() []rtcp.Packet {
 	share := float64(lost-min(lost, in.lost)) / float64(max(in.packets, 1))
 	got := int(in.bytes * 8)
 	in.lost, in.bytes, in.packets = lost, 0, 0
-	switch {
-	case share > 0.1: // as Google's congestion control does
-		in.bitrate = int(float64(min(in.bitrate, max(got, minBitrate))) * (1 - share/2))
-	case share < 0.02:
-		in.bitrate += in.bitrate / 12
+	if share > 0.1 {
+		in.bitrate = min(in.bitrate, max(got, minBitrate))
 	}
-	in.bitrate = min(max(in.bitrate, minBitrate), maxBitrate)
-	return []rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: s.ssrc, Bitrate: float32(in.bitrate), SSRCs: []uint32{in.ssrc}}}
+	in.bitrate = byLoss(in.bitrate, share)
+	told := in.bitrate
+	if s.viewer > 0 {
+		told = min(told, max(s.viewer, minBitrate))
+	}
+	return []rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: s.ssrc, Bitrate: float32(told), SSRCs: []uint32{in.ssrc}}}
 }
 
 // report makes a sender or receiver report with our name; s.mu is held.
@@ -451,7 +506,7 @@ func (s *videoStream) close() error {
 func (s *videoStream) mismatch() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.source == nil || s.agreed.send != nil {
+	if s.source == nil || s.agreed.send != nil || s.source.Codec() == nil {
 		return nil
 	}
 	return fmt.Errorf("the video to send is %s, which the peer does not take", s.source.Codec().Name)

@@ -81,6 +81,8 @@ type Packet struct {
 	Marker bool
 	// Lost is how many packets are missing before this one.
 	Lost uint16
+	// Codec is set by a [Relay], and nil otherwise.
+	Codec *Codec
 }
 
 // Source is where pictures come from.
