@@ -27,6 +27,7 @@ var migrations embed.FS
 // Store is an open state folder. Its methods may be called from any goroutine.
 type Store struct {
 	db   *sql.DB
+	jots *sql.DB // the same database, for what need not be on the disk at once
 	lock *os.File
 	keep int
 }
@@ -70,14 +71,22 @@ func (s *Store) open(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	at := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
-	at.RawQuery = url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(ON)"},
-		"_txlock": {"immediate"}}.Encode()
-	if s.db, err = sql.Open("sqlite", at.String()); err != nil {
+	if s.db, err = connect(path, "FULL"); err != nil {
 		return err
 	}
 	s.db.SetMaxOpenConns(4)
+	if s.jots, err = connect(path, "NORMAL"); err != nil {
+		return err
+	}
+	s.jots.SetMaxOpenConns(1)
 	return s.migrate()
+}
+
+func connect(path, synchronous string) (*sql.DB, error) {
+	at := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+	at.RawQuery = url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(" + synchronous + ")", "busy_timeout(5000)",
+		"foreign_keys(ON)"}, "_txlock": {"immediate"}}.Encode()
+	return sql.Open("sqlite", at.String())
 }
 
 // migrate applies what the database does not have yet. Each migration is a transaction, so a run that is killed leaves
@@ -132,8 +141,10 @@ func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
 // Close ends the use of the folder. The store cannot be used afterwards.
 func (s *Store) Close() error {
 	var err error
-	if s.db != nil {
-		err = s.db.Close()
+	for _, db := range []*sql.DB{s.jots, s.db} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
 	}
 	return errors.Join(err, s.lock.Close())
 }
