@@ -73,8 +73,12 @@ func (a *account) listCalls() []*jingledv1.Call {
 	defer a.mu.Unlock()
 	var out []*jingledv1.Call
 	for _, c := range a.calls {
-		out = append(out, &jingledv1.Call{Account: a.cfg.JID.String(), Peer: c.peer.String(), Sid: c.sid,
-			Incoming: c.incoming, State: c.state, Since: timestamppb.New(c.since)})
+		one := &jingledv1.Call{Account: a.cfg.JID.String(), Peer: c.peer.String(), Sid: c.sid,
+			Incoming: c.incoming, State: c.state, Since: timestamppb.New(c.since)}
+		if p := c.phone; p != nil {
+			one.Muted, one.Held, one.PeerMuted, one.PeerHeld = p.muted, p.held, p.peerMuted, p.peerHeld
+		}
+		out = append(out, one)
 	}
 	return out
 }

@@ -200,10 +200,10 @@ func (d *Daemon) ControlCall(_ context.Context, req *jingledv1.ControlCallReques
 		return nil, err
 	}
 	if req.Mute != nil {
-		p.media.Mute(req.GetMute())
+		p.mute(req.GetMute())
 	}
 	if req.Hold != nil {
-		p.media.Hold(req.GetHold())
+		p.hold(req.GetHold())
 	}
 	if req.Video != nil {
 		if err := p.setVideo(req.GetVideo(), req.GetVideoIn(), req.GetRecordVideo()); err != nil {

@@ -26,8 +26,8 @@ import (
 type phone struct {
 	call  *call
 	media *mediacall.Call
-	// What the peer says of itself, guarded by the account's lock.
-	peerMuted, peerHeld bool
+	// What we and the peer have said of ourselves, guarded by the account's lock.
+	muted, held, peerMuted, peerHeld bool
 }
 
 // checkMedia looks at what a request asks for, before anybody is disturbed by it.
@@ -290,6 +290,21 @@ func (c *call) peerState(change func(*phone)) {
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallPeerState{
 			CallPeerState: &jingledv1.CallPeerState{Muted: muted, Held: held}}})
 	}
+}
+
+// mute and hold change what we say of ourselves.
+func (p *phone) mute(on bool) {
+	p.media.Mute(on)
+	p.call.account.mu.Lock()
+	defer p.call.account.mu.Unlock()
+	p.muted = on
+}
+
+func (p *phone) hold(on bool) {
+	p.media.Hold(on)
+	p.call.account.mu.Lock()
+	defer p.call.account.mu.Unlock()
+	p.held = on
 }
 
 // setVideo adds video to the call or drops it.

@@ -18,7 +18,8 @@ func newCall(g *global) *cobra.Command {
 		Short: "Call somebody",
 		Long: `Calls a person, on all of their devices, or one device (a JID with a resource).
 
-The command ends when the call ends. Interrupt it to hang up.`,
+The command ends when the call ends. Interrupt it to hang up. On a terminal keys work during the call: digits are sent, m
+mutes, h holds, q hangs up.`,
 		Example: `  jingle call bob@example.org --audio-in hello.wav --record answer.ogg
   jingle call menu@example.org --dtmf 1,,42# --duration 20s
   jingle call bob@example.org --ice relay`,
@@ -63,6 +64,7 @@ type conversation struct {
 	account, sid string
 	flags        *mediaFlags
 	connected    bool
+	muted, held  bool // by a key
 }
 
 // follow shows a call until it ends, sends digits when it is connected, and hangs up when its time is over or the user
@@ -72,6 +74,9 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 	ctx = context.WithoutCancel(ctx)
 	var patience <-chan time.Time // for the end after it
 	var over <-chan time.Time
+	keyboard := openKeyboard(p)
+	defer keyboard.restore()
+	var keys <-chan byte // once they mean something
 	hangUp := func(reason string) error {
 		_, err := s.Calls.EndCall(ctx, &jingledv1.EndCallRequest{Account: c.account, Sid: c.sid, Reason: reason})
 		return err
@@ -87,6 +92,16 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 			over = nil
 			if err := hangUp("success"); err != nil {
 				return s.cause(err)
+			}
+			continue
+		case key := <-keys:
+			switch err := c.press(ctx, s, p, key); {
+			case errors.Is(err, errHungUp):
+				if err := hangUp(""); err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+					return s.cause(err)
+				}
+			case err != nil:
+				p.line("%s", message(err))
 			}
 			continue
 		case <-interrupted:
@@ -108,6 +123,10 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 		switch b := e.GetBody().(type) {
 		case *jingledv1.Event_CallConnected:
 			c.connected = true
+			if keyboard.keys != nil && keys == nil {
+				keys = keyboard.keys
+				p.line(keysHelp)
+			}
 			if c.flags.duration > 0 {
 				over = time.After(c.flags.duration)
 			}

@@ -134,6 +134,7 @@ that --jid names, and logs out when it is done.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	g.register(root)
 	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newHistory(g), newExport(g), newDemo(g), newMan())
+	root.AddCommand(newControls(g)...)
 	root.InitDefaultCompletionCmd("completion")
 	strict(root)
 	return root

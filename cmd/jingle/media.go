@@ -49,8 +49,8 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 	if m.duration < 0 {
 		return nil, exitf(exitUsage, "--duration is negative")
 	}
-	if bad := strings.Trim(strings.ToUpper(m.dtmf), "0123456789*#ABCD,"); bad != "" {
-		return nil, exitf(exitUsage, "--dtmf: %q is no digit of a telephone", bad)
+	if bad := notKeys(m.dtmf); bad != "" {
+		return nil, exitf(exitUsage, "--dtmf: %q is no key of a telephone", bad)
 	}
 	var err error
 	if m.audioIn != "silence" && m.audioIn != "" && !strings.HasPrefix(m.audioIn, "tone:") {

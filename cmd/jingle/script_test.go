@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,6 +118,7 @@ var inherited = []string{
 type job struct {
 	cmd   *exec.Cmd
 	ended chan error
+	tty   *os.File // its terminal, or nil
 }
 
 // jobs are those of one script.
@@ -168,6 +170,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		sig := map[string]os.Signal{"interrupt": os.Interrupt, "kill": os.Kill}[args[1]]
 		ts.Check(of(ts).get(ts, args[0]).cmd.Process.Signal(sig))
 	}
+	maps.Copy(cmds, terminals(of))
 	// jingled-is-built puts the daemon's program beside the script.
 	cmds["jingled-is-built"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 		path, err := builtDaemon()
@@ -205,13 +208,7 @@ func status(err error) int {
 func (j *jobs) start(ts *testscript.TestScript, name, program string, args []string) {
 	path, err := exec.LookPath(program)
 	ts.Check(err)
-	cmd := exec.Command(path, args...)
-	cmd.Dir = ts.Getenv("WORK")
-	for _, v := range inherited {
-		if s := ts.Getenv(v); s != "" {
-			cmd.Env = append(cmd.Env, v+"="+s)
-		}
-	}
+	cmd := j.command(ts, path, args)
 	var files [2]*os.File
 	for i, ext := range []string{".out", ".err"} {
 		files[i], err = os.Create(ts.MkAbs(name + ext))
@@ -219,7 +216,7 @@ func (j *jobs) start(ts *testscript.TestScript, name, program string, args []str
 	}
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
 	ts.Check(cmd.Start())
-	one := &job{cmd, make(chan error, 1)}
+	one := &job{cmd: cmd, ended: make(chan error, 1)}
 	go func() {
 		one.ended <- cmd.Wait()
 		_ = files[0].Close()
@@ -228,6 +225,17 @@ func (j *jobs) start(ts *testscript.TestScript, name, program string, args []str
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.byID[name] = one
+}
+
+func (j *jobs) command(ts *testscript.TestScript, path string, args []string) *exec.Cmd {
+	cmd := exec.Command(path, args...)
+	cmd.Dir = ts.Getenv("WORK")
+	for _, v := range inherited {
+		if s := ts.Getenv(v); s != "" {
+			cmd.Env = append(cmd.Env, v+"="+s)
+		}
+	}
+	return cmd
 }
 
 func (j *jobs) get(ts *testscript.TestScript, name string) *job {

@@ -99,8 +99,13 @@ func statusJSON(p *printer, accounts []*jingledv1.Account, calls []*jingledv1.Ca
 			State    string `json:"state"`
 			Incoming bool   `json:"incoming"`
 			Since    string `json:"since"`
+
+			Muted     bool `json:"muted"`
+			Held      bool `json:"held"`
+			PeerMuted bool `json:"peer_muted"`
+			PeerHeld  bool `json:"peer_held"`
 		}{head{"status.call", now, c.GetAccount(), c.GetPeer(), c.GetSid()}, callState(c.GetState()), c.GetIncoming(),
-			c.GetSince().AsTime().Format(time.RFC3339Nano)}); err != nil {
+			c.GetSince().AsTime().Format(time.RFC3339Nano), c.GetMuted(), c.GetHeld(), c.GetPeerMuted(), c.GetPeerHeld()}); err != nil {
 			return err
 		}
 	}

@@ -1255,6 +1255,10 @@ type Call struct {
 	Incoming      bool                   `protobuf:"varint,4,opt,name=incoming,proto3" json:"incoming,omitempty"`
 	State         CallState              `protobuf:"varint,5,opt,name=state,proto3,enum=jingled.v1.CallState" json:"state,omitempty"`
 	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	Muted         bool                   `protobuf:"varint,7,opt,name=muted,proto3" json:"muted,omitempty"` // by us
+	Held          bool                   `protobuf:"varint,8,opt,name=held,proto3" json:"held,omitempty"`   // by us
+	PeerMuted     bool                   `protobuf:"varint,9,opt,name=peer_muted,json=peerMuted,proto3" json:"peer_muted,omitempty"`
+	PeerHeld      bool                   `protobuf:"varint,10,opt,name=peer_held,json=peerHeld,proto3" json:"peer_held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1329,6 +1333,34 @@ func (x *Call) GetSince() *timestamppb.Timestamp {
 		return x.Since
 	}
 	return nil
+}
+
+func (x *Call) GetMuted() bool {
+	if x != nil {
+		return x.Muted
+	}
+	return false
+}
+
+func (x *Call) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Call) GetPeerMuted() bool {
+	if x != nil {
+		return x.PeerMuted
+	}
+	return false
+}
+
+func (x *Call) GetPeerHeld() bool {
+	if x != nil {
+		return x.PeerHeld
+	}
+	return false
 }
 
 type SendFileRequest struct {
@@ -3614,14 +3646,20 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10ListCallsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\";\n" +
 	"\x11ListCallsResponse\x12&\n" +
-	"\x05calls\x18\x01 \x03(\v2\x10.jingled.v1.CallR\x05calls\"\xc1\x01\n" +
+	"\x05calls\x18\x01 \x03(\v2\x10.jingled.v1.CallR\x05calls\"\xa7\x02\n" +
 	"\x04Call\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x10\n" +
 	"\x03sid\x18\x03 \x01(\tR\x03sid\x12\x1a\n" +
 	"\bincoming\x18\x04 \x01(\bR\bincoming\x12+\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x15.jingled.v1.CallStateR\x05state\x120\n" +
-	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x98\x01\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05muted\x18\a \x01(\bR\x05muted\x12\x12\n" +
+	"\x04held\x18\b \x01(\bR\x04held\x12\x1d\n" +
+	"\n" +
+	"peer_muted\x18\t \x01(\bR\tpeerMuted\x12\x1b\n" +
+	"\tpeer_held\x18\n" +
+	" \x01(\bR\bpeerHeld\"\x98\x01\n" +
 	"\x0fSendFileRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
