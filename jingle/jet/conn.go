@@ -29,15 +29,27 @@ var (
 	ErrSecret = errors.New("the transport secret does not fit the cipher")
 )
 
+// Context is what an envelope is bound to: it opens for nothing else, so that nobody can take one from another offer.
+type Context struct {
+	Cipher Cipher
+	// SID and Content name the content in its session.
+	SID, Content string
+	// Initiator seals and Responder opens; both are full addresses.
+	Initiator, Responder jid.JID
+	// Subject is a digest of what is offered, nil if that is not bound.
+	Subject []byte
+}
+
 // Envelope brings a transport secret to a peer and to nobody else (XEP-0391 section 3): an end-to-end encryption that
 // both have established.
 type Envelope interface {
 	// Type is the namespace that <security/> names.
 	Type() string
-	// Seal encrypts a secret to a peer.
-	Seal(peer jid.JID, secret []byte) ([]*xmltree.Element, error)
-	// Open decrypts what a peer has sealed. If it cannot, the content is refused, never taken in the clear.
-	Open(peer jid.JID, envelope []*xmltree.Element) ([]byte, error)
+	// Seal encrypts a secret to the responder.
+	Seal(c Context, secret []byte) ([]*xmltree.Element, error)
+	// Open decrypts what the initiator has sealed, and says as whom it has shown itself: that must be the initiator
+	// (section 7). If it cannot, the content is refused, never taken in the clear.
+	Open(c Context, envelope []*xmltree.Element) (secret []byte, identity string, err error)
 }
 
 // Secret is a transport secret (XEP-0391 section 3): a key and an initialization vector for one stream.
@@ -81,22 +93,40 @@ func (c Cipher) keySize() int {
 	return 0
 }
 
-// Open opens the envelope of a <security/> with the first of the envelopes that knows its type.
-func (s Security) Open(peer jid.JID, envelopes ...Envelope) (Secret, error) {
-	c, ok := s.Known()
-	if !ok {
-		return Secret{}, fmt.Errorf("the cipher %.80q is not known", s.Cipher)
+// Seal makes a <security/> with a fresh secret. The context's cipher may be empty: then it is AES-256.
+func Seal(e Envelope, c Context) (Security, Secret, error) {
+	if c.Cipher == "" {
+		c.Cipher = AES256GCM
+	}
+	secret, err := NewSecret(c.Cipher)
+	if err != nil {
+		return Security{}, Secret{}, err
+	}
+	envelope, err := e.Seal(c, secret.Bytes())
+	if err != nil {
+		return Security{}, Secret{}, fmt.Errorf("seal the envelope: %w", err)
+	}
+	return Security{Name: c.Content, Cipher: string(c.Cipher), Type: e.Type(), Envelope: envelope}, secret, nil
+}
+
+// Open opens the envelope of a <security/> with the first of the envelopes that knows its type. The context's cipher is
+// taken from the <security/>.
+func (s Security) Open(c Context, envelopes ...Envelope) (secret Secret, identity string, err error) {
+	var ok bool
+	if c.Cipher, ok = s.Known(); !ok {
+		return Secret{}, "", fmt.Errorf("the cipher %.80q is not known", s.Cipher)
 	}
 	for _, e := range envelopes {
 		if e.Type() == s.Type {
-			b, err := e.Open(peer, s.Envelope)
+			b, identity, err := e.Open(c, s.Envelope)
 			if err != nil {
-				return Secret{}, fmt.Errorf("open the envelope: %w", err)
+				return Secret{}, "", fmt.Errorf("open the envelope: %w", err)
 			}
-			return ParseSecret(c, b)
+			secret, err = ParseSecret(c.Cipher, b)
+			return secret, identity, err
 		}
 	}
-	return Secret{}, fmt.Errorf("there is no envelope of the kind %.80q here", s.Type)
+	return Secret{}, "", fmt.Errorf("there is no envelope of the kind %.80q here", s.Type)
 }
 
 // Conn is a stream that is encrypted as a whole: one message of GCM, its tag at the end (XEP-0391 section 5). It
@@ -119,7 +149,8 @@ type half struct {
 }
 
 // NewConn returns a stream over conn that carries size bytes and takes TagSize more. It closes conn in the end. A secret
-// must be used for one file in one direction only. An empty file is not written at all, and has no tag.
+// must be used for one file in one direction only. Of an empty file there is nothing but the tag, which [Conn.Finish]
+// writes and [Conn.Check] reads.
 func NewConn(conn io.ReadWriteCloser, s Secret, size int64) (*Conn, error) {
 	if size < 0 || size > MaxSize {
 		return nil, fmt.Errorf("a stream of %d bytes cannot be encrypted with one key", size)
@@ -188,14 +219,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.in.hash.write(p)
 	c.in.done += int64(n)
 	if c.in.done == c.size {
-		var got [TagSize]byte
-		if _, err = io.ReadFull(c.conn, got[:]); err == nil {
-			want := c.in.tag(c.size)
-			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-				err = ErrForged
-			}
-		}
-		if err != nil {
+		if err = c.checkTag(); err != nil {
 			clear(p)
 			c.err = err
 			return 0, err
@@ -206,6 +230,48 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.in.stream.XORKeyStream(p, p)
 	c.err = err
 	return n, err
+}
+
+// checkTag reads the tag, which follows the last byte.
+func (c *Conn) checkTag() error {
+	var got [TagSize]byte
+	if _, err := io.ReadFull(c.conn, got[:]); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	want := c.in.tag(c.size)
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return ErrForged
+	}
+	return nil
+}
+
+// Finish ends what is written. It returns an error if that is less than was announced.
+func (c *Conn) Finish() error {
+	if c.out.done < c.size {
+		return fmt.Errorf("jet: %d of the announced %d bytes were written", c.out.done, c.size)
+	}
+	if c.size > 0 {
+		return nil // the tag has left with the last byte
+	}
+	tag := c.out.tag(0)
+	_, err := c.conn.Write(tag[:])
+	return err
+}
+
+// Check ends what is read: it returns nil only if the whole stream was read and is authentic.
+func (c *Conn) Check() error {
+	switch {
+	case c.err != nil && !errors.Is(c.err, io.EOF):
+		return c.err
+	case c.in.done < c.size:
+		return io.ErrUnexpectedEOF
+	case c.size > 0:
+		return nil // the tag came with the last byte
+	}
+	return c.checkTag()
 }
 
 // Unsent returns how many bytes the connection below has not sent, as far as it tells.

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle/jet"
 	"github.com/jingled/jingled/xmltree"
 )
@@ -146,39 +145,65 @@ func TestBounds(t *testing.T) {
 type fakeEnvelope struct{}
 
 func (fakeEnvelope) Type() string { return "urn:fake" }
-func (fakeEnvelope) Seal(_ jid.JID, b []byte) ([]*xmltree.Element, error) {
+func (fakeEnvelope) Seal(_ jet.Context, b []byte) ([]*xmltree.Element, error) {
 	return []*xmltree.Element{xmltree.New("urn:fake", "box").AddText(fmt.Sprintf("%x", b))}, nil
 }
-func (fakeEnvelope) Open(peer jid.JID, e []*xmltree.Element) ([]byte, error) {
-	if peer != "romeo@montague.lit" {
-		return nil, errors.New("not for us")
+func (fakeEnvelope) Open(c jet.Context, e []*xmltree.Element) ([]byte, string, error) {
+	if c.Initiator != "romeo@montague.lit" {
+		return nil, "", errors.New("not for us")
 	}
 	var b []byte
 	_, err := fmt.Sscanf(e[0].Text(), "%x", &b)
-	return b, err
+	return b, "romeo's", err
 }
 
 func TestEnvelope(t *testing.T) {
-	s := secret(t, jet.AES128GCM)
-	box, _ := fakeEnvelope{}.Seal("romeo@montague.lit", s.Bytes())
-	sec := jet.Security{Cipher: string(jet.AES128GCM), Type: "urn:fake", Envelope: box}
-	got, err := sec.Open("romeo@montague.lit", fakeEnvelope{})
-	if err != nil || !bytes.Equal(got.Bytes(), s.Bytes()) {
-		t.Errorf("%v, %v", got, err)
+	romeo, tybalt := jet.Context{Initiator: "romeo@montague.lit", Content: "file"}, jet.Context{Initiator: "tybalt@capulet.lit"}
+	sec, s, err := jet.Seal(fakeEnvelope{}, romeo)
+	if c, ok := sec.Known(); err != nil || !ok || c != jet.AES256GCM || sec.Type != "urn:fake" || sec.Name != "file" {
+		t.Errorf("%v, %v", sec, err)
 	}
-	if _, err := sec.Open("tybalt@capulet.lit", fakeEnvelope{}); err == nil {
+	got, identity, err := sec.Open(romeo, fakeEnvelope{})
+	if err != nil || !bytes.Equal(got.Bytes(), s.Bytes()) || identity != "romeo's" {
+		t.Errorf("%v, %q, %v", got, identity, err)
+	}
+	if _, _, err := sec.Open(tybalt, fakeEnvelope{}); err == nil {
 		t.Error("opened for somebody else")
 	}
-	if _, err := sec.Open("romeo@montague.lit"); err == nil {
+	if _, _, err := sec.Open(romeo); err == nil {
 		t.Error("opened without an envelope")
 	}
-	sec.Cipher = string(jet.AES256GCM)
-	if _, err := sec.Open("romeo@montague.lit", fakeEnvelope{}); !errors.Is(err, jet.ErrSecret) {
+	sec.Cipher = string(jet.AES128GCM)
+	if _, _, err := sec.Open(romeo, fakeEnvelope{}); !errors.Is(err, jet.ErrSecret) {
 		t.Errorf("a key for another cipher: %v", err)
 	}
 	sec.Cipher = "urn:other"
-	if _, err := sec.Open("romeo@montague.lit", fakeEnvelope{}); err == nil {
+	if _, _, err := sec.Open(romeo, fakeEnvelope{}); err == nil {
 		t.Error("an unknown cipher")
+	}
+}
+
+// TestEmpty has a tag and nothing else, and it is checked.
+func TestEmpty(t *testing.T) {
+	s, p := secret(t, jet.AES128GCM), &pipe{}
+	if err := conn(t, p, s, 0).Finish(); err != nil || !bytes.Equal(p.Bytes(), oneShot(t, s, nil)) {
+		t.Errorf("%x, %v", p.Bytes(), err)
+	}
+	good := bytes.Clone(p.Bytes())
+	if err := conn(t, p, s, 0).Check(); err != nil {
+		t.Error(err)
+	}
+	p.Write(good[:15])
+	if err := conn(t, p, s, 0).Check(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a cut tag: %v", err)
+	}
+	p.Reset()
+	p.Write(oneShot(t, secret(t, jet.AES128GCM), nil))
+	if err := conn(t, p, s, 0).Check(); !errors.Is(err, jet.ErrForged) {
+		t.Errorf("another key: %v", err)
+	}
+	if conn(t, p, s, 1).Finish() == nil || conn(t, p, s, 1).Check() == nil {
+		t.Error("one byte is missing, and that is fine")
 	}
 }
 

@@ -1,8 +1,9 @@
 // Package jet is XEP-0391 (version 0.1.2) and what XEP-0396 (0.2.0) makes of it: a <security/> by which the key of an
 // encrypted transport comes in an end-to-end encrypted envelope.
 //
-// This is the element and no encryption. A content with it must never be received as if it had none: whoever cannot open
-// the envelope ends the content with security-error (section 7), and does not store what comes.
+// A content with it must never be received as if it had none: whoever cannot open the envelope ends the content with
+// security-error (section 7), and does not store what comes. [Conn] is the encrypted stream; what an envelope is, an
+// [Envelope] says, and package pinned is one.
 package jet
 
 import (
