@@ -1,6 +1,7 @@
 package ice
 
 import (
+	"slices"
 	"errors"
 	"net/netip"
 	"strings"
@@ -283,5 +284,31 @@ func TestPayloadsAreValues(t *testing.T) {
 	}
 	if _, ok := p.(Transport); !ok || jingle.NSOf(p) != NSUDP {
 		t.Errorf("got %T of %s", p, jingle.NSOf(p))
+	}
+}
+
+// What carries packets sees one shape of transport.
+func TestTransportOf(t *testing.T) {
+	raw := RawUDP{Candidates: []RawCandidate{
+		{Component: 1, Generation: 1, ID: "a", IP: "192.0.2.1", Port: 4, Type: ServerReflexive},
+		{Component: 2, ID: "b", IP: "192.0.2.1", Port: 5},
+	}}
+	got, ok := TransportOf(raw)
+	if !ok || got.NS != NSRawUDP || len(got.Candidates) != 2 || got.Candidates[0].Port != 4 {
+		t.Fatalf("%+v", got)
+	}
+	if back := got.Payload().(RawUDP); !slices.Equal(back.Candidates, raw.Candidates) {
+		t.Errorf("%+v", back)
+	}
+	if c := (RawUDP{Candidates: []RawCandidate{{}}}).AsICE().Candidates[0]; c.Component != 1 {
+		t.Errorf("component %d", c.Component)
+	}
+	for _, tr := range []Transport{{Ufrag: "u"}, {NS: NSICE}} {
+		if got, ok := TransportOf(tr.Payload()); !ok || got.NS != tr.NS || got.Ufrag != tr.Ufrag {
+			t.Errorf("%+v", got)
+		}
+	}
+	if _, ok := TransportOf(nil); ok {
+		t.Error("nothing is a transport")
 	}
 }

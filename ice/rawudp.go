@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
 )
 
@@ -78,4 +79,46 @@ func ParseRawUDP(e *xmltree.Element) (RawUDP, error) {
 		}
 	}
 	return t, nil
+}
+
+// AsICE returns the transport as one of package ice's general shape, with [NSRawUDP] for its namespace: what carries
+// packets treats both alike. A component that is not given is 1.
+func (t RawUDP) AsICE() Transport {
+	out := Transport{NS: NSRawUDP}
+	for _, c := range t.Candidates {
+		component := c.Component
+		if component == 0 {
+			component = 1
+		}
+		out.Candidates = append(out.Candidates, Candidate{
+			Component: component, Generation: int(c.Generation), ID: c.ID, IP: c.IP, Port: c.Port, Type: c.Type,
+			Protocol: "udp", Network: Absent,
+		})
+	}
+	return out
+}
+
+// Payload returns what stands for the transport in a content: itself, or a [RawUDP] if its namespace is [NSRawUDP].
+func (t Transport) Payload() jingle.Payload {
+	if t.NS != NSRawUDP {
+		return t
+	}
+	var raw RawUDP
+	for _, c := range t.Candidates {
+		raw.Candidates = append(raw.Candidates, RawCandidate{
+			Component: c.Component, Generation: uint32(max(c.Generation, 0)), ID: c.ID, IP: c.IP, Port: c.Port, Type: c.Type,
+		})
+	}
+	return raw
+}
+
+// TransportOf is the reverse of [Transport.Payload]; it reports false for transports that are neither.
+func TransportOf(p jingle.Payload) (Transport, bool) {
+	switch t := p.(type) {
+	case Transport:
+		return t, true
+	case RawUDP:
+		return t.AsICE(), true
+	}
+	return Transport{}, false
 }

@@ -101,8 +101,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, h: h, giveUp: giveUp, networks: make(map[string]int), id: strings.ToLower(rand.Text()[:8]),
-		// 24 and 128 bits of randomness at least (RFC 8445 section 5.3). rand.Text has 5 bits a letter, all ice-chars.
-		ufrag: rand.Text()[:8], pwd: rand.Text(),
+		ufrag: cfg.Ufrag, pwd: cfg.Pwd,
 	}
 	types := []pion.CandidateType{
 		pion.CandidateTypeHost, pion.CandidateTypeServerReflexive, pion.CandidateTypeRelay,
@@ -256,10 +255,11 @@ func (a *Agent) AddRemote(c ice.Candidate) error {
 	switch {
 	case !strings.EqualFold(c.Protocol, "udp"):
 		return fmt.Errorf("candidate of the protocol %s: only udp is used", c.Protocol)
-	case c.Component != 1:
-		// Dino offers a second component for RTCP. We always multiplex, so it is mirrored by nothing and ignored.
-		return fmt.Errorf("candidate of component %d: RTP and RTCP share component 1", c.Component)
+	case c.Component != a.cfg.Component:
+		// Dino offers a second component for RTCP even where that is multiplexed. It is mirrored by nothing then and ignored.
+		return fmt.Errorf("candidate of component %d: this path is for component %d", c.Component, a.cfg.Component)
 	}
+	c.Component = 1 // pion has one component to an agent
 	if addr, ok := c.Addr(); ok && !a.cfg.mayCheck(addr) {
 		return fmt.Errorf("candidate %s: packets are not sent there", addr)
 	}

@@ -33,9 +33,11 @@ func toPion(c *ice.Candidate) (pion.Candidate, error) {
 // fromPion makes a candidate to send out of pion's. n is its number in the session.
 func (a *Agent) fromPion(p pion.Candidate, n int) ice.Candidate {
 	c := ice.Candidate{
-		Component: p.Component(), Foundation: p.Foundation(), Generation: a.cfg.Generation, ID: a.id + strconv.Itoa(n),
-		IP: p.Address(), Network: a.network(p), Port: uint16(p.Port()), Priority: p.Priority(), Protocol: "udp",
-		Type: candidateType(p.Type()),
+		Component: a.cfg.Component, Foundation: p.Foundation(), Generation: a.cfg.Generation, ID: a.id + strconv.Itoa(n),
+		IP: p.Address(), Network: a.network(p), Port: uint16(p.Port()), Protocol: "udp",
+		// RFC 8445 section 5.1.2.1: the last byte is 256 less the component, which pion takes to be 1.
+		Priority: p.Priority() - uint32(a.cfg.Component-1),
+		Type:     candidateType(p.Type()),
 	}
 	if rel := p.RelatedAddress(); rel != nil && rel.Address != "" {
 		c.RelAddr, c.RelPort = rel.Address, uint16(rel.Port)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,6 +105,11 @@ type Config struct {
 	// ConnectTimeout is how long a path is looked for (20 s), DisconnectAfter how long nothing may arrive on it before it
 	// counts as disturbed (2.5 s, in which two checks go unanswered; it is noticed within another second).
 	ConnectTimeout, DisconnectAfter time.Duration
+	// Component is what the path is for: 1 for RTP and all that shares its port (the default), 2 for the RTCP of a peer that
+	// does not multiplex. The components of a content are agents with the same credentials (RFC 8445 section 5.3).
+	Component uint16
+	// Ufrag and Pwd are the credentials; empty stands for fresh ones.
+	Ufrag, Pwd string
 	// Generation counts the restarts of ICE in a session; it stands in our candidates.
 	Generation int
 	// Net is the network; nil is the machine's. It is for tests on a virtual one.
@@ -129,6 +135,13 @@ func (c Config) Validate() error {
 var ErrNoRelay = errors.New("only relays may be used, but no TURN server is known")
 
 func (c Config) withDefaults() Config {
+	if c.Component == 0 {
+		c.Component = 1
+	}
+	if c.Ufrag == "" || c.Pwd == "" {
+		// 24 and 128 bits of randomness at least (RFC 8445 section 5.3). rand.Text has 5 bits a letter, all ice-chars.
+		c.Ufrag, c.Pwd = rand.Text()[:8], rand.Text()
+	}
 	if c.MaxRemote <= 0 {
 		c.MaxRemote = 32
 	}
