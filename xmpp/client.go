@@ -55,7 +55,6 @@ type handlers struct {
 	state    []func(StateChange)
 	contact  []func(roster.Item)
 	roster   []func()
-	blocked  []func(BlockList)
 }
 
 // State is where a client stands.
