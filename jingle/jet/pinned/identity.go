@@ -14,7 +14,7 @@ import (
 )
 
 // NS is the type of the envelope, the namespace of its elements, and a feature of service discovery.
-const NS = "https://github.com/jingled/jingled/ns/jet-pinned:0"
+const NS = "https://github.com/jingled/jingled/ns/jet/0"
 
 // maxCertificate bounds a peer's certificate, in bytes.
 const maxCertificate = 4096
