@@ -2065,6 +2065,11 @@ type Event struct {
 	//	*Event_TransferProgress
 	//	*Event_TransferDone
 	//	*Event_TransferFailed
+	//	*Event_ContactChanged
+	//	*Event_ContactRemoved
+	//	*Event_ContactsReset
+	//	*Event_SubscriptionRequested
+	//	*Event_SubscriptionAnswered
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2295,6 +2300,51 @@ func (x *Event) GetTransferFailed() *TransferFailed {
 	return nil
 }
 
+func (x *Event) GetContactChanged() *Contact {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ContactChanged); ok {
+			return x.ContactChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetContactRemoved() *ContactRemoved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ContactRemoved); ok {
+			return x.ContactRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetContactsReset() *ContactsReset {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ContactsReset); ok {
+			return x.ContactsReset
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSubscriptionRequested() *SubscriptionRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SubscriptionRequested); ok {
+			return x.SubscriptionRequested
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSubscriptionAnswered() *SubscriptionAnswered {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SubscriptionAnswered); ok {
+			return x.SubscriptionAnswered
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -2367,6 +2417,26 @@ type Event_TransferFailed struct {
 	TransferFailed *TransferFailed `protobuf:"bytes,34,opt,name=transfer_failed,json=transferFailed,proto3,oneof"`
 }
 
+type Event_ContactChanged struct {
+	ContactChanged *Contact `protobuf:"bytes,40,opt,name=contact_changed,json=contactChanged,proto3,oneof"`
+}
+
+type Event_ContactRemoved struct {
+	ContactRemoved *ContactRemoved `protobuf:"bytes,41,opt,name=contact_removed,json=contactRemoved,proto3,oneof"`
+}
+
+type Event_ContactsReset struct {
+	ContactsReset *ContactsReset `protobuf:"bytes,42,opt,name=contacts_reset,json=contactsReset,proto3,oneof"`
+}
+
+type Event_SubscriptionRequested struct {
+	SubscriptionRequested *SubscriptionRequest `protobuf:"bytes,43,opt,name=subscription_requested,json=subscriptionRequested,proto3,oneof"`
+}
+
+type Event_SubscriptionAnswered struct {
+	SubscriptionAnswered *SubscriptionAnswered `protobuf:"bytes,44,opt,name=subscription_answered,json=subscriptionAnswered,proto3,oneof"`
+}
+
 func (*Event_Hello) isEvent_Body() {}
 
 func (*Event_Gap) isEvent_Body() {}
@@ -2400,6 +2470,16 @@ func (*Event_TransferProgress) isEvent_Body() {}
 func (*Event_TransferDone) isEvent_Body() {}
 
 func (*Event_TransferFailed) isEvent_Body() {}
+
+func (*Event_ContactChanged) isEvent_Body() {}
+
+func (*Event_ContactRemoved) isEvent_Body() {}
+
+func (*Event_ContactsReset) isEvent_Body() {}
+
+func (*Event_SubscriptionRequested) isEvent_Body() {}
+
+func (*Event_SubscriptionAnswered) isEvent_Body() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3589,7 +3669,7 @@ var File_jingled_v1_jingled_proto protoreflect.FileDescriptor
 const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"\x18jingled/v1/jingled.proto\x12\n" +
-	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n" +
+	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/contacts.proto\"\x10\n" +
 	"\x0eGetInfoRequest\"d\n" +
 	"\x0fGetInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1b\n" +
@@ -3701,7 +3781,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb0\t\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xae\f\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3728,7 +3808,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
 	"\rtransfer_done\x18! \x01(\v2\x18.jingled.v1.TransferDoneH\x00R\ftransferDone\x12E\n" +
-	"\x0ftransfer_failed\x18\" \x01(\v2\x1a.jingled.v1.TransferFailedH\x00R\x0etransferFailedB\x06\n" +
+	"\x0ftransfer_failed\x18\" \x01(\v2\x1a.jingled.v1.TransferFailedH\x00R\x0etransferFailed\x12>\n" +
+	"\x0fcontact_changed\x18( \x01(\v2\x13.jingled.v1.ContactH\x00R\x0econtactChanged\x12E\n" +
+	"\x0fcontact_removed\x18) \x01(\v2\x1a.jingled.v1.ContactRemovedH\x00R\x0econtactRemoved\x12B\n" +
+	"\x0econtacts_reset\x18* \x01(\v2\x19.jingled.v1.ContactsResetH\x00R\rcontactsReset\x12X\n" +
+	"\x16subscription_requested\x18+ \x01(\v2\x1f.jingled.v1.SubscriptionRequestH\x00R\x15subscriptionRequested\x12W\n" +
+	"\x15subscription_answered\x18, \x01(\v2 .jingled.v1.SubscriptionAnsweredH\x00R\x14subscriptionAnsweredB\x06\n" +
 	"\x04body\"\a\n" +
 	"\x05Hello\"\x05\n" +
 	"\x03Gap\":\n" +
@@ -3942,7 +4027,12 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*TransferFailed)(nil),        // 55: jingled.v1.TransferFailed
 	nil,                           // 56: jingled.v1.TransferDone.HashEntry
 	(*timestamppb.Timestamp)(nil), // 57: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 58: google.protobuf.Duration
+	(*Contact)(nil),               // 58: jingled.v1.Contact
+	(*ContactRemoved)(nil),        // 59: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),         // 60: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),   // 61: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),  // 62: jingled.v1.SubscriptionAnswered
+	(*durationpb.Duration)(nil),   // 63: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -3976,45 +4066,50 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	53, // 28: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
 	54, // 29: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
 	55, // 30: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	43, // 31: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	58, // 32: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	48, // 33: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	58, // 34: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	47, // 35: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	58, // 36: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	47, // 37: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	56, // 38: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 39: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 40: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 41: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 42: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 43: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 44: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 45: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 46: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 47: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 48: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 49: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 50: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 51: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 52: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 53: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 54: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 55: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 56: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 57: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 58: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 59: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 60: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 61: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 62: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 63: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 64: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	52, // [52:65] is the sub-list for method output_type
-	39, // [39:52] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	58, // 31: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	59, // 32: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	60, // 33: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	61, // 34: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	62, // 35: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	43, // 36: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	63, // 37: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	48, // 38: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	63, // 39: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	47, // 40: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	63, // 41: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	47, // 42: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	56, // 43: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 44: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 45: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 46: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 47: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 48: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 49: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 50: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 51: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 52: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 53: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 54: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 55: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 56: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 57: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 58: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 59: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 60: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 61: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 62: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 63: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 64: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 65: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 66: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 67: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 68: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 69: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	57, // [57:70] is the sub-list for method output_type
+	44, // [44:57] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -4022,6 +4117,7 @@ func file_jingled_v1_jingled_proto_init() {
 	if File_jingled_v1_jingled_proto != nil {
 		return
 	}
+	file_jingled_v1_contacts_proto_init()
 	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
 	file_jingled_v1_jingled_proto_msgTypes[31].OneofWrappers = []any{
 		(*Event_Hello)(nil),
@@ -4041,6 +4137,11 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_TransferProgress)(nil),
 		(*Event_TransferDone)(nil),
 		(*Event_TransferFailed)(nil),
+		(*Event_ContactChanged)(nil),
+		(*Event_ContactRemoved)(nil),
+		(*Event_ContactsReset)(nil),
+		(*Event_SubscriptionRequested)(nil),
+		(*Event_SubscriptionAnswered)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
