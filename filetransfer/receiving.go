@@ -125,19 +125,31 @@ func (r *Receiving) Accept(have int64) File {
 	return answer
 }
 
+// AcceptRange is [Receiving.Accept] for a part of the file, in bytes from its start. A file whose end is not in the part
+// is never checked against a hash of the whole.
+func (r *Receiving) AcceptRange(offset, length int64) File {
+	answer := r.Accept(0)
+	if r.state != receiveAccepted || answer.Size == nil {
+		return answer
+	}
+	answer.Range = &Range{Offset: &offset, Length: &length}
+	r.offset, r.length = offset, length
+	return answer
+}
+
 // Connected tells that the stream is ready.
 func (r *Receiving) Connected(time.Time) []Effect {
 	r.connected = true
 	if r.state == receiveAccepted && r.cfg.Offer.Size != nil {
 		r.state = receiveCopying
-		r.emit(Copy{Offset: r.offset, Length: r.length, Algos: r.algos()})
+		r.emit(Copy{Offset: r.offset, Length: r.length, Algos: r.Algos()})
 	}
 	return r.take()
 }
 
-// algos are the functions to compute: what the sender gave or announced, and sha-256 at least, which is what clients
+// Algos are the functions to compute: what the sender gave or announced, and sha-256 at least, which is what clients
 // send a checksum of that they did not announce.
-func (r *Receiving) algos() []hashes.Algo {
+func (r *Receiving) Algos() []hashes.Algo {
 	out := []hashes.Algo{}
 	offered := false
 	for _, h := range r.cfg.Offer.Hashes {

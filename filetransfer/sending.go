@@ -13,6 +13,9 @@ type SendingConfig struct {
 	// NS is the version of the description that was offered; "" is [NS].
 	NS    string
 	Offer File
+	// Resumes says that this goes on with an earlier transfer. A receiver that has everything already may end it at once,
+	// with success.
+	Resumes bool
 	// ConfirmTimeout is how long to wait, after the last byte, for the receiver to say that it has everything
 	// (default 30 s). CloseTimeout is how long to wait after that for it to end the session (default 5 s), and
 	// BreakGrace for its reason when the stream broke (default 2 s).
@@ -200,7 +203,7 @@ func (s *Sending) Ended(now time.Time, r *jingle.Reason, byPeer bool) []Effect {
 	s.end.ended = r
 	success := r.Condition == jingle.Success
 	switch {
-	case success && s.state == sendConfirming:
+	case success && (s.state == sendConfirming || s.state == sendOffered && s.cfg.Resumes):
 		s.outcome.Confirmed = true
 		s.finish()
 	case success && s.state == sendCopying:

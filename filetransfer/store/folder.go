@@ -106,6 +106,31 @@ func (f *Folder) Create(name string, size int64) (*File, error) {
 	return nil, fmt.Errorf("create a received file: there are %d files called %q", maxSameName, name)
 }
 
+// Reopen opens an incomplete file again that was kept under its .part name; name is what the peer called it. The position
+// is at its start.
+func (f *Folder) Reopen(name, part string) (*File, error) {
+	name = filetransfer.SafeName(name)
+	for n := 1; n <= maxSameName; n++ {
+		if filetransfer.NumberedName(name, n)+PartSuffix != part {
+			continue
+		}
+		// What is not a file of ours, such as a link that somebody has put there, is left alone.
+		st, err := f.root.Lstat(part)
+		if err == nil && !st.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a regular file", part)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("go on with a received file: %w", err)
+		}
+		file, err := f.root.OpenFile(part, os.O_RDWR, 0)
+		if err != nil {
+			return nil, fmt.Errorf("go on with a received file: %w", err)
+		}
+		return &File{File: file, folder: f, name: name, number: n, part: part}, nil
+	}
+	return nil, fmt.Errorf("go on with a received file: %q is not the name of a part of %q", part, name)
+}
+
 func (f *Folder) exists(name string) bool {
 	_, err := f.root.Lstat(name)
 	return !errors.Is(err, fs.ErrNotExist)

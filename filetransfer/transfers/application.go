@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
@@ -21,6 +22,8 @@ type SendOptions struct {
 	MediaType filetransfer.MediaTypeSpelling
 	// Transports replaces [Config.Transports] if it is not empty.
 	Transports []engine.TransportFactory
+	// Resumes names the transfer that this one goes on with; nil begins a new one.
+	Resumes *resume.Ref
 }
 
 // Send offers a file to a full address.
@@ -32,10 +35,15 @@ func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOpti
 		opts.MediaType = filetransfer.MediaTypeBoth
 	}
 	file := src.describe(opts.MediaType)
+	if opts.Resumes != nil {
+		file.Extra = append(file.Extra, opts.Resumes.Element())
+	}
 	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
 	t := m.newTransfer(peer, id, file)
-	t.source = &src
-	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout})
+	t.source, t.out, t.resumed = &src, true, opts.Resumes != nil
+	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{
+		Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: t.resumed,
+	})
 	app := &application{m: m}
 	it := &item{t: t, id: id}
 	app.items = []*item{it}
@@ -96,8 +104,16 @@ func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Appli
 			continue
 		}
 		d, _ := c.Description.(filetransfer.Description)
+		if requests(c, d) {
+			t := m.serving(s, c, d.NS, file)
+			t.signaling = session{t, app}
+			it := &item{t: t, id: c.ID(), offer: *c}
+			it.stream = app.newStream(it, factories)
+			app.items, ts = append(app.items, it), append(ts, t)
+			continue
+		}
 		t := m.newTransfer(s.Peer(), c.ID(), file)
-		t.sid, t.signaling = s.SID(), session{t, app}
+		t.sid, t.signaling, t.theirs = s.SID(), session{t, app}, true
 		t.receiving, why = filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 			Content: c.ID(), NS: d.NS, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace,
 		})
@@ -134,11 +150,8 @@ func (m *Manager) offered(c *jingle.Content, factories []engine.TransportFactory
 	switch {
 	case !ok:
 		return no(jingle.UnsupportedApplications, "This is not a file.")
-	case c.Senders == jingle.SendersResponder || d.Form == "request":
-		// XEP-0234 section 9.1. Nothing is shared here yet.
-		_, r := no(jingle.FailedApplication, "There is no such file.")
-		r.App = filetransfer.FileNotAvailable()
-		return filetransfer.File{}, r
+	case requests(c, d) && m.cfg.Shared == nil:
+		return filetransfer.File{}, NotAvailable()
 	case len(d.More) > 0:
 		return no(jingle.FailedApplication, "Each file needs a content of its own.")
 	case c.Security != nil:
@@ -148,6 +161,11 @@ func (m *Manager) offered(c *jingle.Content, factories []engine.TransportFactory
 		return no(jingle.UnsupportedTransports, "The offered transport is not supported here.")
 	}
 	return d.File, nil
+}
+
+// requests reports whether a content asks for a file (XEP-0234 section 4.1, and the form of version :3).
+func requests(c *jingle.Content, d filetransfer.Description) bool {
+	return c.Senders == jingle.SendersResponder || d.Form == "request"
 }
 
 // application is one session with files. It belongs to the session's goroutine.
@@ -208,7 +226,11 @@ func (a *application) Handle(s *engine.Session, ev jingle.Event) error {
 	case jingle.Initiated:
 		for _, it := range a.items {
 			it.stream.Ready()
-			it.t.offered()
+			if it.t.out {
+				it.t.serve()
+			} else {
+				it.t.offered()
+			}
 		}
 	case jingle.Accepted:
 		a.accepted(ev.Message)

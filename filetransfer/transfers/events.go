@@ -23,7 +23,18 @@ type Started struct {
 	Transfer *Transfer
 	// Transport is the namespace of the transport in use.
 	Transport string
+	// Offset is where in the file they begin.
+	Offset int64
 }
+
+// Checkpoint says that the first Bytes of a file that is being received are flushed to the disk.
+type Checkpoint struct {
+	Transfer *Transfer
+	Bytes    int64
+}
+
+// Storing says that a received file is complete and verified, and gets its name when this event has been handled.
+type Storing struct{ Transfer *Transfer }
 
 // Progress tells how far a transfer is, at most once in [Config.ProgressInterval].
 type Progress struct {
@@ -60,10 +71,16 @@ type Failed struct {
 	ByPeer bool
 	// Err is the local error behind it, or nil.
 	Err error
+	// Interruption says whether it can go on. If it can, a receiver's incomplete file is kept.
+	Interruption Interruption
+	// Bytes, of an interrupted transfer, are how many are there, from the start of the file.
+	Bytes int64
 }
 
 func (Offered) event()  {}
 func (Started) event()  {}
+func (Checkpoint) event() {}
+func (Storing) event() {}
 func (Progress) event() {}
 func (Done) event()     {}
 func (Failed) event()   {}

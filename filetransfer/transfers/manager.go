@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -30,6 +31,12 @@ type Config struct {
 	// ConfirmTimeout is how long a sender waits to hear that everything arrived (default 30 s), and ChecksumGrace how
 	// long a receiver waits for an announced checksum (default 5 s).
 	ConfirmTimeout, ChecksumGrace time.Duration
+	// Checkpoint is how often a file that is being received is flushed to the disk. With 0 transfers that are interrupted
+	// cannot go on: what has come of them is removed.
+	Checkpoint time.Duration
+	// Shared looks for a file that a peer asks for (XEP-0234 section 6.2); nil shares nothing. It runs on a goroutine of
+	// its own. The reason, if not nil, goes to the peer.
+	Shared func(peer jid.JID, t *Transfer, want filetransfer.File) (Shared, *jingle.Reason)
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -104,14 +111,14 @@ func (m *Manager) start(ts ...*Transfer) error {
 	defer m.mu.Unlock()
 	same := 0
 	for t := range m.active {
-		if t.incoming() && ts[0].incoming() && t.peer.Bare() == ts[0].peer.Bare() {
+		if t.theirs && ts[0].theirs && t.peer.Bare() == ts[0].peer.Bare() {
 			same++
 		}
 	}
 	switch {
 	case m.closed:
 		return ErrClosed
-	case len(m.active)+len(ts) > m.cfg.MaxTransfers, ts[0].incoming() && same+len(ts) > m.cfg.MaxPerPeer:
+	case len(m.active)+len(ts) > m.cfg.MaxTransfers, ts[0].theirs && same+len(ts) > m.cfg.MaxPerPeer:
 		return jingle.ErrResourceConstraint("There are too many file transfers already.")
 	}
 	for _, t := range ts {

@@ -3,6 +3,7 @@ package transfers
 import (
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/jingled/jingled/filetransfer"
@@ -53,7 +54,7 @@ func (t *Transfer) next() func() {
 func (t *Transfer) wait() time.Duration {
 	most := time.Hour
 	switch {
-	case t.copying != nil:
+	case t.copying != nil, t.preparing != nil:
 		most = t.m.cfg.ProgressInterval
 	case t.draining:
 		most = drainInterval
@@ -76,6 +77,9 @@ func (t *Transfer) deadline() time.Time {
 // tick tells progress, and watches the time.
 func (t *Transfer) tick() {
 	now := time.Now()
+	if n := t.rehashed.Load(); n != t.ready && !t.limit.IsZero() {
+		t.ready, t.limit = n, now.Add(t.m.cfg.StallTimeout)
+	}
 	if n := t.copied.Load(); t.copying != nil && n != t.seen {
 		t.seen, t.limit = n, now.Add(t.m.cfg.StallTimeout)
 		t.signaling.Heard()
@@ -98,6 +102,8 @@ func (t *Transfer) tick() {
 	}
 	t.limit = time.Time{}
 	switch {
+	case t.preparing != nil:
+		t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored."}, errors.New("the disk does not answer"))
 	case !t.decision:
 		t.fail(&jingle.Reason{Condition: jingle.Expired, Text: "Nobody answered the offer."}, nil)
 	case t.conn == nil:
@@ -125,6 +131,7 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 		case filetransfer.Info:
 			t.signaling.Info(e.Payload)
 		case filetransfer.Commit:
+			t.tell(Storing{t})
 			path, err := t.target.Commit()
 			t.perform(t.receiving.Committed(time.Now(), path, err))
 		case filetransfer.End:
@@ -138,8 +145,8 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 // copy begins to copy, on a goroutine of its own.
 func (t *Transfer) copy(c filetransfer.Copy) {
 	t.began, t.limit = time.Now(), time.Now().Add(t.m.cfg.StallTimeout)
-	t.total = c.Length
-	t.tell(Started{t, t.transport})
+	t.total, t.offset = c.Length, c.Offset
+	t.tell(Started{t, t.transport, c.Offset})
 	t.copying = make(chan struct{})
 	conn, copying := t.conn, t.copying
 	go func() {
@@ -179,38 +186,56 @@ func (t *Transfer) send(conn io.Writer, c filetransfer.Copy) filetransfer.Copied
 		return filetransfer.Copied{Err: err, Local: true}
 	}
 	defer closeQuietly(f)
-	if c.Offset > 0 {
-		if _, err := f.Seek(c.Offset, io.SeekStart); err != nil {
-			return filetransfer.Copied{Err: err, Local: true}
-		}
-	}
 	cfg := store.CopyConfig{Length: c.Length, Progress: &t.copied}
 	out := filetransfer.Copied{}
+	whole := c.Offset+c.Length == t.source.Size && c.Offset <= rehashMost
 	if len(c.Algos) > 0 {
 		cfg.Hash = hashes.NewMulti(c.Algos...)
+		if whole {
+			err = t.rehash(cfg.Hash, f, c.Offset)
+		}
+	}
+	if err == nil {
+		_, err = f.Seek(c.Offset, io.SeekStart)
+	}
+	if err != nil {
+		return filetransfer.Copied{Err: err, Local: true}
 	}
 	out.Bytes, out.Err = store.Copy(conn, f, cfg)
 	out.Local = errors.Is(out.Err, store.ErrRead)
 	if cfg.Hash != nil {
-		out.Part = cfg.Hash.Sums()
-		if c.Offset == 0 && c.Length == t.source.Size {
+		if out.Part = cfg.Hash.Sums(); whole {
 			out.Whole = out.Part
+			if c.Offset > 0 {
+				out.Part = nil
+			}
 		}
 	}
 	return out
 }
 
 func (t *Transfer) receive(conn io.Reader, c filetransfer.Copy) filetransfer.Copied {
-	cfg := store.CopyConfig{Length: c.Length, Progress: &t.copied, NoMore: true, Hash: hashes.NewMulti(c.Algos...)}
+	prefix, whole := t.prefix, c.Offset+c.Length == *orZero(t.file.Size)
+	if prefix == nil || t.have != c.Offset {
+		prefix, whole = hashes.NewMulti(c.Algos...), whole && c.Offset == 0
+	}
+	cfg := store.CopyConfig{Length: c.Length, Progress: &t.copied, NoMore: true, Hash: prefix}
 	out := filetransfer.Copied{}
+	stop := make(chan struct{})
+	var flushing sync.WaitGroup
+	t.checkpoints(t.target, c.Offset, stop, &flushing)
 	out.Bytes, out.Err = store.Copy(t.target, conn, cfg)
+	close(stop)
+	flushing.Wait()
 	out.Local = errors.Is(out.Err, store.ErrWrite)
 	if errors.Is(out.Err, store.ErrTooMuch) {
 		out.TooMuch, out.Err = true, nil
 	}
-	out.Part = cfg.Hash.Sums()
-	if c.Offset == 0 {
+	if out.Part = cfg.Hash.Sums(); whole {
 		out.Whole = out.Part
+		if c.Offset > 0 {
+			out.Part = nil
+		}
 	}
 	return out
 }
@@ -218,20 +243,31 @@ func (t *Transfer) receive(conn io.Reader, c filetransfer.Copy) filetransfer.Cop
 // report ends the transfer; what is left to do is done by finish.
 func (t *Transfer) report(o filetransfer.Outcome) {
 	t.finished = true
+	t.stopped.Store(true)
 	if t.conn != nil {
 		closeQuietly(t.conn)
 	}
 	if t.copying != nil {
 		<-t.copying // its connection is closed, so it ends
 	}
+	if t.preparing != nil {
+		<-t.preparing
+	}
+	stay := Ended
+	if o.Failure != nil {
+		stay = t.interruption(o.Failure)
+	}
 	if t.target != nil {
-		if err := t.target.Discard(); err != nil {
-			t.log.Warn("an incomplete file is left", "name", t.target.Part(), "err", err)
+		if stay == Ended {
+			t.discard(t.target.Discard)
+		} else {
+			t.discard(t.target.Keep)
 		}
 	}
 	if o.Failure != nil {
 		t.log.Info("file transfer failed", "sid", t.sid, "reason", string(o.Failure.Reason.Condition), "by_peer", o.Failure.ByPeer, "err", o.Failure.Err)
-		t.tell(Failed{t, o.Failure.Reason.Condition, filetransfer.PlainText(o.Failure.Error(), maxText), o.Failure.ByPeer, o.Failure.Err})
+		t.tell(Failed{t, o.Failure.Reason.Condition, filetransfer.PlainText(o.Failure.Error(), maxText), o.Failure.ByPeer, o.Failure.Err,
+			stay, max(t.have, t.offset+t.copied.Load())})
 		return
 	}
 	elapsed := time.Since(t.began)

@@ -74,7 +74,7 @@ func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, signal func(Dri
 	file := src.describe(filetransfer.MediaTypeDashed)
 	file.HashUsed = nil // there is no <checksum/> to follow
 	t := m.newTransfer(peer, id, file)
-	t.sid, t.source = sid, &src
+	t.sid, t.source, t.out = sid, &src, true
 	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout})
 	t.signaling = signal(Driver{t})
 	if err := m.start(t); err != nil {
@@ -95,7 +95,7 @@ func (m *Manager) Offer(peer jid.JID, sid string, file filetransfer.File, signal
 		return nil, &engine.Rejection{Reason: no}
 	}
 	t := m.newTransfer(peer, id, file)
-	t.sid, t.receiving = sid, receiving
+	t.sid, t.receiving, t.theirs = sid, receiving, true
 	t.signaling = signal(Driver{t})
 	if err := m.start(t); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func File(path string) (Source, error) {
 			if err != nil {
 				return nil, err
 			}
-			if now, err := f.Stat(); err != nil || now.Size() != st.Size() || !now.Mode().IsRegular() {
+			if now, err := f.Stat(); err != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime()) || !now.Mode().IsRegular() {
 				return nil, errors.Join(fmt.Errorf("%s has changed since it was offered", path), err, f.Close())
 			}
 			return f, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
@@ -25,6 +26,10 @@ type Transfer struct {
 	log       *slog.Logger
 	done      chan struct{}
 	copied    atomic.Int64 // bytes
+	rehashed  atomic.Int64 // bytes that were there already
+	stopped   atomic.Bool  // nothing more is to be rehashed
+	theirs    bool         // the peer began it
+	out       bool         // we send
 
 	mu      sync.Mutex
 	session *engine.Session
@@ -36,9 +41,18 @@ type Transfer struct {
 	sending   *filetransfer.Sending // one of the two is set
 	receiving *filetransfer.Receiving
 	source    *Source
-	target    *store.File
+	target    Target
 	folder    *store.Folder
 	decision  bool // whether the peer, or the user, has decided
+	resumed   bool // it goes on with an earlier one
+	have      int64
+	offset    int64 // where in the file the copying began
+	prefix    *hashes.Multi // of the first have bytes
+	preparing chan struct{} // closed when they are hashed
+	request   *Request      // what we have asked for
+	events    func(Event)   // in place of the manager's
+	ns        string        // of the description that the peer asked with
+	ready     int64         // rehashed when limit was set
 	conn      io.ReadWriteCloser
 	transport string
 	total     int64
@@ -73,15 +87,19 @@ func (t *Transfer) SID() string { return t.sid }
 func (t *Transfer) Peer() jid.JID { return t.peer }
 
 // Name returns the file's name made safe: for an incoming file the one that it gets, but for a number.
-func (t *Transfer) Name() string { return filetransfer.SafeName(t.file.Name) }
+func (t *Transfer) Name() string { return filetransfer.SafeName(t.File().Name) }
 
-// File returns the file as it was offered.
-func (t *Transfer) File() filetransfer.File { return t.file }
+// File returns the file as it was offered; one that was asked for is as it was asked for until the peer has answered.
+func (t *Transfer) File() filetransfer.File {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.file
+}
 
 // Outgoing reports whether we are the sender.
 func (t *Transfer) Outgoing() bool { return !t.incoming() }
 
-func (t *Transfer) incoming() bool { return t.source == nil }
+func (t *Transfer) incoming() bool { return !t.out }
 
 // Copied returns how many bytes were copied so far.
 func (t *Transfer) Copied() int64 { return t.copied.Load() }
@@ -160,7 +178,11 @@ func (t *Transfer) post(f func()) bool {
 
 // tell passes an event on.
 func (t *Transfer) tell(e Event) {
-	if !t.quiet {
+	switch {
+	case t.quiet:
+	case t.events != nil:
+		t.events(e)
+	default:
 		t.m.cfg.Events(e)
 	}
 }
@@ -179,6 +201,10 @@ func (t *Transfer) accepted(answer *filetransfer.File) {
 	t.post(func() {
 		t.decision = true
 		t.limit = time.Now().Add(t.m.cfg.ConnectTimeout)
+		if t.request != nil {
+			t.granted(answer)
+			return
+		}
 		t.perform(t.sending.Accepted(time.Now(), answer))
 	})
 }

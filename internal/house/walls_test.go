@@ -48,7 +48,7 @@ var rooms = []room{
 	{"ice", payloads},
 	{"filetransfer", payloads},
 	{"filetransfer/hashes", payloads},
-	{"filetransfer/hashes", payloads},
+	{"filetransfer/resume", payloads},
 	{"jingle/engine/...", engine},
 	{"ice/extdisco", payloads},
 	{"ice/...", connections},
