@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp/blocking"
 	"github.com/jingled/jingled/xmpp/disco"
 	"github.com/jingled/jingled/xmpp/roster"
 )
@@ -112,7 +113,7 @@ func (c *Client) Requests() []string {
 	var out []string
 	for name := range c.handlers.iq {
 		switch name.Space {
-		case disco.NSInfo, disco.NSItems, nsPing, roster.NS:
+		case disco.NSInfo, disco.NSItems, nsPing, roster.NS, blocking.NS:
 		default:
 			out = append(out, name.Space)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp/blocking"
 	"github.com/jingled/jingled/xmpp/caps"
 	"github.com/jingled/jingled/xmpp/disco"
 	"github.com/jingled/jingled/xmpp/roster"
@@ -31,6 +32,7 @@ type Client struct {
 	unanswered *tally
 	online     *onlineTable
 	contacts   contactTable
+	blocks     blockTable
 	peers      peerInfo
 	stats      counters
 
@@ -55,6 +57,7 @@ type handlers struct {
 	state    []func(StateChange)
 	contact  []func(roster.Item)
 	roster   []func()
+	blocked  []func(BlockList)
 }
 
 // State is where a client stands.
@@ -107,6 +110,9 @@ func New(cfg Config) (*Client, error) {
 	c.HandleIQ(disco.NSItems, "query", c.answerItems)
 	c.HandleIQ(nsPing, "ping", answerPing)
 	c.HandleIQ(roster.NS, "query", c.rosterPush)
+	c.HandleIQ(blocking.NS, "block", c.blockPush)
+	c.HandleIQ(blocking.NS, "unblock", c.blockPush)
+	c.blocks.list.List = blocking.NewList(cfg.Blocked)
 	return c, nil
 }
 

@@ -163,7 +163,7 @@ func TestRequestErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		cfg := s.config()
-		cfg.Limits.Pending = 2
+		cfg.Limits.Pending = 3
 		c := mustNew(t, cfg)
 		got := make(chan error, 10)
 		done := func(_ *xmltree.Element, err error) { got <- err }
@@ -188,18 +188,20 @@ func TestRequestErrors(t *testing.T) {
 		if err := <-got; !errors.Is(err, ErrTooLarge) {
 			t.Errorf("too large: %v", err)
 		}
-		for range 3 {
+		for range 4 {
 			c.Request(bob, "get", pingElement(), 0, done)
 		}
 		if err := <-got; !errors.Is(err, ErrQueueFull) {
 			t.Errorf("too many: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		p.want()
-		p.want()
+		for range 3 {
+			p.want()
+		}
 		time.Sleep(31 * time.Second)
-		<-got
-		<-got
+		for range 3 {
+			<-got
+		}
 		go func() {
 			p.element()
 			cancel()

@@ -70,10 +70,14 @@ type Config struct {
 	// Caps keeps what capabilities stand for. Clients may share one; nil makes an own one.
 	Caps *caps.Cache
 
+	// Blocked are whom to refuse until the server has told whom the account blocks (XEP-0191), and always where it keeps
+	// no such list: what [Client.Blocked] was the last time.
+	Blocked []jid.JID
+
 	// Presence is sent at login.
 	Presence Presence
-	// NoPresence, NoRoster and NoCarbons leave out what is otherwise done at login.
-	NoPresence, NoRoster, NoCarbons bool
+	// NoPresence, NoRoster, NoCarbons and NoBlockList leave out what is otherwise done at login.
+	NoPresence, NoRoster, NoCarbons, NoBlockList bool
 	// NoStreamManagement leaves out XEP-0198: a lost connection then is a lost stream.
 	NoStreamManagement bool
 

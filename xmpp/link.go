@@ -173,6 +173,9 @@ func (c *Client) goOnline(l *link) {
 			})
 		})
 	}
+	if !c.cfg.NoBlockList {
+		c.askBlocked()
+	}
 	if !c.cfg.NoCarbons {
 		c.Request("", "set", carbons.Enable(), 0, quiet)
 	}
@@ -299,6 +302,9 @@ func (c *Client) route(l *link, e *xmltree.Element, size int) {
 	if sender == "" {
 		sender = me.Bare() // RFC 6120 section 8.1.2.1
 	}
+	if c.isBlocked(sender) && c.refuseBlocked(l, e) {
+		return
+	}
 	switch e.Name.Local {
 	case "iq":
 		c.routeIQ(l, e, from, sender, size)
@@ -312,13 +318,16 @@ func (c *Client) route(l *link, e *xmltree.Element, size int) {
 		})
 	case "presence":
 		p := &PresenceStanza{Element: e, From: sender, Type: e.Attr("type")}
-		c.offer(sender, size, func() {
-			p.Gone = c.online.update(p, time.Now())
-			c.peers.forget(p)
-			for _, h := range c.handlers.presence {
-				c.guard(nil, func() { h(p) })
-			}
-		})
+		c.offer(sender, size, func() { c.deliverPresence(p) })
+	}
+}
+
+// deliverPresence runs on the dispatcher.
+func (c *Client) deliverPresence(p *PresenceStanza) {
+	p.Gone = c.online.update(p, time.Now())
+	c.peers.forget(p)
+	for _, h := range c.handlers.presence {
+		c.guard(nil, func() { h(p) })
 	}
 }
 

@@ -55,6 +55,10 @@ func (c *Client) newMessage(e *xmltree.Element, from, me jid.JID) (m *Message, o
 		c.stats.forged.Add(1)
 		return nil, false
 	}
+	if kind != carbons.Direct && !m.Outgoing() && c.isBlocked(m.From) {
+		c.stats.blocked.Add(1)
+		return nil, false
+	}
 	if delay == nil {
 		delay = inner.Child(carbons.NSDelay, "delay")
 	}

@@ -139,6 +139,19 @@ func (t *onlineTable) of(bare jid.JID) []Resource {
 	return slices.Clone(t.bare[bare])
 }
 
+// all returns every full address that is online.
+func (t *onlineTable) all() []jid.JID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]jid.JID, 0, t.count)
+	for _, list := range t.bare {
+		for _, r := range list {
+			out = append(out, r.JID)
+		}
+	}
+	return out
+}
+
 func (t *onlineTable) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -75,7 +75,7 @@ func message(to jid.JID, body string) *xmltree.Element {
 
 func smConfig(s *server) Config {
 	cfg := s.config()
-	cfg.NoRoster, cfg.NoCarbons = true, true
+	cfg.NoRoster, cfg.NoCarbons, cfg.NoBlockList = true, true, true
 	return cfg
 }
 

@@ -14,11 +14,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmltree"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.Main(m)) }
 
 const (
 	alice = jid.JID("alice@example.test")
@@ -228,9 +229,9 @@ func (s *script) login() {
 	s.bindAs(phone)
 }
 
-// settle answers what the client sends at login: roster, carbons, presence.
+// settle answers what the client sends at login: roster, block list, carbons, presence.
 func (s *script) settle(items string) (presence *xmltree.Element) {
-	for range 2 {
+	for range 3 {
 		iq := s.want()
 		if iq.Child("jabber:iq:roster", "query") != nil {
 			s.say("<iq type='result' id='%s'><query xmlns='jabber:iq:roster'>%s</query></iq>", iq.Attr("id"), items)

@@ -11,6 +11,7 @@ type Stats struct {
 	Oversize   uint64 // stanzas dropped: over [Limits].Stanza
 	Overflow   uint64 // stanzas dropped or requests refused: no room in the inbox, too many unanswered
 	Forged     uint64 // forwarded messages dropped that the own account had not made
+	Blocked    uint64 // stanzas dropped or requests refused: their sender is blocked
 	Unmatched  uint64 // replies dropped: unknown id, or not from whom was asked
 	Unanswered uint64 // requests of others that no handler answered in time
 	Panics     uint64 // in handlers
@@ -19,7 +20,7 @@ type Stats struct {
 type counters struct {
 	connected, in, out                               atomic.Uint64
 	malformed, oversize, overflow, forged, unmatched atomic.Uint64
-	unanswered, panics                               atomic.Uint64
+	unanswered, panics, blocked                      atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -28,6 +29,6 @@ func (c *Client) Stats() Stats {
 	return Stats{
 		Connected: s.connected.Load(), In: s.in.Load(), Out: s.out.Load(),
 		Malformed: s.malformed.Load(), Oversize: s.oversize.Load(), Overflow: s.overflow.Load(), Forged: s.forged.Load(),
-		Unmatched: s.unmatched.Load(), Unanswered: s.unanswered.Load(), Panics: s.panics.Load(),
+		Unmatched: s.unmatched.Load(), Unanswered: s.unanswered.Load(), Blocked: s.blocked.Load(), Panics: s.panics.Load(),
 	}
 }

@@ -31,7 +31,13 @@ func Ejabberd(t testing.TB) *Server {
 // EjabberdWith starts an ejabberd. It ends with the test.
 func EjabberdWith(t testing.TB, cfg EjabberdConfig) *Server {
 	t.Helper()
-	e := &ejabberd{dir: t.TempDir(), erl: Binary(t, "erl", "ejabberd"), cfg: cfg}
+	return ofTest(t, ejabberdIn(t, t.TempDir(), cfg), "ejabberd")
+}
+
+// ejabberdIn starts an ejabberd whose files are in a folder; the caller ends it.
+func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
+	t.Helper()
+	e := &ejabberd{dir: dir, erl: Binary(t, "erl", "ejabberd"), cfg: cfg}
 	libs, _ := filepath.Glob("/usr/lib/*/ejabberd-*")
 	if len(libs) == 0 {
 		Missing(t, "ejabberd is not where Debian puts it: sudo apt-get install ejabberd")
@@ -51,11 +57,8 @@ func EjabberdWith(t testing.TB, cfg EjabberdConfig) *Server {
 			t.Fatalf("ejabberd does not start: %v", err)
 		}
 	}
-	t.Cleanup(func() {
-		e.proc.stop()
-		e.proc.logOnFailure(t, "ejabberd")
-	})
 	return &Server{
+		Kind:   KindEjabberd,
 		Domain: Domain, CA: chain.CA, CAFile: filepath.Join(e.dir, "ca.pem"),
 		Addr: e.addr(0), DirectTLSAddr: e.addr(1), HTTPAddr: e.addr(2), ComponentAddr: e.addr(4),
 		ComponentDomain: "component." + Domain, ComponentSecret: "component-secret",
@@ -174,6 +177,7 @@ listen:
 modules:
   mod_admin_extra: {}
   mod_adhoc: {}
+  mod_blocking: {}
   mod_bosh: {}
   mod_caps: {}
   mod_carboncopy: {}
@@ -182,7 +186,9 @@ modules:
   mod_last: {}
   mod_mam: {default: always}
   mod_muc: {host: "conference.%[1]s", access: all, access_create: all}
+  mod_offline: {}
   mod_ping: {}
+  mod_privacy: {}
   mod_proxy65: {host: "proxy.%[1]s", ip: "127.0.0.1", port: %[7]d, access: all, max_connections: infinity}
   mod_pubsub: {plugins: [flat, pep]}
   mod_roster: {}

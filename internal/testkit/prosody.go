@@ -34,11 +34,17 @@ func Prosody(t testing.TB) *Server {
 // ProsodyWith starts a Prosody. It ends with the test.
 func ProsodyWith(t testing.TB, cfg ProsodyConfig) *Server {
 	t.Helper()
+	return ofTest(t, prosodyIn(t, t.TempDir(), cfg), "prosody")
+}
+
+// prosodyIn starts a Prosody whose files are in a folder; the caller ends it.
+func prosodyIn(t testing.TB, dir string, cfg ProsodyConfig) *Server {
+	t.Helper()
 	bin := Binary(t, "prosody", "prosody")
 	if cfg.Address == "" {
 		cfg.Address = "127.0.0.1"
 	}
-	p := &prosody{dir: t.TempDir(), bin: bin, cfg: cfg}
+	p := &prosody{dir: dir, bin: bin, cfg: cfg}
 	chain, err := selfsigned.New(Domain, "conference."+Domain, "proxy."+Domain, "localhost", cfg.Address)
 	if err != nil {
 		t.Fatal(err)
@@ -56,12 +62,8 @@ func ProsodyWith(t testing.TB, cfg ProsodyConfig) *Server {
 			t.Fatalf("prosody does not start: %v", err)
 		}
 	}
-	t.Cleanup(func() {
-		p.proc.stop()
-		p.proc.logOnFailure(t, "prosody")
-	})
-
 	s := &Server{
+		Kind:   KindProsody,
 		Domain: Domain, CA: chain.CA, CAFile: filepath.Join(p.dir, "ca.pem"),
 		Addr: p.addr(0), DirectTLSAddr: p.addr(1), HTTPAddr: p.addr(2), ComponentAddr: p.addr(4),
 		ComponentDomain: "component." + Domain, ComponentSecret: "component-secret",

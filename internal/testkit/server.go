@@ -8,8 +8,19 @@ import (
 // Domain is the XMPP domain of every server of this package (RFC 2606: never a real one).
 const Domain = "example.test"
 
+// Kind names a server's software.
+type Kind string
+
+// The servers of other people.
+const (
+	KindProsody  Kind = "prosody"
+	KindEjabberd Kind = "ejabberd"
+)
+
 // Server is a running XMPP server.
 type Server struct {
+	// Kind is whose server it is.
+	Kind Kind
 	// Domain is its XMPP domain; its certificate is for that name.
 	Domain string
 	// Addr and DirectTLSAddr are host:port for clients, by STARTTLS and with TLS from the first byte (XEP-0368).
@@ -29,14 +40,18 @@ type Server struct {
 	restart  func(t testing.TB)
 	stop     func()
 	log      func() string
+	suffix   string // of names of accounts, where tests share the server
 }
 
 // AddUser makes an account and returns its bare address.
 func (s *Server) AddUser(t testing.TB, user, password string) string {
 	t.Helper()
 	s.addUser(t, user, password)
-	return user + "@" + s.Domain
+	return s.Account(user)
 }
+
+// Account returns the bare address of an account, whether it is there or not.
+func (s *Server) Account(user string) string { return user + s.suffix + "@" + s.Domain }
 
 // Befriend gives two accounts, named without their domain, a mutual subscription. Neither may be logged in yet.
 func (s *Server) Befriend(t testing.TB, a, b string) {
