@@ -18,6 +18,7 @@ type Client struct {
 	Contacts  jingledv1connect.ContactServiceClient
 	History   jingledv1connect.HistoryServiceClient
 	Tunnels   jingledv1connect.TunnelServiceClient
+	Phone     jingledv1connect.PhoneServiceClient
 
 	http *http.Transport
 }
@@ -45,6 +46,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
+		Phone:     jingledv1connect.NewPhoneServiceClient(h, base),
 		http:      t,
 	}
 }

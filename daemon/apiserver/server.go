@@ -21,8 +21,8 @@ import (
 const maxRequest = 1 << 20
 
 // Serve answers requests that come in on l until ctx ends; then it closes l and every connection and returns nil. On a
-// Unix socket only processes of the same user are served.
-func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logger) error {
+// Unix socket only processes of the same user are served. more is served besides what the daemon does.
+func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logger, more ...Mount) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -32,7 +32,7 @@ func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logg
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &http.Server{
-		Handler:           impatient(handler(d)),
+		Handler:           impatient(handler(d, more)),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,
@@ -53,7 +53,7 @@ func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logg
 	return err
 }
 
-func handler(d *daemon.Daemon) http.Handler {
+func handler(d *daemon.Daemon, more []Mount) http.Handler {
 	limit := connect.WithReadMaxBytes(maxRequest)
 	mux := http.NewServeMux()
 	mux.Handle(jingledv1connect.NewDaemonServiceHandler(d, limit))
@@ -64,6 +64,9 @@ func handler(d *daemon.Daemon) http.Handler {
 	mux.Handle(jingledv1connect.NewHistoryServiceHandler(history{d}, limit))
 	mux.Handle(jingledv1connect.NewTunnelServiceHandler(tunnels{d}, connect.WithReadMaxBytes(maxPush)))
 	mux.Handle("GET /v1/events", serverSentEvents{d})
+	for _, m := range more {
+		mux.Handle(m.Path, m.Handler)
+	}
 	return mux
 }
 
