@@ -560,7 +560,11 @@ type Media struct {
 	// "rtp:PORT/CODEC" for RTP that another program sends to the loopback; empty for none.
 	VideoIn string `protobuf:"bytes,5,opt,name=video_in,json=videoIn,proto3" json:"video_in,omitempty"`
 	// Where the peer's video goes: a path that ends in .ivf or .h264, or "rtp:PORT"; empty for nowhere.
-	RecordVideo   string `protobuf:"bytes,6,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
+	RecordVideo string `protobuf:"bytes,6,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
+	// Sound and pictures come from and go to WebRTC clients, such as a page in a browser, that are attached over HTTP:
+	// POST /v1/calls/{sid}/webrtc, /whip and /whep, before this or after. Without one there is silence. audio_in, record,
+	// video_in and record_video must be empty.
+	Webrtc        bool `protobuf:"varint,7,opt,name=webrtc,proto3" json:"webrtc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -635,6 +639,13 @@ func (x *Media) GetRecordVideo() string {
 		return x.RecordVideo
 	}
 	return ""
+}
+
+func (x *Media) GetWebrtc() bool {
+	if x != nil {
+		return x.Webrtc
+	}
+	return false
 }
 
 type StartCallRequest struct {
@@ -2060,6 +2071,7 @@ type Event struct {
 	//	*Event_CallAccepted
 	//	*Event_CallPeerState
 	//	*Event_CallVideo
+	//	*Event_CallClients
 	//	*Event_TransferOffered
 	//	*Event_TransferStarted
 	//	*Event_TransferProgress
@@ -2255,6 +2267,15 @@ func (x *Event) GetCallVideo() *CallVideo {
 	return nil
 }
 
+func (x *Event) GetCallClients() *CallClients {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallClients); ok {
+			return x.CallClients
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetTransferOffered() *TransferOffered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_TransferOffered); ok {
@@ -2397,6 +2418,10 @@ type Event_CallVideo struct {
 	CallVideo *CallVideo `protobuf:"bytes,28,opt,name=call_video,json=callVideo,proto3,oneof"`
 }
 
+type Event_CallClients struct {
+	CallClients *CallClients `protobuf:"bytes,29,opt,name=call_clients,json=callClients,proto3,oneof"`
+}
+
 type Event_TransferOffered struct {
 	TransferOffered *TransferOffered `protobuf:"bytes,30,opt,name=transfer_offered,json=transferOffered,proto3,oneof"`
 }
@@ -2460,6 +2485,8 @@ func (*Event_CallAccepted) isEvent_Body() {}
 func (*Event_CallPeerState) isEvent_Body() {}
 
 func (*Event_CallVideo) isEvent_Body() {}
+
+func (*Event_CallClients) isEvent_Body() {}
 
 func (*Event_TransferOffered) isEvent_Body() {}
 
@@ -2643,6 +2670,59 @@ func (*CallRinging) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
 }
 
+// CallClients tells how many WebRTC clients are connected to the call, whenever that changes.
+type CallClients struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clients       uint32                 `protobuf:"varint,1,opt,name=clients,proto3" json:"clients,omitempty"`
+	Video         bool                   `protobuf:"varint,2,opt,name=video,proto3" json:"video,omitempty"` // one of them sends or plays pictures
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallClients) Reset() {
+	*x = CallClients{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallClients) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallClients) ProtoMessage() {}
+
+func (x *CallClients) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallClients.ProtoReflect.Descriptor instead.
+func (*CallClients) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CallClients) GetClients() uint32 {
+	if x != nil {
+		return x.Clients
+	}
+	return 0
+}
+
+func (x *CallClients) GetVideo() bool {
+	if x != nil {
+		return x.Video
+	}
+	return false
+}
+
 // CallAccepted says that the call was taken; media is being connected.
 type CallAccepted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2652,7 +2732,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2744,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2757,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
 }
 
 type CallConnected struct {
@@ -2692,7 +2772,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2784,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2797,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -2753,7 +2833,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2845,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2858,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -2819,7 +2899,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2911,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2924,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -2872,7 +2952,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +2964,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +2977,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -2926,7 +3006,7 @@ type CallVideo struct {
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2938,7 +3018,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2951,7 +3031,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -2993,7 +3073,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3085,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3098,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -3100,7 +3180,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3192,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3205,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -3189,7 +3269,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3281,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3294,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -3263,7 +3343,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3355,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3368,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -3359,7 +3439,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3451,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3464,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -3425,7 +3505,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3517,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3530,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -3471,7 +3551,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3563,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3576,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -3534,7 +3614,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3626,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3639,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -3615,7 +3695,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3627,7 +3707,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3640,7 +3720,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -3682,14 +3762,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x03jid\x18\x01 \x01(\tR\x03jid\x12\x1b\n" +
 	"\tbound_jid\x18\x02 \x01(\tR\bboundJid\x12.\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x18.jingled.v1.AccountStateR\x05state\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"\xb7\x01\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\xcf\x01\n" +
 	"\x05Media\x12\x19\n" +
 	"\baudio_in\x18\x01 \x01(\tR\aaudioIn\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\tR\x06record\x12\x14\n" +
 	"\x05video\x18\x03 \x01(\bR\x05video\x12'\n" +
 	"\x03ice\x18\x04 \x01(\x0e2\x15.jingled.v1.IcePolicyR\x03ice\x12\x19\n" +
 	"\bvideo_in\x18\x05 \x01(\tR\avideoIn\x12!\n" +
-	"\frecord_video\x18\x06 \x01(\tR\vrecordVideo\"i\n" +
+	"\frecord_video\x18\x06 \x01(\tR\vrecordVideo\x12\x16\n" +
+	"\x06webrtc\x18\a \x01(\bR\x06webrtc\"i\n" +
 	"\x10StartCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12'\n" +
@@ -3781,7 +3862,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xae\f\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xec\f\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3803,7 +3884,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\rcall_accepted\x18\x1a \x01(\v2\x18.jingled.v1.CallAcceptedH\x00R\fcallAccepted\x12C\n" +
 	"\x0fcall_peer_state\x18\x1b \x01(\v2\x19.jingled.v1.CallPeerStateH\x00R\rcallPeerState\x126\n" +
 	"\n" +
-	"call_video\x18\x1c \x01(\v2\x15.jingled.v1.CallVideoH\x00R\tcallVideo\x12H\n" +
+	"call_video\x18\x1c \x01(\v2\x15.jingled.v1.CallVideoH\x00R\tcallVideo\x12<\n" +
+	"\fcall_clients\x18\x1d \x01(\v2\x17.jingled.v1.CallClientsH\x00R\vcallClients\x12H\n" +
 	"\x10transfer_offered\x18\x1e \x01(\v2\x1b.jingled.v1.TransferOfferedH\x00R\x0ftransferOffered\x12H\n" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
@@ -3820,7 +3902,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\fCallIncoming\x12\x14\n" +
 	"\x05audio\x18\x01 \x01(\bR\x05audio\x12\x14\n" +
 	"\x05video\x18\x02 \x01(\bR\x05video\"\r\n" +
-	"\vCallRinging\"\x0e\n" +
+	"\vCallRinging\"=\n" +
+	"\vCallClients\x12\x18\n" +
+	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
+	"\x05video\x18\x02 \x01(\bR\x05video\"\x0e\n" +
 	"\fCallAccepted\"\x82\x01\n" +
 	"\rCallConnected\x12\x19\n" +
 	"\bsetup_ms\x18\x01 \x01(\x01R\asetupMs\x12@\n" +
@@ -3967,7 +4052,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountState)(0),             // 0: jingled.v1.AccountState
 	(IcePolicy)(0),                // 1: jingled.v1.IcePolicy
@@ -4010,29 +4095,30 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*Gap)(nil),                   // 38: jingled.v1.Gap
 	(*CallIncoming)(nil),          // 39: jingled.v1.CallIncoming
 	(*CallRinging)(nil),           // 40: jingled.v1.CallRinging
-	(*CallAccepted)(nil),          // 41: jingled.v1.CallAccepted
-	(*CallConnected)(nil),         // 42: jingled.v1.CallConnected
-	(*CandidatePair)(nil),         // 43: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),              // 44: jingled.v1.CallDtmf
-	(*CallPeerState)(nil),         // 45: jingled.v1.CallPeerState
-	(*CallVideo)(nil),             // 46: jingled.v1.CallVideo
-	(*CallStats)(nil),             // 47: jingled.v1.CallStats
-	(*VideoStats)(nil),            // 48: jingled.v1.VideoStats
-	(*CallMeter)(nil),             // 49: jingled.v1.CallMeter
-	(*CallEnded)(nil),             // 50: jingled.v1.CallEnded
-	(*TransferOffered)(nil),       // 51: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),       // 52: jingled.v1.TransferStarted
-	(*TransferProgress)(nil),      // 53: jingled.v1.TransferProgress
-	(*TransferDone)(nil),          // 54: jingled.v1.TransferDone
-	(*TransferFailed)(nil),        // 55: jingled.v1.TransferFailed
-	nil,                           // 56: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil), // 57: google.protobuf.Timestamp
-	(*Contact)(nil),               // 58: jingled.v1.Contact
-	(*ContactRemoved)(nil),        // 59: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),         // 60: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),   // 61: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),  // 62: jingled.v1.SubscriptionAnswered
-	(*durationpb.Duration)(nil),   // 63: google.protobuf.Duration
+	(*CallClients)(nil),           // 41: jingled.v1.CallClients
+	(*CallAccepted)(nil),          // 42: jingled.v1.CallAccepted
+	(*CallConnected)(nil),         // 43: jingled.v1.CallConnected
+	(*CandidatePair)(nil),         // 44: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),              // 45: jingled.v1.CallDtmf
+	(*CallPeerState)(nil),         // 46: jingled.v1.CallPeerState
+	(*CallVideo)(nil),             // 47: jingled.v1.CallVideo
+	(*CallStats)(nil),             // 48: jingled.v1.CallStats
+	(*VideoStats)(nil),            // 49: jingled.v1.VideoStats
+	(*CallMeter)(nil),             // 50: jingled.v1.CallMeter
+	(*CallEnded)(nil),             // 51: jingled.v1.CallEnded
+	(*TransferOffered)(nil),       // 52: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),       // 53: jingled.v1.TransferStarted
+	(*TransferProgress)(nil),      // 54: jingled.v1.TransferProgress
+	(*TransferDone)(nil),          // 55: jingled.v1.TransferDone
+	(*TransferFailed)(nil),        // 56: jingled.v1.TransferFailed
+	nil,                           // 57: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
+	(*Contact)(nil),               // 59: jingled.v1.Contact
+	(*ContactRemoved)(nil),        // 60: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),         // 61: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),   // 62: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),  // 63: jingled.v1.SubscriptionAnswered
+	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -4042,74 +4128,75 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 4: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	23, // 5: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	2,  // 6: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	57, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	58, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	3,  // 8: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
 	32, // 9: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	4,  // 10: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
 	34, // 11: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
 	36, // 12: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	57, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	58, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
 	37, // 14: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
 	38, // 15: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	9,  // 16: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
 	39, // 17: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
 	40, // 18: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	42, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	44, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	49, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	50, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	41, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	45, // 24: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	46, // 25: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	51, // 26: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	52, // 27: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	53, // 28: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	54, // 29: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	55, // 30: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	58, // 31: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	59, // 32: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	60, // 33: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	61, // 34: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	62, // 35: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	43, // 36: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	63, // 37: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	48, // 38: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	63, // 39: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	47, // 40: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	63, // 41: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	47, // 42: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	56, // 43: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 44: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 45: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 46: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 47: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 48: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 49: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 50: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 51: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 52: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 53: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 54: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 55: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 56: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 57: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 58: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 59: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 60: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 61: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 62: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 63: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 64: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 65: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 66: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 67: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 68: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 69: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	57, // [57:70] is the sub-list for method output_type
-	44, // [44:57] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	43, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	45, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	50, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	51, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	42, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	46, // 24: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	47, // 25: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	41, // 26: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	52, // 27: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	53, // 28: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	54, // 29: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	55, // 30: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	56, // 31: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	59, // 32: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	60, // 33: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	61, // 34: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	62, // 35: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	63, // 36: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	44, // 37: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	64, // 38: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	49, // 39: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	64, // 40: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	48, // 41: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	64, // 42: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	48, // 43: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	57, // 44: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 45: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 46: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 47: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 48: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 49: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 50: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 51: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 52: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 53: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 54: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 55: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 56: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 57: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 58: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 59: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 60: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 61: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 62: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 63: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 64: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 65: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 66: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 67: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 68: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 69: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 70: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	58, // [58:71] is the sub-list for method output_type
+	45, // [45:58] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -4132,6 +4219,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_CallAccepted)(nil),
 		(*Event_CallPeerState)(nil),
 		(*Event_CallVideo)(nil),
+		(*Event_CallClients)(nil),
 		(*Event_TransferOffered)(nil),
 		(*Event_TransferStarted)(nil),
 		(*Event_TransferProgress)(nil),
@@ -4149,7 +4237,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   52,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
