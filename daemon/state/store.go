@@ -127,8 +127,10 @@ func (s *Store) apply(text string, version int) error {
 }
 
 // write runs f in a transaction. When it returns nil, what f wrote is on the disk.
-func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error { return inTx(ctx, s.db, f) }
+
+func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
