@@ -176,7 +176,8 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	if s.sink == nil || len(payload) == 0 {
 		return
 	}
-	if err := s.sink.Write(c, h.SequenceNumber, video.Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker}); err != nil {
+	p := video.Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker, Source: h.SSRC}
+	if err := s.sink.Write(c, h.SequenceNumber, p); err != nil {
 		err = errors.Join(err, s.sink.Close())
 		s.sink, s.err = nil, errors.Join(s.err, err)
 		defer s.notify(SinkFailed{err})

@@ -83,6 +83,8 @@ type Packet struct {
 	Lost uint16
 	// Codec is set by a [Relay], and nil otherwise.
 	Codec *Codec
+	// Source is set for a [Sink], and tells one stream of the peer's packets from another.
+	Source uint32
 }
 
 // Source is where pictures come from.
