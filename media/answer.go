@@ -9,6 +9,7 @@ import (
 	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/dtlssrtp"
+	"github.com/jingled/jingled/media/sdes"
 )
 
 // Answer takes the contents and groups of a session-initiate, starts to connect, and returns those for the
@@ -21,17 +22,21 @@ func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingl
 		if !ok {
 			continue
 		}
-		if err := secured(transport); err != nil {
+		how, err := encryptionOf(desc, transport, c.cfg.Encryption)
+		if err != nil {
 			return nil, nil, err
 		}
-		if err := muxable(&desc, offer.Name, groups); err != nil {
+		if err := muxable(&desc, offer.Name, groups, how); err != nil {
 			return nil, nil, err
 		}
-		answer, err := rtp.Answer(desc, c.capabilities())
+		answer, err := rtp.Answer(usableOnly(desc), secure(c.capabilities(), how, c.keys))
 		if err != nil {
 			return nil, nil, err
 		}
 		if err := c.agree(answer, offer.Senders); err != nil {
+			return nil, nil, err
+		}
+		if err := settle(c.group, how, answer, desc.Encryption, c.keys); err != nil {
 			return nil, nil, err
 		}
 		t, err := c.group.Answer(transport)
@@ -39,8 +44,9 @@ func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingl
 			return nil, nil, err
 		}
 		out := jingle.Content{
-			Creator: offer.Creator, Name: offer.Name, Senders: sendersOf(offer), Description: answer, Transport: t,
+			Creator: offer.Creator, Name: offer.Name, Senders: sendersOf(offer), Description: answer, Transport: t.Payload(),
 		}
+		c.secrecy(how, desc)
 		c.bundled = answerGroups(groups, offer.Name) != nil
 		answers := []jingle.Content{out}
 		names := []string{offer.Name}
@@ -106,21 +112,33 @@ func answerGroups(offered []jingle.Group, accepted ...string) []jingle.Group {
 // ErrMux says that the peer wants RTCP on a port of its own, which nobody does any more.
 var ErrMux = errors.New("the peer does not multiplex RTP and RTCP on one port (rtcp-mux, RFC 5761), which is required here")
 
-// muxable checks that the peer multiplexes. Being in a BUNDLE group means so (RFC 9143 section 9.3), and Conversations
+// muxable checks that the peer multiplexes, unless it is of those that have no DTLS. Being in a BUNDLE group means so (RFC 9143 section 9.3), and Conversations
 // reads it out of one.
-func muxable(d *rtp.Description, name string, groups []jingle.Group) error {
+func muxable(d *rtp.Description, name string, groups []jingle.Group, how Encryption) error {
 	if answerGroups(groups, name) != nil {
 		d.RTCPMux = true
 	}
-	if !d.RTCPMux {
+	if !d.RTCPMux && how == DTLS {
 		return ErrMux
 	}
 	return nil
 }
 
-// secured checks that the peer has a fingerprint, before anything else: clients that have none differ in more, but this
-// is what their users need to hear.
-func secured(t ice.Transport) error { return dtlssrtp.CheckFingerprints(t.Fingerprints) }
+// settle says to a group how it is secured.
+func settle(g *Group, how Encryption, agreed rtp.Description, theirs *rtp.Encryption, ours []rtp.Crypto) error {
+	if how == DTLS {
+		return nil
+	}
+	var send, receive *sdes.Keys
+	if how == SDES {
+		var err error
+		if send, receive, err = keysOf(agreed.Encryption, theirs.Cryptos, ours); err != nil {
+			return err
+		}
+	}
+	g.WithoutDTLS(send, receive, agreed.RTCPMux)
+	return nil
+}
 
 func (c *Call) agree(d rtp.Description, senders jingle.Senders) error {
 	a, ok := agree(d, c.cfg.Codecs)
@@ -143,19 +161,24 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 		if !ok {
 			break
 		}
-		if err := secured(transport); err != nil {
+		how, err := encryptionOf(desc, transport, c.cfg.Encryption)
+		if err != nil {
 			return err
 		}
-		if err := muxable(&desc, answer.Name, groups); err != nil {
+		if err := muxable(&desc, answer.Name, groups, how); err != nil {
 			return err
 		}
-		agreed, err := rtp.Complete(c.offered, desc, c.capabilities())
+		agreed, err := rtp.Complete(c.offered, usableOnly(desc), secure(c.capabilities(), how, c.keys))
 		if err != nil {
 			return err
 		}
 		if err := c.agree(agreed, answer.Senders); err != nil {
 			return err
 		}
+		if err := settle(c.group, how, agreed, desc.Encryption, c.keys); err != nil {
+			return err
+		}
+		c.secrecy(how, desc)
 		if err := c.group.Accepted(transport); err != nil {
 			return err
 		}
@@ -189,9 +212,9 @@ func (c *Call) videosAccepted(contents []jingle.Content, groups []jingle.Group) 
 // ErrVideoRefused says that the peer does not take the video.
 var ErrVideoRefused = errors.New("the peer does not take the video")
 
-// Check reports what would keep an offer from being answered, without answering it. The errors are those of
+// Check reports what would keep an offer from being answered, without answering it; least is as in [Config]. The errors are those of
 // [Call.Answer].
-func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Codec) error {
+func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Codec, least Encryption) error {
 	if codecs == nil {
 		codecs = audio.Codecs()
 	}
@@ -200,14 +223,21 @@ func Check(contents []jingle.Content, groups []jingle.Group, codecs []*audio.Cod
 		if !ok {
 			continue
 		}
-		if err := secured(transport); err != nil {
+		how, err := encryptionOf(desc, transport, least)
+		if err != nil {
 			return err
 		}
-		if err := muxable(&desc, offer.Name, groups); err != nil {
+		if err := muxable(&desc, offer.Name, groups, how); err != nil {
 			return err
 		}
-		if _, err := rtp.Answer(desc, capabilities(codecs, 0, "")); err != nil {
+		if _, err := rtp.Answer(usableOnly(desc), secure(capabilities(codecs, 0, ""), how, sdes.Offer())); err != nil {
 			return err
+		}
+		if transport.NS == ice.NSRawUDP {
+			return nil
+		}
+		if how != DTLS {
+			return transport.ValidateCredentials()
 		}
 		if _, _, err := dtlssrtp.Answer(setupOf(transport)); err != nil {
 			return err

@@ -21,6 +21,7 @@ import (
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/media/dtmf"
+	"github.com/jingled/jingled/media/sdes"
 	"github.com/jingled/jingled/media/video"
 )
 
@@ -33,6 +34,13 @@ type Config struct {
 	ICE         agent.Config
 	// Codecs are those to offer and accept, the best first; nil stands for [audio.Codecs].
 	Codecs []*audio.Codec
+	// Encryption is the least that is accepted of the peer. An offer has DTLS in any case.
+	Encryption Encryption
+	// Transport is the namespace of what to offer: [ice.NSUDP] (the default), [ice.NSICE] or [ice.NSRawUDP]. For a
+	// responder it and RTCPComponent are what [OfferedIn] says.
+	Transport string
+	// RTCPComponent has RTCP on a path of its own if the peer does not multiplex, which only matters without DTLS.
+	RTCPComponent bool
 	// Bundle announces a BUNDLE group in an offer (XEP-0338). An answer follows the offer.
 	Bundle bool
 	// Notify is told what happens. It is called from several goroutines and must only post.
@@ -49,7 +57,8 @@ type Call struct {
 	stream  *stream
 	offered rtp.Description
 	agreed  rtp.Description
-	bundled bool // the audio is in a BUNDLE group
+	keys    []rtp.Crypto // ours for the audio, if SDES is accepted
+	bundled bool         // the audio is in a BUNDLE group
 
 	video atomic.Pointer[part]
 	parts chan *part // to be run
@@ -60,6 +69,7 @@ type Call struct {
 	paired  bool
 	secured bool
 	path    agent.State
+	secret  Secrecy
 
 	wantVideo   bool
 	videoSource video.Source // for the next part
@@ -84,11 +94,15 @@ func New(cfg Config) (*Call, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Call{cfg: cfg, content: ContentName, parts: make(chan *part, 16)}
+	if cfg.Encryption != DTLS {
+		c.keys = sdes.Offer()
+	}
 	// RFC 7022 section 4.2: a random name for each session tells nothing.
 	c.stream = newStream(nil, rand.Text()[:16], cfg.Notify)
 	var err error
 	c.group, err = NewGroup(GroupConfig{
 		ICE: cfg.ICE, Certificate: cfg.Certificate, Controlling: cfg.Role == jingle.Initiator, Log: cfg.Log,
+		NS: cfg.Transport, RTCPComponent: cfg.RTCPComponent,
 		Candidate: c.candidates(c.Name),
 		Gathered:  func() { cfg.Notify(Gathered{c.Name()}) },
 		State:     c.onState, Pair: c.onPair,
@@ -145,10 +159,10 @@ func (c *Call) capabilities() rtp.Capabilities {
 
 // Offer returns contents and groups for a session-initiate. Candidates follow by [Candidate].
 func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
-	c.offered = c.capabilities().Offer()
+	c.offered = offerable(c.capabilities(), c.cfg.Encryption, c.keys).Offer()
 	contents := []jingle.Content{{
 		Creator: jingle.Initiator, Name: c.Name(), Senders: jingle.SendersBoth,
-		Description: c.offered, Transport: c.group.Offer(),
+		Description: c.offered, Transport: c.group.Offer().Payload(),
 	}}
 	group := jingle.Group{Semantics: bundle, Contents: []string{c.Name()}}
 	if c.WantsVideo() {
@@ -181,17 +195,17 @@ func parts(c jingle.Content) (d rtp.Description, t ice.Transport, ok bool) {
 
 func partsOf(c jingle.Content, media string) (d rtp.Description, t ice.Transport, ok bool) {
 	d, isRTP := c.Description.(rtp.Description)
-	t, isICE := c.Transport.(ice.Transport)
-	return d, t, isRTP && isICE && d.Media == media && t.NS != ice.NSICE
+	t, known := ice.TransportOf(c.Transport)
+	return d, t, isRTP && known && d.Media == media
 }
 
 // ErrUnsupported says that an offer or an answer has no content that we can take.
-var ErrUnsupported = errors.New("there is no content of audio over ICE-UDP (XEP-0167, XEP-0176) in the offer")
+var ErrUnsupported = errors.New("there is no content of audio over ICE or raw UDP (XEP-0167, XEP-0176, XEP-0371, XEP-0177) in the offer")
 
 // Info takes the transport of a transport-info, at any time. Contents that are not ours are passed over. Other
 // credentials than before restart ICE; the errors are those of [Group.Add].
 func (c *Call) Info(content jingle.Content) error {
-	t, ok := content.Transport.(ice.Transport)
+	t, ok := ice.TransportOf(content.Transport)
 	g := c.groupOf(content.Name)
 	if !ok || g == nil {
 		return nil
@@ -239,7 +253,7 @@ func (c *Call) groupOf(name string) *Group {
 // GiveUp says that the peer has refused a transport-info: if it was to restart ICE, the restart is over.
 func (c *Call) GiveUp(content jingle.Content) {
 	g := c.groupOf(content.Name)
-	if t, ok := content.Transport.(ice.Transport); ok && g != nil {
+	if t, ok := ice.TransportOf(content.Transport); ok && g != nil {
 		g.GiveUp(t)
 	}
 }
@@ -343,6 +357,7 @@ func (c *Call) Stats() Stats {
 	if c.paired {
 		st.Path, st.Relayed = c.pair.String(), c.pair.Relayed()
 	}
+	st.Secrecy = c.secret
 	c.mu.Unlock()
 	c.stream.fill(&st)
 	if p := c.video.Load(); p != nil {
@@ -407,11 +422,11 @@ func (c *Call) told(change func()) {
 	c.mu.Lock()
 	before := c.secured && c.paired
 	change()
-	after, pair := c.secured && c.paired, c.pair
+	after, pair, secret := c.secured && c.paired, c.pair, c.secret
 	c.mu.Unlock()
 	switch {
 	case after && !before:
-		c.cfg.Notify(Connected{Pair: pair, At: time.Now()})
+		c.cfg.Notify(Connected{Pair: pair, At: time.Now(), Secrecy: secret})
 	case after:
 		c.cfg.Notify(PathChanged{pair})
 	}
@@ -465,8 +480,8 @@ func Reason(err error) *jingle.Reason {
 	}
 	condition := jingle.FailedApplication
 	for c, errs := range map[jingle.Condition][]error{
-		jingle.SecurityError:           {dtlssrtp.ErrNoFingerprint, dtlssrtp.ErrFingerprint, dtlssrtp.ErrSetup},
-		jingle.ConnectivityError:       {ErrNoPath, ErrPathLost, agent.ErrNoRelay, dtlssrtp.ErrHandshake},
+		jingle.SecurityError:           {ErrOnlySDES, ErrUnencrypted, ErrRawUDP, sdes.ErrCrypto, dtlssrtp.ErrNoFingerprint, dtlssrtp.ErrFingerprint, dtlssrtp.ErrSetup},
+		jingle.ConnectivityError:       {ErrNoPath, ErrPathLost, agent.ErrNoRelay, agent.ErrRawRelay, dtlssrtp.ErrHandshake},
 		jingle.IncompatibleParameters:  {ErrMux},
 		jingle.UnsupportedApplications: {ErrUnsupported},
 	} {

@@ -24,6 +24,15 @@ type Gathered struct{ Content string }
 type Connected struct {
 	Pair agent.Pair
 	At   time.Time
+	Secrecy
+}
+
+// Secrecy says who can hear a call.
+type Secrecy struct {
+	Encryption Encryption
+	// ZRTPHash is that of the peer's audio (XEP-0262): "1.10 abcd...", and empty if it told none. Two people who compare
+	// what their ZRTP says need it; it is not spoken here.
+	ZRTPHash string
 }
 
 // PathChanged says that another path is used now.
@@ -94,6 +103,7 @@ type Stats struct {
 	Path  string
 	// Relayed tells whether the path goes through a relay.
 	Relayed bool
+	Secrecy
 	// PacketsSent and BytesSent count RTP, bytes without headers, as the received ones do.
 	PacketsSent, BytesSent         uint64
 	PacketsReceived, BytesReceived uint64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,12 +16,17 @@ import (
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/media/dtlssrtp"
+	"github.com/jingled/jingled/media/sdes"
 )
 
 // GroupConfig says how a [Group] connects, and whom it tells. Certificate must be set.
 type GroupConfig struct {
 	ICE         agent.Config
 	Certificate *dtlssrtp.Certificate
+	// NS is the transport: [ice.NSUDP] (the default), [ice.NSICE] or [ice.NSRawUDP].
+	NS string
+	// RTCPComponent prepares a second path for the RTCP of a peer that may not multiplex. See [Group.WithoutDTLS].
+	RTCPComponent bool
 	// Controlling is set for the session's initiator (XEP-0176 section 5.6).
 	Controlling bool
 	// Candidate tells a candidate of ours with the credentials that go with it. Gathered, State and Pair are told by the
@@ -36,16 +42,18 @@ type GroupConfig struct {
 	Log *slog.Logger
 }
 
-// Group is one transport: a path found by ICE, secured by DTLS, for RTP and RTCP together. Offer, Answer, Accepted, Add,
+// Group is one transport: a path found by ICE, secured by DTLS, for RTP and RTCP together. With peers from before that it
+// is raw UDP, SRTP with keys from the signalling or plain RTP, and RTCP on a path of its own. Offer, Answer, Accepted, Add,
 // Restart and GiveUp belong to one goroutine.
 type Group struct {
 	cfg    GroupConfig
 	remote *ice.Transport // as it was when the peer became known
 	role   dtlssrtp.Role
+	old    *old // in place of DTLS
 	// reply is our answer, which the other contents of a BUNDLE group share.
 	reply ice.Transport
 	start chan struct{} // closed once remote and role are set
-	conn  atomic.Pointer[dtlssrtp.Conn]
+	conn  atomic.Pointer[secured]
 	ready chan struct{}
 	wake  chan struct{} // something has happened to a link
 
@@ -58,6 +66,21 @@ type Group struct {
 	restarts   int
 	origin     time.Time
 	over       bool
+}
+
+// secured is a connection that carries RTP: a [dtlssrtp.Conn] or a [sdes.Conn].
+type secured interface {
+	Ready() <-chan struct{}
+	Run(context.Context) error
+	Move(context.Context, net.Conn)
+	WriteRTP(h *rtp.Header, payload []byte) error
+	WriteRTCP(packets ...rtcp.Packet) error
+}
+
+// old is how packets go without DTLS.
+type old struct {
+	send, receive *sdes.Keys // nil for plain RTP
+	mux           bool
 }
 
 // ErrNoPath says that ICE found no path.
@@ -87,7 +110,13 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 }
 
 // Close frees a group that never ran.
-func (g *Group) Close() error { return g.cur.agent.Close() }
+func (g *Group) Close() error { return g.cur.close() }
+
+// WithoutDTLS has the group carry SRTP with these keys, or plain RTP if they are nil. mux says that RTCP shares the path
+// of RTP. It is to be called before [Group.Answer] or [Group.Accepted].
+func (g *Group) WithoutDTLS(send, receive *sdes.Keys, mux bool) {
+	g.old = &old{send: send, receive: receive, mux: mux}
+}
 
 // Offer returns the transport for an offer. The answerer chooses who starts the handshake (RFC 5763 section 5);
 // Conversations insists on actpass.
@@ -111,6 +140,11 @@ func (g *Group) described(setup ice.Setup) ice.Transport {
 // Answer takes the peer's offer, starts to connect, and returns the transport for the answer. The error wraps
 // [dtlssrtp.ErrNoFingerprint], [dtlssrtp.ErrSetup], or is an *xmltree.Error.
 func (g *Group) Answer(offer ice.Transport) (ice.Transport, error) {
+	if g.old != nil {
+		err := g.begin(offer, 0)
+		g.reply = g.cur.local
+		return g.reply, err
+	}
 	setup, role, err := dtlssrtp.Answer(setupOf(offer))
 	if err == nil {
 		err = g.begin(offer, role)
@@ -124,6 +158,9 @@ func (g *Group) Answer(offer ice.Transport) (ice.Transport, error) {
 
 // Accepted takes the peer's answer to our offer and starts to connect. The errors are those of [Group.Answer].
 func (g *Group) Accepted(answer ice.Transport) error {
+	if g.old != nil {
+		return g.begin(answer, 0)
+	}
 	role, err := dtlssrtp.Answered(setupOf(answer))
 	if err != nil {
 		return err
@@ -145,11 +182,15 @@ func (g *Group) begin(remote ice.Transport, role dtlssrtp.Role) error {
 		return errors.New("media: the transport was answered twice")
 	}
 	// XEP-0176 section 5.3 and, for the fingerprint, whose lack must be said first: it is what old clients lack.
-	if err := dtlssrtp.CheckFingerprints(remote.Fingerprints); err != nil {
-		return err
+	if g.old == nil {
+		if err := dtlssrtp.CheckFingerprints(remote.Fingerprints); err != nil {
+			return err
+		}
 	}
-	if err := remote.ValidateCredentials(); err != nil {
-		return err
+	if g.cfg.NS != ice.NSRawUDP {
+		if err := remote.ValidateCredentials(); err != nil {
+			return err
+		}
 	}
 	g.remote, g.role = &remote, role
 	g.cur.remote = &remote
@@ -172,7 +213,7 @@ func (g *Group) Ready() <-chan struct{} { return g.ready }
 func (g *Group) Run(ctx context.Context) (err error) {
 	first := g.cur
 	defer func() { err = errors.Join(err, g.closeLinks()) }()
-	if err := first.agent.Gather(); err != nil {
+	if err := first.gather(); err != nil {
 		return err
 	}
 	select {
@@ -189,14 +230,11 @@ func (g *Group) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	conn, err := dtlssrtp.New(raw, dtlssrtp.Config{
-		Certificate: g.cfg.Certificate, Role: g.role, Remote: g.remote.Fingerprints,
-		RTP: g.cfg.RTP, RTCP: g.cfg.RTCP, Log: g.cfg.Log,
-	})
+	conn, err := g.secure(first, raw)
 	if err != nil {
-		return err
+		return errors.Join(err, raw.Close())
 	}
-	g.conn.Store(conn)
+	g.conn.Store(&conn)
 	wg.Go(func() {
 		select {
 		case <-conn.Ready():
@@ -205,6 +243,27 @@ func (g *Group) Run(ctx context.Context) (err error) {
 		}
 	})
 	return cause(ctx, conn.Run(ctx))
+}
+
+// secure lays what carries RTP over the path.
+func (g *Group) secure(l *link, raw net.Conn) (secured, error) {
+	if g.old == nil {
+		if l.rtcp != nil {
+			_ = l.endRTCP() // it is multiplexed
+		}
+		return dtlssrtp.New(raw, dtlssrtp.Config{
+			Certificate: g.cfg.Certificate, Role: g.role, Remote: g.remote.Fingerprints,
+			RTP: g.cfg.RTP, RTCP: g.cfg.RTCP, Log: g.cfg.Log,
+		})
+	}
+	var reports net.Conn
+	if l.rtcp != nil && !g.old.mux {
+		var err error
+		if reports, err = l.rtcp.Start(g.cfg.Controlling, g.remote.Ufrag, g.remote.Pwd); err != nil {
+			return nil, err
+		}
+	}
+	return sdes.New(raw, reports, sdes.Config{Send: g.old.send, Receive: g.old.receive, RTP: g.cfg.RTP, RTCP: g.cfg.RTCP})
 }
 
 // cause prefers why ctx ended over what ended because of it.
@@ -227,7 +286,7 @@ func (g *Group) pathError() error {
 // WriteRTP sends a packet. It may be called from any goroutine; before [Group.Ready] it is an error.
 func (g *Group) WriteRTP(h *rtp.Header, payload []byte) error {
 	if c := g.conn.Load(); c != nil {
-		return c.WriteRTP(h, payload)
+		return (*c).WriteRTP(h, payload)
 	}
 	return dtlssrtp.ErrNotReady
 }
@@ -235,7 +294,7 @@ func (g *Group) WriteRTP(h *rtp.Header, payload []byte) error {
 // WriteRTCP sends a compound packet, as [Group.WriteRTP] does.
 func (g *Group) WriteRTCP(packets ...rtcp.Packet) error {
 	if c := g.conn.Load(); c != nil {
-		return c.WriteRTCP(packets...)
+		return (*c).WriteRTCP(packets...)
 	}
 	return dtlssrtp.ErrNotReady
 }

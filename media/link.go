@@ -2,8 +2,10 @@ package media
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jingled/jingled/ice"
@@ -12,14 +14,19 @@ import (
 
 // link is one run of ICE with its credentials: the first one of a group, or a restart.
 type link struct {
-	g      *Group
-	agent  *agent.Agent
-	local  ice.Transport  // without candidates and fingerprint
-	remote *ice.Transport // nil until the peer's credentials are known
-	state  agent.State    // guarded by the group's lock, as the rest
-	dead   bool           // no path was found, or it was lost
-	died   time.Time
-	runs   bool
+	g     *Group
+	agent agent.Path
+	rtcp  agent.Path // component 2, or nil
+	// endRTCP closes it, once.
+	endRTCP func() error
+	local   ice.Transport  // without candidates and fingerprint
+	remote  *ice.Transport // nil until the peer's credentials are known
+	state   agent.State    // guarded by the group's lock, as the rest
+	dead    bool           // no path was found, or it was lost
+	died    time.Time
+	runs    bool
+	// gathering counts the components that are not done.
+	gathering atomic.Int32
 }
 
 // newLink returns a link with new credentials, which gathers once it is told to.
@@ -28,17 +35,14 @@ func (g *Group) newLink(generation int) (*link, error) {
 	cfg := g.cfg.ICE
 	cfg.Generation = generation
 	var err error
-	l.agent, err = agent.NewAgent(cfg, agent.Handler{
-		Candidate: func(c ice.Candidate) {
-			if g.cfg.Candidate != nil {
-				g.cfg.Candidate(l.local.WithCandidates(c))
-			}
-		},
-		Gathered: func() {
-			if g.cfg.Gathered != nil && g.isCurrent(l) {
-				g.cfg.Gathered()
-			}
-		},
+	candidate := func(c ice.Candidate) {
+		if g.cfg.Candidate != nil {
+			g.cfg.Candidate(l.local.WithCandidates(c))
+		}
+	}
+	l.gathering.Store(1)
+	l.agent, err = g.newPath(cfg, agent.Handler{
+		Candidate: candidate, Gathered: l.onGathered,
 		State: l.onState,
 		Pair: func(p agent.Pair) {
 			if g.cfg.Pair != nil && g.isCurrent(l) {
@@ -49,10 +53,64 @@ func (g *Group) newLink(generation int) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.local.NS = g.cfg.NS
 	l.local.Ufrag, l.local.Pwd = l.agent.Credentials()
-	// Conversations takes its absence for a peer that cannot trickle.
-	l.local.Trickle = true
+	switch g.cfg.NS {
+	case ice.NSRawUDP:
+	case ice.NSICE:
+		l.local.ICE2 = true // XEP-0371 section 5.3
+	default:
+		// Conversations takes its absence for a peer that cannot trickle.
+		l.local.Trickle = true
+	}
+	if g.cfg.RTCPComponent && generation == 0 {
+		cfg.Component, cfg.Ufrag, cfg.Pwd = 2, l.local.Ufrag, l.local.Pwd
+		l.gathering.Store(2)
+		if l.rtcp, err = g.newPath(cfg, agent.Handler{Candidate: candidate, Gathered: l.onGathered}); err != nil {
+			return nil, errors.Join(err, l.agent.Close())
+		}
+		l.endRTCP = sync.OnceValue(l.rtcp.Close)
+	}
 	return l, nil
+}
+
+func (g *Group) newPath(cfg agent.Config, h agent.Handler) (agent.Path, error) {
+	if g.cfg.NS == ice.NSRawUDP {
+		return agent.NewRaw(cfg, h)
+	}
+	return agent.NewAgent(cfg, h)
+}
+
+// gather begins to look for candidates.
+func (l *link) gather() error {
+	err := l.agent.Gather()
+	if l.rtcp != nil {
+		err = errors.Join(err, l.rtcp.Gather())
+	}
+	return err
+}
+
+// onGathered is told once for each component.
+func (l *link) onGathered() {
+	if l.gathering.Add(-1) > 0 || !l.g.isCurrent(l) {
+		return
+	}
+	if l.g.cfg.NS == ice.NSICE && l.g.cfg.Candidate != nil { // XEP-0371 section 7
+		last := l.local.WithCandidates()
+		last.GatheringComplete = true
+		l.g.cfg.Candidate(last)
+	}
+	if l.g.cfg.Gathered != nil {
+		l.g.cfg.Gathered()
+	}
+}
+
+// close ends the components.
+func (l *link) close() error {
+	if l.rtcp == nil {
+		return l.agent.Close()
+	}
+	return errors.Join(l.agent.Close(), l.endRTCP())
 }
 
 // link returns the one in use.
@@ -88,7 +146,11 @@ func (l *link) die() {
 // add takes the peer's candidates.
 func (l *link) add(t ice.Transport) {
 	for _, c := range t.Candidates {
-		if err := l.agent.AddRemote(c); err != nil {
+		path := l.agent
+		if c.Component == 2 && l.rtcp != nil {
+			path = l.rtcp
+		}
+		if err := path.AddRemote(c); err != nil {
 			l.g.cfg.Log.Debug("candidate of the peer is not used", "err", err)
 		}
 	}
@@ -114,9 +176,9 @@ func (g *Group) closeLinks() error {
 	g.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, l := range links[:len(links)-1] {
-		wg.Go(func() { _ = l.agent.Close() })
+		wg.Go(func() { _ = l.close() })
 	}
-	err := links[len(links)-1].agent.Close()
+	err := links[len(links)-1].close()
 	wg.Wait()
 	return err
 }

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/media/sdes"
 	"github.com/jingled/jingled/media/video"
 )
 
@@ -22,6 +24,7 @@ type part struct {
 	senders jingle.Senders
 	offered rtp.Description
 	agreed  rtp.Description
+	keys    []rtp.Crypto // ours, if SDES is accepted
 	// category is what the content shows (XEP-0507).
 	categories []rtp.Category
 
@@ -44,11 +47,15 @@ func (c *Call) HasVideo() bool { return c.video.Load() != nil }
 func (c *Call) newPart(name string, bundled bool) (*part, error) {
 	p := &part{name: name, group: c.group, own: !bundled}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	if c.cfg.Encryption != DTLS {
+		p.keys = sdes.Offer()
+	}
 	p.stream = newVideoStream(nil, c.stream.cname, c.cfg.Notify)
 	if p.own {
 		var err error
 		p.group, err = NewGroup(GroupConfig{
 			ICE: c.cfg.ICE, Certificate: c.cfg.Certificate, Controlling: c.cfg.Role == jingle.Initiator, Log: c.cfg.Log,
+			NS: c.cfg.Transport, RTCPComponent: c.cfg.RTCPComponent,
 			Candidate: c.candidates(func() string { return name }),
 			Gathered:  func() { c.cfg.Notify(Gathered{name}) },
 			State:     func(agent.State) {}, // the audio's is told
@@ -113,9 +120,9 @@ func (c *Call) offerVideo(name string, bundled bool) (jingle.Content, error) {
 	}
 	c.equip(p)
 	p.senders = jingle.SendersBoth
-	p.offered = videoCapabilities(first, p.stream.ssrc, p.stream.cname).Offer()
+	p.offered = offerable(videoCapabilities(first, p.stream.ssrc, p.stream.cname), c.cfg.Encryption, p.keys).Offer()
 	return jingle.Content{
-		Creator: jingle.Initiator, Name: name, Senders: p.senders, Description: p.offered, Transport: p.group.Offer(),
+		Creator: jingle.Initiator, Name: name, Senders: p.senders, Description: p.offered, Transport: p.group.Offer().Payload(),
 	}, nil
 }
 
@@ -124,7 +131,11 @@ func (c *Call) offerVideo(name string, bundled bool) (jingle.Content, error) {
 // medium of theirs. The error is one of [rtp.Answer] or [Group.Answer].
 func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group) (jingle.Content, error) {
 	desc, transport, _ := partsOf(offer, "video")
-	if err := muxable(&desc, offer.Name, groups); err != nil {
+	how, err := c.encryptionOf(p, desc, transport)
+	if err != nil {
+		return jingle.Content{}, err
+	}
+	if err := muxable(&desc, offer.Name, groups, how); err != nil {
 		return jingle.Content{}, err
 	}
 	wanted := c.WantsVideo()
@@ -134,7 +145,7 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 		able = withoutFeedback(able)
 		senders = theyOnly(offer.Senders, c.cfg.Role)
 	}
-	answer, err := rtp.Answer(desc, able)
+	answer, err := rtp.Answer(usableOnly(desc), secure(able, how, p.keys))
 	if err != nil {
 		return jingle.Content{}, err
 	}
@@ -142,9 +153,14 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 	t := c.group.reply
 	if t.Ufrag == "" {
 		t = c.group.link().local // added to a running bundle
-		t.Fingerprints = c.group.fingerprints()
+		if c.group.old == nil {
+			t.Fingerprints = c.group.fingerprints()
+		}
 	}
 	if p.own {
+		if err := settle(p.group, how, answer, desc.Encryption, p.keys); err != nil {
+			return jingle.Content{}, err
+		}
 		if t, err = p.group.Answer(transport); err != nil {
 			return jingle.Content{}, err
 		}
@@ -153,8 +169,18 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 	p.categories = desc.Categories
 	c.agreeVideo(p, answer, senders)
 	return jingle.Content{
-		Creator: offer.Creator, Name: offer.Name, Senders: senders, Description: answer, Transport: t,
+		Creator: offer.Creator, Name: offer.Name, Senders: senders, Description: answer, Transport: t.Payload(),
 	}, nil
+}
+
+// encryptionOf is how the video is secured: as the audio if they share a transport.
+func (c *Call) encryptionOf(p *part, d rtp.Description, t ice.Transport) (Encryption, error) {
+	if !p.own {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.secret.Encryption, nil
+	}
+	return encryptionOf(d, t, c.cfg.Encryption)
 }
 
 // withoutFeedback promises none, as nothing is done with the pictures.
@@ -195,14 +221,22 @@ func (c *Call) videoAccepted(answer jingle.Content, groups []jingle.Group) error
 	if !p.own {
 		desc.RTCPMux = true
 	}
-	if err := muxable(&desc, answer.Name, groups); err != nil {
+	how, err := c.encryptionOf(p, desc, transport)
+	if err != nil {
 		return err
 	}
-	agreed, err := rtp.Complete(p.offered, desc, videoCapabilities(nil, p.stream.ssrc, p.stream.cname))
+	if err := muxable(&desc, answer.Name, groups, how); err != nil {
+		return err
+	}
+	able := videoCapabilities(nil, p.stream.ssrc, p.stream.cname)
+	agreed, err := rtp.Complete(p.offered, usableOnly(desc), secure(able, how, p.keys))
 	if err != nil {
 		return err
 	}
 	if p.own {
+		if err := settle(p.group, how, agreed, desc.Encryption, p.keys); err != nil {
+			return err
+		}
 		if err := p.group.Accepted(transport); err != nil {
 			return err
 		}

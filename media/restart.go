@@ -42,7 +42,7 @@ var (
 // Restart begins to look for another path and returns the transport that tells the peer: new credentials, no candidates.
 // A restart that has not succeeded yet is given up for the new one.
 func (g *Group) Restart() (ice.Transport, error) {
-	if g.conn.Load() == nil {
+	if g.conn.Load() == nil || g.old != nil {
 		return ice.Transport{}, ErrRestart
 	}
 	l, err := g.replaceNext(nil)
@@ -80,10 +80,10 @@ func (g *Group) replaceNext(remote *ice.Transport) (*link, error) {
 	}
 	g.mu.Unlock()
 	if over {
-		return nil, errors.Join(ErrRestart, l.agent.Close())
+		return nil, errors.Join(ErrRestart, l.close())
 	}
 	g.poke()
-	return l, l.agent.Gather()
+	return l, l.gather()
 }
 
 // retire has a link closed; g.mu is held.
@@ -128,7 +128,7 @@ func (g *Group) Add(info ice.Transport) (restarts bool, err error) {
 		}
 		return false, g.answered(next, info)
 	}
-	if g.conn.Load() == nil {
+	if g.conn.Load() == nil || g.old != nil {
 		return false, ErrRestart
 	}
 	remote := info
@@ -207,7 +207,7 @@ func (g *Group) supervise(ctx context.Context, end context.CancelCauseFunc) {
 			end(g.pathError())
 		}
 		for _, l := range retired {
-			wg.Go(func() { _ = l.agent.Close() })
+			wg.Go(func() { _ = l.close() })
 		}
 		if begin {
 			wg.Go(func() { g.change(ctx, next) })
@@ -239,7 +239,7 @@ func (g *Group) change(ctx context.Context, l *link) {
 	g.past = g.past[max(0, len(g.past)-restartBurst*8):]
 	state := l.state
 	g.mu.Unlock()
-	g.conn.Load().Move(ctx, raw)
+	(*g.conn.Load()).Move(ctx, raw)
 	g.cfg.Log.Debug("ICE was restarted")
 	if g.cfg.State != nil && state != agent.Failed {
 		g.cfg.State(agent.Connected)
@@ -251,5 +251,5 @@ func (g *Group) change(ctx context.Context, l *link) {
 	case <-time.After(linger):
 	case <-ctx.Done():
 	}
-	_ = old.agent.Close()
+	_ = old.close()
 }

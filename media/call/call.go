@@ -39,6 +39,8 @@ type Call struct {
 	described  bool            // our description has gone out
 	answered   bool            // session-accept was sent or received
 	candidates []media.Candidate
+	gathered   bool     // there are no more to come
+	waiting    []func() // for that
 	acceptedAt time.Time
 	path       *media.Connected
 	sound      *media.Heard
@@ -48,7 +50,8 @@ type Call struct {
 	restarted  time.Time // when another path was looked for the last time
 }
 
-func newCall(cfg Config, role jingle.Role) (*Call, error) {
+// newCall makes a call; of a responder's it is known what was offered.
+func newCall(cfg Config, role jingle.Role, offered media.Offered) (*Call, error) {
 	if cfg.Notify == nil {
 		return nil, errors.New("call: Notify must be set")
 	}
@@ -64,6 +67,7 @@ func newCall(cfg Config, role jingle.Role) (*Call, error) {
 	var err error
 	c.media, err = media.New(media.Config{
 		Role: role, Certificate: cfg.Certificate, ICE: cfg.ICE, Codecs: cfg.Codecs, Bundle: cfg.Bundle, Log: c.log,
+		Encryption: cfg.Encryption, Transport: offered.Transport, RTCPComponent: offered.RTCPComponent,
 		Notify: func(e media.Event) { c.s.Post(func() { c.onMedia(e) }) },
 	})
 	if err != nil {
@@ -76,7 +80,8 @@ func newCall(cfg Config, role jingle.Role) (*Call, error) {
 // Dial calls a full address. An empty sid stands for a new one; after a proposal by XEP-0353 it is that of the proposal.
 // Source and sink may be nil, for silence and for nothing, and are closed by the call, also if Dial fails.
 func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, source audio.Source, sink audio.Sink) (*Call, error) {
-	c, err := newCall(cfg, jingle.Initiator)
+	raw := cfg.Transport == ice.NSRawUDP
+	c, err := newCall(cfg, jingle.Initiator, media.Offered{Transport: cfg.Transport, RTCPComponent: cfg.Encryption != media.DTLS})
 	if err != nil {
 		return nil, errors.Join(err, closeAudio(source, sink), cfg.Video.Close())
 	}
@@ -88,7 +93,7 @@ func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, source audio.S
 	_, err = e.Start(peer, sid, c, func(s *engine.Session) error {
 		c.begin(s)
 		close(begun)
-		if !cfg.GatherFirst {
+		if !cfg.GatherFirst && !raw {
 			return c.initiate()
 		}
 		time.AfterFunc(gatherLimit, func() { s.Post(c.initiateOnce) })
@@ -118,10 +123,10 @@ func closeAudio(source audio.Source, sink audio.Sink) error {
 // PickUp takes an incoming session-initiate, in the engine's Incoming. What cannot become a call is refused at once with
 // an [*engine.Rejection], whose reason says why. Call [Call.Ring] or [Call.Answer] next.
 func PickUp(s *engine.Session, m *jingle.Message, cfg Config) (*Call, error) {
-	if err := media.Check(m.Contents, m.Groups, cfg.Codecs); err != nil {
+	if err := media.Check(m.Contents, m.Groups, cfg.Codecs, cfg.Encryption); err != nil {
 		return nil, &engine.Rejection{Reason: media.Reason(err)}
 	}
-	c, err := newCall(cfg, jingle.Responder)
+	c, err := newCall(cfg, jingle.Responder, media.OfferedIn(m.Contents, m.Groups))
 	if err != nil {
 		return nil, &engine.Rejection{Reason: media.Reason(err)}
 	}
@@ -180,16 +185,17 @@ func (c *Call) initiateOnce() {
 func (c *Call) take(contents []jingle.Content) {
 	c.described = true
 	for i := range contents {
-		t, ok := contents[i].Transport.(ice.Transport)
+		t, ok := ice.TransportOf(contents[i].Transport)
 		if !ok {
 			continue
 		}
 		for _, known := range c.candidates {
 			if known.Content == contents[i].Name {
 				t.Candidates = append(t.Candidates, known.Transport.Candidates...)
+				t.GatheringComplete = t.GatheringComplete || known.Transport.GatheringComplete
 			}
 		}
-		contents[i].Transport = t
+		contents[i].Transport = t.Payload()
 	}
 	c.candidates = nil
 }
@@ -208,7 +214,7 @@ func (c *Call) Answer(source audio.Source, sink audio.Sink) { c.AnswerWith(sourc
 
 // AnswerWith is [Call.Answer] with video, if it is offered or added later; nil is without.
 func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, v *Video) {
-	c.post(func() {
+	c.whenGathered(func() {
 		if c.offer == nil {
 			_ = closeAudio(source, sink)
 			_ = v.Close()

@@ -27,6 +27,10 @@ type Config struct {
 	ICE         agent.Config
 	// Codecs are those to offer and accept, the best first; nil stands for [audio.Codecs].
 	Codecs []*audio.Codec
+	// Encryption is the least that is accepted of the peer. Transport is the namespace of what [Dial] offers; the default
+	// is [ice.NSUDP].
+	Encryption media.Encryption
+	Transport  string
 	// Bundle announces BUNDLE in an offer: for peers with the feature urn:ietf:rfc:5888 or that are Conversations. Dino
 	// has none of it.
 	Bundle bool
@@ -35,6 +39,9 @@ type Config struct {
 	GatherFirst bool
 	// Video is offered besides, if it is set, and accepted if the peer adds it later.
 	Video *Video
+	// VideoAdded is asked for where pictures come from and go to when the peer adds video; nil refuses it. If it is not set,
+	// video is taken that was wanted already. It must not block.
+	VideoAdded func() *Video
 	// Notify is told what happens, one event after another, the last one being [Ended]. It must not block.
 	Notify func(Event)
 	// Go runs a function on a goroutine of its own; whoever sets it can wait for them. nil is a go statement.
@@ -59,6 +66,7 @@ type Connected struct {
 	Setup time.Duration
 	Pair  agent.Pair
 	Codec string
+	media.Secrecy
 }
 
 // DTMF is a key that the peer has pressed, told once for each, as soon as it is down. The duration is 0 unless it is known

@@ -3,6 +3,7 @@ package call
 import (
 	"time"
 
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jingle"
 	sigdtmf "github.com/jingled/jingled/jingle/dtmf"
 	"github.com/jingled/jingled/jingle/engine"
@@ -150,10 +151,11 @@ func (c *Call) onMedia(e media.Event) {
 			return
 		}
 		c.do(&jingle.Message{Action: jingle.TransportInfo, Contents: []jingle.Content{{
-			Creator: jingle.Initiator, Name: e.Content, Transport: e.Transport,
+			Creator: jingle.Initiator, Name: e.Content, Transport: e.Transport.Payload(),
 		}}})
 	case media.Gathered:
-		if c.cfg.GatherFirst && c.s.Role() == jingle.Initiator {
+		c.gatheredOnce()
+		if (c.cfg.GatherFirst || c.cfg.Transport == ice.NSRawUDP) && c.s.Role() == jingle.Initiator {
 			c.initiateOnce()
 		}
 	case media.Connected:
@@ -199,7 +201,7 @@ func (c *Call) maybeConnected() {
 
 func (c *Call) tellConnected(setup time.Duration, codec string) {
 	c.connected = time.Now()
-	c.cfg.Notify(Connected{Setup: setup, Pair: c.path.Pair, Codec: codec})
+	c.cfg.Notify(Connected{Setup: setup, Pair: c.path.Pair, Codec: codec, Secrecy: c.path.Secrecy})
 	c.cfg.Go(c.meter)
 }
 
@@ -230,4 +232,6 @@ func (c *Call) ended(ev jingle.Ended) {
 		c.final.Duration = time.Since(c.connected)
 	}
 	c.stop(errEnded)
+	c.offer = nil
+	c.gatheredOnce() // what waits to answer gives back what it has
 }

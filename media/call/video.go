@@ -83,7 +83,7 @@ func (r *refusal) Reason() *jingle.Reason {
 }
 
 func (c *Call) addedOne(content jingle.Content, groups []jingle.Group) error {
-	if d, ok := content.Description.(rtp.Description); !ok || d.Media != "video" || !c.media.WantsVideo() {
+	if d, ok := content.Description.(rtp.Description); !ok || d.Media != "video" || !c.wantsAdded() {
 		return errNotWanted
 	}
 	answer, groups, err := c.media.AcceptVideo(content, groups)
@@ -93,6 +93,23 @@ func (c *Call) addedOne(content jingle.Content, groups []jingle.Group) error {
 	c.do(&jingle.Message{Action: jingle.ContentAccept, Contents: []jingle.Content{answer}, Groups: groups})
 	return nil
 }
+
+// wantsAdded reports whether video that the peer adds is wanted, and has got its source and sink.
+func (c *Call) wantsAdded() bool {
+	if c.cfg.VideoAdded == nil || c.media.HasVideo() {
+		return c.media.WantsVideo()
+	}
+	v := c.cfg.VideoAdded()
+	if v == nil {
+		return false
+	}
+	c.media.SetVideo(v.Source, v.Sink)
+	return true
+}
+
+// Video reports whether the call has video, offered or agreed, and whether it was wanted here: what only the peer wants is
+// accepted, but goes nowhere.
+func (c *Call) Video() (has, wanted bool) { return c.media.HasVideo(), c.media.WantsVideo() }
 
 // videoAccepted follows a content-accept, and Movim's session-accept, which the session makes one of.
 func (c *Call) videoAccepted(m *jingle.Message) {
