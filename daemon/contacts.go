@@ -38,6 +38,7 @@ type contacts struct {
 	all      bool             // list again
 	changed  map[jid.JID]bool // bare addresses
 	requests map[jid.JID]string
+	granted  map[jid.JID]bool // those whom we have asked may ask as well
 	unasked  map[jid.JID]bool // full addresses of devices to be asked
 	scouting int
 	presence *jingledv1.OwnPresence
@@ -45,7 +46,7 @@ type contacts struct {
 
 func newContacts(a *account) *contacts {
 	return &contacts{account: a, wake: make(chan struct{}, 1), changed: make(map[jid.JID]bool),
-		requests: make(map[jid.JID]string), unasked: make(map[jid.JID]bool),
+		requests: make(map[jid.JID]string), granted: make(map[jid.JID]bool), unasked: make(map[jid.JID]bool),
 		presence: &jingledv1.OwnPresence{Account: a.cfg.JID.String(), Availability: jingledv1.Availability_AVAILABILITY_AVAILABLE}}
 }
 
@@ -149,6 +150,9 @@ func (c *contacts) ask(ctx context.Context, full jid.JID) {
 
 // contactChanged is told by the server: the list has changed.
 func (c *contacts) contactChanged(i roster.Item) {
+	if i.Subscription == roster.Remove {
+		c.revoke(i.JID)
+	}
 	if i.Subscription.SeesUs() {
 		c.answered(i.JID) // perhaps by another device
 		// What was not asked while it could not see us can be asked now.
@@ -199,8 +203,33 @@ func (c *contacts) consider(r xmpp.Resource) {
 	c.alarm()
 }
 
+// grant lets somebody see our presence as soon as they ask for it.
+func (c *contacts) grant(bare jid.JID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.granted) < maxRequests {
+		c.granted[bare] = true
+	}
+}
+
+// revoke takes back what grant has promised.
+func (c *contacts) revoke(bare jid.JID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.granted, bare)
+}
+
 // requested notes that somebody asks to see our presence.
 func (c *contacts) requested(bare jid.JID, text string) {
+	c.mu.Lock()
+	granted := c.granted[bare]
+	delete(c.granted, bare)
+	c.mu.Unlock()
+	if granted {
+		if err := c.account.client.Approve(bare); err == nil {
+			return
+		}
+	}
 	c.mu.Lock()
 	_, known := c.requests[bare]
 	full := len(c.requests) >= maxRequests

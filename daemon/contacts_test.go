@@ -102,11 +102,7 @@ func TestSubscriptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	dave.await("the end of the request", func(e *jingledv1.Event) bool { return e.GetSubscriptionAnswered() != nil })
-	carol.await("his request", func(e *jingledv1.Event) bool { return e.GetSubscriptionRequested() != nil })
-	// Whoever adds one who has asked accepts it with that.
-	if _, err := carol.AddContact(ctx, &jingledv1.AddContactRequest{Jid: dave.jid.String(), Name: "Dave"}); err != nil {
-		t.Fatal(err)
-	}
+	// She has asked him, so that he may see her as well.
 	both := func(c *jingledv1.Contact) bool {
 		return c.GetSubscription() == jingledv1.Subscription_SUBSCRIPTION_BOTH && c.GetAbilities().GetAudio()
 	}

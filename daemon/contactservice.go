@@ -53,10 +53,10 @@ func (d *Daemon) AddContact(ctx context.Context, req *jingledv1.AddContactReques
 	if req.GetQuiet() {
 		return &jingledv1.AddContactResponse{}, nil
 	}
-	if a.contacts.waits(bare) {
-		if err := a.accept(bare); err != nil {
-			return nil, err
-		}
+	a.contacts.grant(bare)
+	// Also in advance (RFC 6121 section 3.4), for servers that remember that; others ignore it.
+	if err := a.accept(bare); err != nil {
+		return nil, err
 	}
 	if err := a.askPresence(bare); err != nil {
 		return nil, err
@@ -108,6 +108,7 @@ func (d *Daemon) AnswerSubscription(_ context.Context, req *jingledv1.AnswerSubs
 		if err := a.client.Deny(bare); err != nil {
 			return nil, a.refused(err)
 		}
+		a.contacts.revoke(bare)
 		a.contacts.answered(bare)
 		return &jingledv1.AnswerSubscriptionResponse{}, nil
 	}

@@ -28,7 +28,7 @@ import (
 )
 
 // APIMinor is the minor version of jingled.v1 that is served.
-const APIMinor = 2
+const APIMinor = 3
 
 // Daemon is made by [New] and driven by [Daemon.Run]. Its methods may be called from any goroutine.
 type Daemon struct {

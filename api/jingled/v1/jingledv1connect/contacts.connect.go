@@ -58,8 +58,8 @@ type ContactServiceClient interface {
 	// ListContacts lists contacts by address, and requests that wait for an answer. Without a connection the contacts are
 	// those that were last known, and nobody is online.
 	ListContacts(context.Context, *v1.ListContactsRequest) (*v1.ListContactsResponse, error)
-	// AddContact puts somebody on the list and asks to see their presence. A request of theirs that waits is accepted. For
-	// a contact that is there already it sets name and groups anew.
+	// AddContact puts somebody on the list, asks to see their presence, and lets them see ours: if they have asked for it,
+	// or when they do. For a contact that is there already it sets name and groups anew.
 	AddContact(context.Context, *v1.AddContactRequest) (*v1.AddContactResponse, error)
 	// UpdateContact changes a contact's name or groups.
 	UpdateContact(context.Context, *v1.UpdateContactRequest) (*v1.UpdateContactResponse, error)
@@ -191,8 +191,8 @@ type ContactServiceHandler interface {
 	// ListContacts lists contacts by address, and requests that wait for an answer. Without a connection the contacts are
 	// those that were last known, and nobody is online.
 	ListContacts(context.Context, *v1.ListContactsRequest) (*v1.ListContactsResponse, error)
-	// AddContact puts somebody on the list and asks to see their presence. A request of theirs that waits is accepted. For
-	// a contact that is there already it sets name and groups anew.
+	// AddContact puts somebody on the list, asks to see their presence, and lets them see ours: if they have asked for it,
+	// or when they do. For a contact that is there already it sets name and groups anew.
 	AddContact(context.Context, *v1.AddContactRequest) (*v1.AddContactResponse, error)
 	// UpdateContact changes a contact's name or groups.
 	UpdateContact(context.Context, *v1.UpdateContactRequest) (*v1.UpdateContactResponse, error)
