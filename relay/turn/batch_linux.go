@@ -263,17 +263,20 @@ func (f *fastIO) unsent(err error) {
 
 // send sends the vectors from to end as one message.
 func (t *train) send(from, end int, segment bool) error {
-	n := rawSockaddr(&t.name, t.to)
+	n, name := uint32(0), unsafe.Pointer(nil)
+	if !t.sock.peer.IsValid() {
+		n, name = rawSockaddr(&t.name, t.to), unsafe.Pointer(&t.name)
+	}
 	if end-from == 1 && !segment {
 		v := &t.iovs[from]
 		return retry(func() unix.Errno {
 			_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(t.sock.fd), uintptr(unsafe.Pointer(v.Base)), uintptr(v.Len),
-				unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&t.name)), uintptr(n))
+				unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(name), uintptr(n))
 			return errno
 		})
 	}
 	h := &t.msg
-	h.Name = (*byte)(unsafe.Pointer(&t.name))
+	h.Name = (*byte)(name)
 	h.Namelen = n
 	h.Iov = &t.iovs[from]
 	h.SetIovlen(end - from)

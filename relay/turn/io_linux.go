@@ -41,6 +41,16 @@ type sock struct {
 	single   bool         // the device cannot segment
 	batch    int          // relays: datagrams to ask for, see expect
 	round    uint64       // relays: the loop's round that last read
+
+	// Of a relay's socket: the socket that is connected to the peer it sends most to, and who that may become.
+	connected *sock
+	last      netip.AddrPort
+	streak    int
+	// Of a connected socket.
+	peer      netip.AddrPort
+	strangers bool // packets of others may be in it
+	gro       bool
+	calm      int // reads since there was more than one packet
 }
 
 // fastIO is the Linux packet path: raw sockets outside Go's poller, one epoll loop on a thread of its own, batched
@@ -57,8 +67,11 @@ type fastIO struct {
 
 	failed, drops      uint64
 	toPeers, toClients uint64
-	packets            int // since the loop last looked
+	packets            int  // since the loop last looked
+	more               bool // a listener still has some
 	rounds             uint64
+
+	connections, maxConnections int
 }
 
 func newFastIO(sh *shard) (*fastIO, error) {
@@ -71,7 +84,10 @@ func newFastIO(sh *shard) (*fastIO, error) {
 		unix.Close(ep)
 		return nil, err
 	}
-	f := &fastIO{sh: sh, epfd: ep, evfd: ev, listeners: map[netip.AddrPort]*sock{}, rx: newReceiver()}
+	f := &fastIO{
+		sh: sh, epfd: ep, evfd: ev, listeners: map[netip.AddrPort]*sock{}, rx: newReceiver(),
+		maxConnections: maxConnections(Loops(sh.srv.cfg)),
+	}
 	if err := f.watch(ev); err != nil {
 		f.close()
 		return nil, err
@@ -83,8 +99,8 @@ func (f *fastIO) watch(fd int) error {
 	return unix.EpollCtl(f.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) // a file descriptor
 }
 
-// open makes a bound socket and watches it.
-func (f *fastIO) open(a netip.AddrPort, share bool, buffer int, relay *alloc.Relay) (*sock, error) {
+// open makes a bound socket and watches it. share is 0, or the option by which others may have the same address.
+func (f *fastIO) open(a netip.AddrPort, share int, buffer int, relay *alloc.Relay) (*sock, error) {
 	domain := unix.AF_INET
 	if !a.Addr().Is4() {
 		domain = unix.AF_INET6
@@ -103,8 +119,8 @@ func (f *fastIO) open(a netip.AddrPort, share bool, buffer int, relay *alloc.Rel
 			return fail(err)
 		}
 	}
-	if share {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+	if share != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, share, 1); err != nil {
 			return fail(err)
 		}
 	}
@@ -166,7 +182,11 @@ func localAddr(fd int) (netip.AddrPort, error) {
 }
 
 func (f *fastIO) listen(a netip.AddrPort, share bool) (netip.AddrPort, error) {
-	s, err := f.open(a, share, f.sh.srv.cfg.ReceiveBuffer, nil)
+	option := 0
+	if share {
+		option = unix.SO_REUSEPORT
+	}
+	s, err := f.open(a, option, f.sh.srv.cfg.ReceiveBuffer, nil)
 	if err != nil {
 		return a, err
 	}
@@ -175,7 +195,7 @@ func (f *fastIO) listen(a netip.AddrPort, share bool) (netip.AddrPort, error) {
 }
 
 func (f *fastIO) bind(r *alloc.Relay) error {
-	s, err := f.open(r.Bind, false, f.sh.srv.cfg.RelayBuffer, r)
+	s, err := f.open(r.Bind, 0, f.sh.srv.cfg.RelayBuffer, r)
 	if err != nil {
 		return err
 	}
@@ -190,6 +210,7 @@ func (f *fastIO) unbind(r *alloc.Relay) {
 	}
 	// What waits for this socket must leave before its number is used again.
 	f.flush()
+	f.disconnect(s, s.connected)
 	f.socks[s.fd] = nil
 	unix.Close(s.fd)
 	s.fd = -1
@@ -208,7 +229,7 @@ func (f *fastIO) toPeer(r *alloc.Route) {
 	if !ok {
 		return
 	}
-	if r.DF != s.df {
+	if s = f.toward(s, r.Peer); r.DF != s.df {
 		f.flush()
 		s.setDF(r.DF)
 	}
@@ -298,10 +319,10 @@ func (f *fastIO) run(ctx context.Context) {
 		if d := f.sh.table.Deadline(); !d.IsZero() {
 			wait = min(wait, max(d.Sub(now), time.Millisecond))
 		}
-		handled := f.packets
-		f.packets = 0
+		handled, more := f.packets, f.more || n == maxEvents
+		f.packets, f.more = 0, false
 		f.sh.mu.Unlock()
-		pace.round(now, handled)
+		pace.round(now, handled, more)
 	}
 }
 
@@ -370,6 +391,7 @@ func (f *fastIO) readListener(now time.Time, s *sock) {
 			return
 		}
 	}
+	f.more = true
 }
 
 func (f *fastIO) readRelay(now time.Time, s *sock) {
@@ -378,9 +400,26 @@ func (f *fastIO) readRelay(now time.Time, s *sock) {
 		// Towards a stream every further datagram spares a write.
 		want = relayBatch
 	}
+	if s.strangers {
+		want = max(want, 2) // to see when it is empty
+	}
+	if b, ok, handled := f.readConnected(s, want); handled {
+		n := 0
+		if ok {
+			n = 1
+			f.packets++
+			f.fromPeer(now, s.relay, s.peer, b, 0, true)
+		}
+		s.got(n)
+		f.flush()
+		f.sh.flush()
+		return
+	}
 	n := f.rx.read(s.fd, want)
+	train := false
 	for i := range n {
 		from, b, size := f.rx.packet(i, s, &f.drops)
+		train = train || size < len(b)
 		for first := true; ; first = false {
 			k := min(size, len(b))
 			f.packets++
@@ -392,6 +431,7 @@ func (f *fastIO) readRelay(now time.Time, s *sock) {
 		}
 	}
 	s.got(n)
+	s.read(n, want, train)
 	f.flush()
 	f.sh.flush()
 }
@@ -497,7 +537,9 @@ const (
 	halfBusy  = 0.6
 )
 
-func (p *pacer) round(begun time.Time, handled int) {
+// round ends a round that handled so many packets. More are waiting already if the round stopped before it had all: who
+// sleeps then falls behind at any rate above what one round takes in one pause.
+func (p *pacer) round(begun time.Time, handled int, more bool) {
 	if p.max <= 0 {
 		return
 	}
@@ -515,7 +557,7 @@ func (p *pacer) round(begun time.Time, handled int) {
 		}
 		p.start, p.n, p.busy = begun, 0, 0
 	}
-	if p.pause == 0 || handled == 0 || spent >= p.pause {
+	if p.pause == 0 || handled == 0 || more || spent >= p.pause {
 		return
 	}
 	ts := unix.NsecToTimespec(int64(p.pause))

@@ -121,7 +121,7 @@ func TestPacer(t *testing.T) {
 		// The window ends with this round.
 		p.start = begun.Add(-rateWindow)
 		start := time.Now()
-		p.round(begun, 1)
+		p.round(begun, 1, false)
 		return time.Since(start)
 	}
 	if d := run(1000, 0); d > time.Millisecond {
