@@ -30,6 +30,7 @@ type call struct {
 	timer     *time.Timer      // ends a call that nobody answers
 	ended     bool
 	successor string // the sid of the call that takes its place, or ""
+	bridge    bridged
 }
 
 // addCall enters a call, unless there is one of this name or the daemon is stopping.
@@ -250,6 +251,7 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 	c.timer.Stop()
 	delete(a.calls, sessionKey{c.peer.Bare(), c.sid})
 	a.mu.Unlock()
+	c.closeLine()
 	c.keepCall(ended)
 	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallEnded{CallEnded: ended}})
 }

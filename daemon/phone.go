@@ -32,6 +32,9 @@ type phone struct {
 
 // checkMedia looks at what a request asks for, before anybody is disturbed by it.
 func checkMedia(m *jingledv1.Media) error {
+	if m.GetWebrtc() {
+		return checkBridged(m)
+	}
 	source, err := audio.Open(m.GetAudioIn())
 	if err != nil {
 		return fmt.Errorf("audio_in: %w", err)
@@ -87,7 +90,10 @@ func openVideo(in, record string) (*mediacall.Video, error) {
 }
 
 // openAll opens sound and pictures; without video the third is nil.
-func openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink, v *mediacall.Video, err error) {
+func (c *call) openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink, v *mediacall.Video, err error) {
+	if m.GetWebrtc() {
+		return c.openLine(m.GetVideo())
+	}
 	if m.GetVideo() {
 		if v, err = openVideo(m.GetVideoIn(), m.GetRecordVideo()); err != nil {
 			return nil, nil, nil, err
@@ -118,6 +124,7 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		Certificate: a.certificate,
 		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(c.peer), Log: a.log},
 		Bundle:      bundle,
+		VideoAdded:  c.videoAdded(),
 		Notify:      c.mediaEvent,
 		Go:          a.media.Go,
 		Log:         a.log,
@@ -136,7 +143,7 @@ func (a *account) relaysOnly(m *jingledv1.Media) bool {
 // dial sends the session-initiate of a call to a device.
 func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	a := c.account
-	source, sink, v, err := openAll(m)
+	source, sink, v, err := c.openAll(m)
 	if err != nil {
 		return err
 	}
@@ -183,7 +190,7 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 		mc.Ring()
 		return mc, nil
 	}
-	source, sink, v, err := openAll(answer)
+	source, sink, v, err := c.openAll(answer)
 	if err != nil {
 		return nil, &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}}
 	}
@@ -192,7 +199,7 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 }
 
 func (p *phone) answer(m *jingledv1.Media) error {
-	source, sink, v, err := openAll(m)
+	source, sink, v, err := p.call.openAll(m)
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
@@ -227,6 +234,7 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		c.ringing()
 	case mediacall.Accepted:
 		c.taken()
+		c.matchVideo()
 	case mediacall.Connected:
 		c.account.mu.Lock()
 		c.state = jingledv1.CallState_CALL_STATE_CONNECTED
@@ -312,6 +320,9 @@ func (p *phone) setVideo(on bool, in, record string) error {
 	if !on {
 		p.media.RemoveVideo()
 		return nil
+	}
+	if p.call.answerWith().GetWebrtc() {
+		return p.call.bridgeVideo(in, record)
 	}
 	err := checkVideo(in, record)
 	if err == nil {
