@@ -71,7 +71,7 @@ func encryptionOf(d rtp.Description, t ice.Transport, least Encryption) (Encrypt
 		case d.Encryption != nil && len(d.Encryption.Cryptos) > 0:
 			return DTLS, ErrOnlySDES
 		}
-		return DTLS, err
+		return DTLS, fmt.Errorf("%w here; it would take a client with DTLS-SRTP there, or call_encryption = \"none\" here", err)
 	}
 	if d.Encryption != nil && len(sdes.Usable(d.Encryption.Cryptos)) > 0 {
 		return SDES, nil
