@@ -38,6 +38,7 @@ type Unfinished struct {
 	ModTime        time.Time // of the file that is sent, in nanoseconds
 	Bytes          uint64    // that are flushed to the disk, or, at a sender, were sent
 	Via            int32     // the road that was asked for
+	Pull           bool      // whether the receiver is who asks
 	Fruitless      int       // attempts in a row that brought no byte
 	Began, Updated time.Time
 }
@@ -46,10 +47,10 @@ type Unfinished struct {
 // once; a power failure may bring back the state of a few seconds before, in which Bytes is no larger than it may be.
 func (s *Store) Journal(ctx context.Context, u Unfinished) error {
 	return s.jot(ctx, `INSERT OR REPLACE INTO unfinished (account, id, peer, sid, content, incoming, phase, name, size, date,
-		media_type, description, hash, path, part, mtime, bytes, via, fruitless, began, updated)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		media_type, description, hash, path, part, mtime, bytes, via, pull, fruitless, began, updated)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		u.Account, u.ID, u.Peer, u.SID, u.Content, u.Incoming, u.Phase, u.Name, count(u.Size), u.Date, u.MediaType, u.Desc,
-		u.Hash, u.Path, u.Part, u.ModTime.UnixNano(), count(u.Bytes), u.Via, u.Fruitless, ms(u.Began), ms(u.Updated))
+		u.Hash, u.Path, u.Part, u.ModTime.UnixNano(), count(u.Bytes), u.Via, u.Pull, u.Fruitless, ms(u.Began), ms(u.Updated))
 }
 
 // Forget strikes an unfinished transfer out.
@@ -68,23 +69,24 @@ func (s *Store) jot(ctx context.Context, text string, args ...any) error {
 // Unfinished returns what an account has to go on with, the oldest first.
 func (s *Store) Unfinished(ctx context.Context, account string) ([]Unfinished, error) {
 	return query(ctx, s.db, `SELECT account, id, peer, sid, content, incoming, phase, name, size, date, media_type, description,
-		hash, path, part, mtime, bytes, via, fruitless, began, updated FROM unfinished WHERE account = ? ORDER BY began, id`,
+		hash, path, part, mtime, bytes, via, pull, fruitless, began, updated FROM unfinished WHERE account = ? ORDER BY began, id`,
 		[]any{account}, func(scan func(...any) error) (u Unfinished, err error) {
 			var mtime, began, updated int64
 			err = scan(&u.Account, &u.ID, &u.Peer, &u.SID, &u.Content, &u.Incoming, &u.Phase, &u.Name, &u.Size, &u.Date,
-				&u.MediaType, &u.Desc, &u.Hash, &u.Path, &u.Part, &mtime, &u.Bytes, &u.Via, &u.Fruitless, &began, &updated)
+				&u.MediaType, &u.Desc, &u.Hash, &u.Path, &u.Part, &mtime, &u.Bytes, &u.Via, &u.Pull, &u.Fruitless, &began, &updated)
 			u.ModTime, u.Began, u.Updated = time.Unix(0, mtime), at(began), at(updated)
 			return u, err
 		})
 }
 
-// Completed reports whether the history has a file that came whole in a session of this id, from a bare address.
-func (s *Store) Completed(ctx context.Context, account, peer, sid string) (bool, error) {
-	var one int
-	err := s.db.QueryRowContext(ctx, `SELECT 1 FROM transfer WHERE sid = ?1 AND account = ?2 AND incoming AND complete
-		AND (peer = ?3 OR substr(peer, 1, length(?3) + 1) = ?3 || '/')`, sid, account, peer).Scan(&one)
+// Ended looks in the history for a transfer with a bare address, by the name that clients know it by, and tells whether it
+// was completed.
+func (s *Store) Ended(ctx context.Context, account, peer, sid string, incoming bool) (known, complete bool, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT complete FROM transfer WHERE sid = ?1 AND account = ?2 AND incoming = ?4
+		AND (peer = ?3 OR substr(peer, 1, length(?3) + 1) = ?3 || '/') ORDER BY id DESC LIMIT 1`, sid, account, peer, incoming).
+		Scan(&complete)
 	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+		return false, false, nil
 	}
-	return err == nil, err
+	return err == nil, complete, err
 }

@@ -18,6 +18,7 @@ CREATE TABLE unfinished (
   mtime       INTEGER NOT NULL, -- of the file that is sent, in nanoseconds
   bytes       INTEGER NOT NULL, -- that are flushed to the disk, or, at a sender, were sent
   via         INTEGER NOT NULL, -- the road that was asked for
+  pull        INTEGER NOT NULL, -- whether the receiver is who asks
   fruitless   INTEGER NOT NULL, -- attempts in a row that brought no byte
   began       INTEGER NOT NULL,
   updated     INTEGER NOT NULL,
