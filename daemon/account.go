@@ -37,6 +37,7 @@ type account struct {
 	media    tasks // the goroutines of calls
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
+	blockedMu   sync.Mutex // held while the block list is written down and told
 
 	mu        sync.Mutex
 	life      context.Context // ends with the sessions; nil before Run
@@ -70,7 +71,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	stream := xmpp.Config{
 		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
-		Features: features(), Caps: &a.caps, Logger: d.cfg.Log,
+		Features: features(), Caps: &a.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
 	}
 	if cfg.tunnel != nil {
 		stream.Borrow, stream.Backoff, stream.Resource = borrowOnce(cfg.tunnel), tunnelBackoff, cfg.tunnel.JID().Resource()
@@ -94,6 +95,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a.contacts = newContacts(a)
 	a.client.HandlePresence(a.contacts.presenceChanged)
 	a.client.OnContact(a.contacts.contactChanged)
+	a.client.OnBlocked(a.blockedChanged)
 	a.client.OnRoster(func() { a.contacts.touch("") })
 	return a, nil
 }
@@ -250,8 +252,11 @@ func (a *account) incoming(s *engine.Session, m *jingle.Message) (engine.Applica
 		Text: "Only calls and file transfers are taken here."}}
 }
 
-// admits applies the policy for calls (or else files), and what current subscribers let in.
+// admits applies the block list, the policy for calls (or else files), and what current subscribers let in.
 func (a *account) admits(peer jid.JID, calls bool) bool {
+	if a.blocks(peer) {
+		return false
+	}
 	p := a.cfg.Files
 	if calls {
 		p = a.cfg.Calls

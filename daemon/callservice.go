@@ -36,6 +36,9 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 	if a.client.State().State != xmpp.Online {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
 	}
+	if a.blocks(peer) {
+		return nil, errBlocked(peer)
+	}
 	media := req.GetMedia()
 	if media == nil {
 		media = &jingledv1.Media{}

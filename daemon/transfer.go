@@ -294,6 +294,9 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if a.client.State().State != xmpp.Online {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
 	}
+	if a.blocks(peer) {
+		return nil, errBlocked(peer)
+	}
 	way, err := a.wayTo(ctx, peer, req.GetVia())
 	if err != nil {
 		return nil, err

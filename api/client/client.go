@@ -16,6 +16,7 @@ type Client struct {
 	Transfers jingledv1connect.TransferServiceClient
 	Events    jingledv1connect.EventServiceClient
 	Contacts  jingledv1connect.ContactServiceClient
+	Blocks    jingledv1connect.BlockServiceClient
 	History   jingledv1connect.HistoryServiceClient
 	Tunnels   jingledv1connect.TunnelServiceClient
 	Phone     jingledv1connect.PhoneServiceClient
@@ -44,6 +45,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
 		Events:    jingledv1connect.NewEventServiceClient(h, base),
 		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
+		Blocks:    jingledv1connect.NewBlockServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		Phone:     jingledv1connect.NewPhoneServiceClient(h, base),

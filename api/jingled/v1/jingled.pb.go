@@ -2082,6 +2082,7 @@ type Event struct {
 	//	*Event_ContactsReset
 	//	*Event_SubscriptionRequested
 	//	*Event_SubscriptionAnswered
+	//	*Event_BlockListChanged
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2366,6 +2367,15 @@ func (x *Event) GetSubscriptionAnswered() *SubscriptionAnswered {
 	return nil
 }
 
+func (x *Event) GetBlockListChanged() *BlockList {
+	if x != nil {
+		if x, ok := x.Body.(*Event_BlockListChanged); ok {
+			return x.BlockListChanged
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -2462,6 +2472,10 @@ type Event_SubscriptionAnswered struct {
 	SubscriptionAnswered *SubscriptionAnswered `protobuf:"bytes,44,opt,name=subscription_answered,json=subscriptionAnswered,proto3,oneof"`
 }
 
+type Event_BlockListChanged struct {
+	BlockListChanged *BlockList `protobuf:"bytes,45,opt,name=block_list_changed,json=blockListChanged,proto3,oneof"`
+}
+
 func (*Event_Hello) isEvent_Body() {}
 
 func (*Event_Gap) isEvent_Body() {}
@@ -2507,6 +2521,8 @@ func (*Event_ContactsReset) isEvent_Body() {}
 func (*Event_SubscriptionRequested) isEvent_Body() {}
 
 func (*Event_SubscriptionAnswered) isEvent_Body() {}
+
+func (*Event_BlockListChanged) isEvent_Body() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3749,7 +3765,7 @@ var File_jingled_v1_jingled_proto protoreflect.FileDescriptor
 const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"\x18jingled/v1/jingled.proto\x12\n" +
-	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/contacts.proto\"\x10\n" +
+	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/blocking.proto\x1a\x19jingled/v1/contacts.proto\"\x10\n" +
 	"\x0eGetInfoRequest\"d\n" +
 	"\x0fGetInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1b\n" +
@@ -3862,7 +3878,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xec\f\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb3\r\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3895,7 +3911,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x0fcontact_removed\x18) \x01(\v2\x1a.jingled.v1.ContactRemovedH\x00R\x0econtactRemoved\x12B\n" +
 	"\x0econtacts_reset\x18* \x01(\v2\x19.jingled.v1.ContactsResetH\x00R\rcontactsReset\x12X\n" +
 	"\x16subscription_requested\x18+ \x01(\v2\x1f.jingled.v1.SubscriptionRequestH\x00R\x15subscriptionRequested\x12W\n" +
-	"\x15subscription_answered\x18, \x01(\v2 .jingled.v1.SubscriptionAnsweredH\x00R\x14subscriptionAnsweredB\x06\n" +
+	"\x15subscription_answered\x18, \x01(\v2 .jingled.v1.SubscriptionAnsweredH\x00R\x14subscriptionAnswered\x12E\n" +
+	"\x12block_list_changed\x18- \x01(\v2\x15.jingled.v1.BlockListH\x00R\x10blockListChangedB\x06\n" +
 	"\x04body\"\a\n" +
 	"\x05Hello\"\x05\n" +
 	"\x03Gap\":\n" +
@@ -4118,7 +4135,8 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*ContactsReset)(nil),         // 61: jingled.v1.ContactsReset
 	(*SubscriptionRequest)(nil),   // 62: jingled.v1.SubscriptionRequest
 	(*SubscriptionAnswered)(nil),  // 63: jingled.v1.SubscriptionAnswered
-	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
+	(*BlockList)(nil),             // 64: jingled.v1.BlockList
+	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -4158,45 +4176,46 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	61, // 34: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
 	62, // 35: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
 	63, // 36: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	44, // 37: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	64, // 38: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	49, // 39: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	64, // 40: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	48, // 41: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	64, // 42: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	48, // 43: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	57, // 44: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 45: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 46: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 47: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 48: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 49: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 50: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 51: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 52: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 53: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 54: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 55: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 56: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 57: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 58: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 59: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 60: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 61: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 62: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 63: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 64: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 65: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 66: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 67: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 68: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 69: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 70: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	58, // [58:71] is the sub-list for method output_type
-	45, // [45:58] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	64, // 37: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	44, // 38: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	65, // 39: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	49, // 40: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	65, // 41: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	48, // 42: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	65, // 43: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	48, // 44: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	57, // 45: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 46: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 47: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 48: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 49: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 50: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 51: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 52: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 53: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 54: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 55: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 56: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 57: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 58: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 59: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 60: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 61: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 62: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 63: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 64: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 65: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 66: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 67: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 68: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 69: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 70: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 71: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	59, // [59:72] is the sub-list for method output_type
+	46, // [46:59] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -4204,6 +4223,7 @@ func file_jingled_v1_jingled_proto_init() {
 	if File_jingled_v1_jingled_proto != nil {
 		return
 	}
+	file_jingled_v1_blocking_proto_init()
 	file_jingled_v1_contacts_proto_init()
 	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
 	file_jingled_v1_jingled_proto_msgTypes[31].OneofWrappers = []any{
@@ -4230,6 +4250,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_ContactsReset)(nil),
 		(*Event_SubscriptionRequested)(nil),
 		(*Event_SubscriptionAnswered)(nil),
+		(*Event_BlockListChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
