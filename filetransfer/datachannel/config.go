@@ -77,6 +77,9 @@ func NewFactory(cfg Config) (*Factory, error) {
 	return &Factory{cfg}, nil
 }
 
+// Encrypted reports that connections are encrypted: by DTLS, with the keys that were signalled.
+func (*Factory) Encrypted() bool { return true }
+
 // NS implements [engine.TransportFactory].
 func (f *Factory) NS() string {
 	if f.cfg.Form == SCTPMap {

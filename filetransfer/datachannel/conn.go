@@ -49,6 +49,9 @@ type Conn struct {
 	once   sync.Once
 }
 
+// Encrypted is [Factory.Encrypted].
+func (*Conn) Encrypted() bool { return true }
+
 // dial secures a path and opens our channel. It owns raw and lower, also if it fails.
 func dial(ctx context.Context, raw io.ReadWriteCloser, sec dtlssrtp.Config, cfg Config, peer limits, lower io.Closer) (*Conn, error) {
 	packets, ok := raw.(net.Conn)

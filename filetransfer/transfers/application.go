@@ -11,6 +11,7 @@ import (
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/jingle/jet"
 )
 
 // contentName is the name of the content that we offer a file in. Conversations wants at most 16 characters.
@@ -24,6 +25,10 @@ type SendOptions struct {
 	Transports []engine.TransportFactory
 	// Resumes names the transfer that this one goes on with; nil begins a new one.
 	Resumes *resume.Ref
+	// Envelope, if not nil, encrypts the file (XEP-0391): the peer must be able to open it.
+	Envelope jet.Envelope
+	// RequireEncryption ends the transfer if its bytes could be read on their way.
+	RequireEncryption bool
 }
 
 // Send offers a file to a full address.
@@ -44,6 +49,7 @@ func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOpti
 	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{
 		Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: t.resumed,
 	})
+	t.demand = opts.RequireEncryption
 	app := &application{m: m}
 	it := &item{t: t, id: id}
 	app.items = []*item{it}
@@ -57,6 +63,10 @@ func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOpti
 		if len(factories) == 0 {
 			factories = m.cfg.Transports(peer, true)
 		}
+		security, factories, err := t.protect(opts, s, file, factories)
+		if err != nil {
+			return err
+		}
 		it.stream = app.newStream(it, factories)
 		transport, err := it.stream.Offer()
 		if err != nil {
@@ -64,7 +74,7 @@ func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOpti
 		}
 		err = s.Do(&jingle.Message{Action: jingle.SessionInitiate, Groups: groupsOf(transport, id.Name), Contents: []jingle.Content{{
 			Creator: id.Creator, Name: id.Name, Senders: jingle.SendersInitiator,
-			Description: filetransfer.Description{File: file}, Transport: transport,
+			Description: filetransfer.Description{File: file}, Transport: transport, Security: security,
 		}}})
 		if err == nil {
 			it.stream.Ready()
@@ -96,7 +106,15 @@ func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Appli
 	var ts []*Transfer
 	for i := range msg.Contents {
 		c := &msg.Contents[i]
-		file, why := m.offered(c, factories)
+		usable := factories
+		if m.cfg.RequireEncryption && c.Security == nil {
+			usable = onlyEncrypted(factories)
+		}
+		file, why := m.offered(c, usable)
+		var sec *secured
+		if why == nil {
+			sec, why = m.open(s, c, file)
+		}
 		if why != nil {
 			if no == nil {
 				no = why
@@ -108,7 +126,9 @@ func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Appli
 			t := m.serving(s, c, d.NS, file)
 			t.signaling = session{t, app}
 			it := &item{t: t, id: c.ID(), offer: *c}
-			it.stream = app.newStream(it, factories)
+			t.demand = m.cfg.RequireEncryption
+			t.secure(sec)
+			it.stream = app.newStream(it, usable)
 			app.items, ts = append(app.items, it), append(ts, t)
 			continue
 		}
@@ -121,8 +141,10 @@ func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Appli
 			no = why
 			continue
 		}
+		t.demand = m.cfg.RequireEncryption
+		t.secure(sec)
 		it := &item{t: t, id: c.ID(), offer: *c}
-		it.stream = app.newStream(it, factories)
+		it.stream = app.newStream(it, usable)
 		app.items, ts = append(app.items, it), append(ts, t)
 	}
 	if len(ts) == 0 {
@@ -154,10 +176,10 @@ func (m *Manager) offered(c *jingle.Content, factories []engine.TransportFactory
 		return filetransfer.File{}, NotAvailable()
 	case len(d.More) > 0:
 		return no(jingle.FailedApplication, "Each file needs a content of its own.")
-	case c.Security != nil:
-		// XEP-0391 section 7: never store what cannot be decrypted.
-		return no(jingle.SecurityError, "Encrypted files cannot be opened here.")
 	case !slices.ContainsFunc(factories, func(f engine.TransportFactory) bool { return f.NS() == ns }):
+		if m.cfg.RequireEncryption && c.Security == nil {
+			return no(jingle.SecurityError, textClear)
+		}
 		return no(jingle.UnsupportedTransports, "The offered transport is not supported here.")
 	}
 	return d.File, nil

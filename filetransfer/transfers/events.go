@@ -24,7 +24,8 @@ type Started struct {
 	// Transport is the namespace of the transport in use.
 	Transport string
 	// Offset is where in the file they begin.
-	Offset int64
+	Offset     int64
+	Encryption Encryption
 }
 
 // Checkpoint says that the first Bytes of a file that is being received are flushed to the disk.
@@ -51,7 +52,8 @@ type Done struct {
 	Bytes    int64
 	Elapsed  time.Duration
 	// Transport is the namespace of the transport that was used.
-	Transport string
+	Transport  string
+	Encryption Encryption
 	// Hash is of the whole file as computed here. Verified is the function by which both sides agree on it, "" if the
 	// sender gave nothing to compare (and always at a sender).
 	Hash     hashes.Hash
@@ -77,10 +79,10 @@ type Failed struct {
 	Bytes int64
 }
 
-func (Offered) event()  {}
-func (Started) event()  {}
+func (Offered) event()    {}
+func (Started) event()    {}
 func (Checkpoint) event() {}
-func (Storing) event() {}
-func (Progress) event() {}
-func (Done) event()     {}
-func (Failed) event()   {}
+func (Storing) event()    {}
+func (Progress) event()   {}
+func (Done) event()       {}
+func (Failed) event()     {}

@@ -16,6 +16,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/jet"
 	"github.com/jingled/jingled/xmltree"
 )
 
@@ -68,7 +69,9 @@ func TestLies(t *testing.T) {
 			edit(e, "content", func(c *xmltree.Element) { c.Set("senders", "responder") })
 		}, transfers.Config{}, store.Config{}, jingle.FailedApplication, "", false},
 		"encrypted": {"session-initiate", func(e *xmltree.Element) {
-			edit(e, "content", func(c *xmltree.Element) { c.Add(xmltree.New("urn:xmpp:jingle:jet:0", "security")) })
+			edit(e, "content", func(c *xmltree.Element) {
+				c.Add(xmltree.New(jet.NS, "security").Set("cipher", "c").Set("type", "t").Add(xmltree.New("t", "key")))
+			})
 		}, transfers.Config{}, store.Config{}, jingle.SecurityError, "", false},
 		"an unknown transport": {"session-initiate", func(e *xmltree.Element) {
 			edit(e, "transport", func(c *xmltree.Element) { c.Name.Space = "urn:example" })

@@ -11,6 +11,7 @@ import (
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/jingle/jet"
 )
 
 // Config says how a [Manager] works. Events and Transports must be set; zero values of the rest are the defaults.
@@ -37,6 +38,10 @@ type Config struct {
 	// Shared looks for a file that a peer asks for (XEP-0234 section 6.2); nil shares nothing. It runs on a goroutine of
 	// its own. The reason, if not nil, goes to the peer.
 	Shared func(peer jid.JID, t *Transfer, want filetransfer.File) (Shared, *jingle.Reason)
+	// Envelopes open what peers have encrypted by XEP-0391; other envelopes are refused.
+	Envelopes []jet.Envelope
+	// RequireEncryption refuses files whose bytes could be read on their way.
+	RequireEncryption bool
 	// Log may be nil.
 	Log *slog.Logger
 }

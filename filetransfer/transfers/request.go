@@ -59,6 +59,7 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 			id.Name = fmt.Sprintf("%s-%d", contentName, i+1)
 		}
 		t := m.newTransfer(peer, id, r.File)
+		t.demand = opts.RequireEncryption
 		t.sid, t.request, t.events, t.resumed = sid, &r, r.Events, r.File.Range.Start() > 0
 		t.receiving, _ = filetransfer.NewReceiving(filetransfer.ReceivingConfig{Content: id, SizeLater: true})
 		t.signaling = session{t, app}
@@ -76,7 +77,11 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 		}
 		msg := &jingle.Message{Action: jingle.SessionInitiate}
 		for _, it := range app.items {
-			it.stream = app.newStream(it, factories)
+			security, usable, err := it.t.protect(opts, s, it.t.file, factories)
+			if err != nil {
+				return err
+			}
+			it.stream = app.newStream(it, usable)
 			transport, err := it.stream.Offer()
 			if err != nil {
 				return &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.ConnectivityError, Text: err.Error()}}
@@ -84,7 +89,7 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 			msg.Groups = append(msg.Groups, groupsOf(transport, it.id.Name)...)
 			msg.Contents = append(msg.Contents, jingle.Content{
 				Creator: it.id.Creator, Name: it.id.Name, Senders: jingle.SendersResponder,
-				Description: filetransfer.Description{File: it.t.file}, Transport: transport,
+				Description: filetransfer.Description{File: it.t.file}, Transport: transport, Security: security,
 			})
 		}
 		err := s.Do(msg)

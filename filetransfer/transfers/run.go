@@ -131,6 +131,10 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 		case filetransfer.Info:
 			t.signaling.Info(e.Payload)
 		case filetransfer.Commit:
+			if no := t.unproven(); no != nil {
+				t.fail(no, nil)
+				return
+			}
 			t.tell(Storing{t})
 			path, err := t.target.Commit()
 			t.perform(t.receiving.Committed(time.Now(), path, err))
@@ -146,26 +150,36 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 func (t *Transfer) copy(c filetransfer.Copy) {
 	t.began, t.limit = time.Now(), time.Now().Add(t.m.cfg.StallTimeout)
 	t.total, t.offset = c.Length, c.Offset
-	t.tell(Started{t, t.transport, c.Offset})
+	t.tell(Started{Transfer: t, Transport: t.transport, Offset: c.Offset, Encryption: t.Encryption()})
 	t.copying = make(chan struct{})
-	conn, copying := t.conn, t.copying
+	copying := t.copying
+	conn, failed := t.stream(c.Length)
 	go func() {
 		var result filetransfer.Copied
-		if t.sending != nil {
+		switch {
+		case failed != nil:
+			result = filetransfer.Copied{Err: failed, Local: true}
+		case t.sending != nil:
 			result = t.send(conn, c)
-		} else {
+		default:
 			result = t.receive(conn, c)
+		}
+		if result.Err == nil && !result.TooMuch {
+			result.Err = conclude(conn, t.sending != nil)
 		}
 		close(copying)
 		t.post(func() {
 			t.copying, t.limit = nil, time.Time{}
-			if t.sending != nil {
+			if no := forged(result.Err); no != nil && !t.finished {
+				t.fail(no, result.Err)
+			} else if t.sending != nil {
 				t.draining = result.Err == nil
 				t.perform(t.sending.Copied(time.Now(), result))
 				if t.draining && !t.finished {
 					t.signaling.Sent(result.Whole)
 				}
 			} else {
+				t.whole = result.Whole != nil
 				t.perform(t.receiving.Copied(time.Now(), result))
 			}
 		})
@@ -275,7 +289,7 @@ func (t *Transfer) report(o filetransfer.Outcome) {
 		t.tell(Progress{t, n, t.total, elapsed})
 	}
 	t.tell(Done{
-		Transfer: t, Bytes: o.Bytes, Elapsed: elapsed, Transport: t.transport, Hash: o.Hash,
+		Transfer: t, Bytes: o.Bytes, Elapsed: elapsed, Transport: t.transport, Encryption: t.Encryption(), Hash: o.Hash,
 		Verified: o.Verified, Confirmed: o.Confirmed, Path: o.Path,
 	})
 }

@@ -87,6 +87,9 @@ func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, signal func(Dri
 // [Driver.Sized] tells it later. The error is an [*engine.Rejection] if the file cannot be taken, a
 // [*jingle.StanzaError] if there are too many.
 func (m *Manager) Offer(peer jid.JID, sid string, file filetransfer.File, signal func(Driver) Signaling) (*Transfer, error) {
+	if m.cfg.RequireEncryption {
+		return nil, m.refuseClear(peer)
+	}
 	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
 	receiving, no := filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 		Content: id, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace, SizeLater: true,
@@ -117,6 +120,7 @@ func (s session) Accept(answer filetransfer.File) {
 func (s session) Sent(hashes.Sums) {} // the receiver says so
 
 func (s session) Info(p jingle.Payload) {
+	p = s.t.prove(p)
 	s.t.inSession(func(es *engine.Session) {
 		if err := es.Do(&jingle.Message{Action: jingle.SessionInfo, Info: []jingle.Payload{p}}); err != nil {
 			es.Log().Debug("session-info", "err", err)

@@ -31,7 +31,11 @@ type Transfer struct {
 	theirs    bool         // the peer began it
 	out       bool         // we send
 
+	demand bool // that the bytes are encrypted
+
 	mu      sync.Mutex
+	secured *secured // nil: not end to end
+	channel bool     // the connection is encrypted
 	session *engine.Session
 	mailbox []func()
 	over    bool
@@ -46,7 +50,9 @@ type Transfer struct {
 	decision  bool // whether the peer, or the user, has decided
 	resumed   bool // it goes on with an earlier one
 	have      int64
-	offset    int64 // where in the file the copying began
+	offset    int64         // where in the file the copying began
+	proven    bool          // the sender has said for sure what the whole file's hash is
+	whole     bool          // and it was computed here
 	prefix    *hashes.Multi // of the first have bytes
 	preparing chan struct{} // closed when they are hashed
 	request   *Request      // what we have asked for
@@ -237,6 +243,10 @@ func (t *Transfer) connect(conn io.ReadWriteCloser, ns string) {
 		return
 	}
 	t.conn, t.transport = conn, ns
+	if no := t.protected(conn); no != nil {
+		t.fail(no, nil)
+		return
+	}
 	if t.sending != nil {
 		t.perform(t.sending.Connected(time.Now()))
 	} else {
@@ -261,6 +271,7 @@ func (t *Transfer) ended(r *jingle.Reason, byPeer bool, err error) {
 func (t *Transfer) checksum(c filetransfer.Checksum) {
 	t.post(func() {
 		if t.receiving != nil {
+			t.proven = t.proven || t.proves(c)
 			t.perform(t.receiving.Checksum(time.Now(), c))
 		}
 	})

@@ -26,6 +26,7 @@ import (
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/jingle/jet"
 	"github.com/jingled/jingled/xmltree"
 )
 
@@ -48,7 +49,8 @@ type world struct {
 	wake  chan struct{}
 	// tamper may change or (by nil) swallow a Jingle message on its way.
 	tamper func(from jid.JID, e *xmltree.Element) *xmltree.Element
-	seen   []string // actions, "romeo session-initiate"
+	seen   []string                 // actions, "romeo session-initiate"
+	inBand func(e *xmltree.Element) // may look at blocks, and change them
 
 	romeo, juliet *account
 }
@@ -141,6 +143,7 @@ func (w *world) account(who jid.JID, o options, s5bWorks bool) *account {
 	filetransfer.Register(&reg)
 	s5b.Register(&reg)
 	ibb.Register(&reg)
+	jet.Register(&reg)
 	a.engine, err = engine.New(engine.Config{
 		Local: func() jid.JID { return who }, Signaler: a, Registry: &reg,
 		Incoming: func(s *engine.Session, m *jingle.Message) (engine.Application, error) {
@@ -217,6 +220,12 @@ func (a *account) Request(to jid.JID, payload *xmltree.Element, done func(error)
 			})
 		}
 		if e.Name.Space == ibb.NSIBB {
+			a.w.mu.Lock()
+			inBand := a.w.inBand
+			a.w.mu.Unlock()
+			if inBand != nil {
+				inBand(e)
+			}
 			a.w.at(to).ibb.Handle(a.jid, e, answer)
 			return
 		}
