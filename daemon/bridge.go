@@ -95,14 +95,15 @@ func (c *call) clientHasVideo() bool {
 }
 
 // videoAdded decides about video that the peer adds: with WebRTC clients it is taken if one of them has video.
-func (c *call) videoAdded() func() *mediacall.Video {
-	return func() *mediacall.Video {
-		line, err := c.line()
-		if err != nil || !c.clientHasVideo() {
-			return nil
-		}
-		return lineVideo(line)
+func (c *call) videoAdded() (v *mediacall.Video, decided bool) {
+	if !c.answerWith().GetWebrtc() {
+		return nil, false
 	}
+	line, err := c.line()
+	if err != nil || !c.clientHasVideo() {
+		return nil, true
+	}
+	return lineVideo(line), true
 }
 
 // keyPressed passes on a key of a client.

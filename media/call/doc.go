@@ -39,9 +39,9 @@ type Config struct {
 	GatherFirst bool
 	// Video is offered besides, if it is set, and accepted if the peer adds it later.
 	Video *Video
-	// VideoAdded is asked for where pictures come from and go to when the peer adds video; nil refuses it. If it is not set,
-	// video is taken that was wanted already. It must not block.
-	VideoAdded func() *Video
+	// VideoAdded is asked for where pictures come from and go to when the peer adds video; nil refuses it. Without it, or if
+	// it leaves that open, video is taken that was wanted already. It must not block.
+	VideoAdded func() (v *Video, decided bool)
 	// Notify is told what happens, one event after another, the last one being [Ended]. It must not block.
 	Notify func(Event)
 	// Go runs a function on a goroutine of its own; whoever sets it can wait for them. nil is a go statement.

@@ -96,15 +96,15 @@ func (c *Call) addedOne(content jingle.Content, groups []jingle.Group) error {
 
 // wantsAdded reports whether video that the peer adds is wanted, and has got its source and sink.
 func (c *Call) wantsAdded() bool {
-	if c.cfg.VideoAdded == nil || c.media.HasVideo() {
-		return c.media.WantsVideo()
+	if c.cfg.VideoAdded != nil && !c.media.HasVideo() {
+		if v, decided := c.cfg.VideoAdded(); decided {
+			if v != nil {
+				c.media.SetVideo(v.Source, v.Sink)
+			}
+			return v != nil
+		}
 	}
-	v := c.cfg.VideoAdded()
-	if v == nil {
-		return false
-	}
-	c.media.SetVideo(v.Source, v.Sink)
-	return true
+	return c.media.WantsVideo()
 }
 
 // Video reports whether the call has video, offered or agreed, and whether it was wanted here: what only the peer wants is
