@@ -123,7 +123,6 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 	cfg := mediacall.Config{
 		Certificate: a.certificate,
 		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(c.peer), Log: a.log},
-		Encryption:  a.d.cfg.CallEncryption,
 		Bundle:      bundle,
 		VideoAdded:  c.videoAdded,
 		Notify:      c.mediaEvent,
@@ -157,9 +156,6 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	}
 	cfg := a.callConfig(c, m.GetIce(), known.Has("urn:ietf:rfc:5888") || known.Has(ice.NSDataChannel))
 	cfg.GatherFirst, cfg.Video = known.Has(ice.FeatureOfferAnswer), v
-	if err := suit(&cfg, known); err != nil {
-		return errors.Join(err, source.Close(), closeSink(sink), v.Close())
-	}
 	mc, err := mediacall.Dial(a.engine, device, c.sid, cfg, source, sink)
 	if err != nil {
 		return err
@@ -244,8 +240,7 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		c.state = jingledv1.CallState_CALL_STATE_CONNECTED
 		c.account.mu.Unlock()
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallConnected{CallConnected: &jingledv1.CallConnected{
-			SetupMs: float64(e.Setup.Microseconds()) / 1000, Codec: e.Codec, CandidatePair: candidatePair(e.Pair),
-			Encryption: e.Encryption.String(), ZrtpHash: e.ZRTPHash}}})
+			SetupMs: float64(e.Setup.Microseconds()) / 1000, Codec: e.Codec, CandidatePair: candidatePair(e.Pair)}}})
 	case mediacall.DTMF:
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmf{CallDtmf: &jingledv1.CallDtmf{
 			Digit: string(e.Digit), Duration: durationpb.New(e.Duration)}}})
