@@ -71,7 +71,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	stream := xmpp.Config{
 		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
-		Features: features(), Caps: &a.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
+		Features: d.features(), Caps: &a.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
 	}
 	if cfg.tunnel != nil {
 		stream.Borrow, stream.Backoff, stream.Resource = borrowOnce(cfg.tunnel), tunnelBackoff, cfg.tunnel.JID().Resource()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jingled/jingled/daemon/tunnel"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -31,6 +32,9 @@ type Config struct {
 	// RelayOnly sends calls through TURN servers and files through proxies or the XMPP server only, so that no peer
 	// learns our addresses.
 	RelayOnly bool
+	// CallEncryption is the least that calls must have. The zero value wants DTLS-SRTP. Peers whose clients have that are
+	// held to it in any case; with less, calls by raw UDP (XEP-0177) are possible, too.
+	CallEncryption media.Encryption
 	// Loopback lets media and files use the loopback interface, which no peer elsewhere can reach. For demos and tests.
 	Loopback bool
 	// StateDir is a folder for the history, see package state. It can be used by one daemon at a time. Empty: nothing is

@@ -123,6 +123,7 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 	cfg := mediacall.Config{
 		Certificate: a.certificate,
 		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(c.peer), Log: a.log},
+		Encryption:  a.d.cfg.CallEncryption,
 		Bundle:      bundle,
 		VideoAdded:  c.videoAdded,
 		Notify:      c.mediaEvent,
@@ -143,10 +144,6 @@ func (a *account) relaysOnly(m *jingledv1.Media) bool {
 // dial sends the session-initiate of a call to a device.
 func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	a := c.account
-	source, sink, v, err := c.openAll(m)
-	if err != nil {
-		return err
-	}
 	// Those that bundle have one transport for all, and others, such as Dino, one for each content.
 	var known disco.Info
 	if r, ok := a.client.Resource(device); ok {
@@ -155,7 +152,15 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 		}
 	}
 	cfg := a.callConfig(c, m.GetIce(), known.Has("urn:ietf:rfc:5888") || known.Has(ice.NSDataChannel))
-	cfg.GatherFirst, cfg.Video = known.Has(ice.FeatureOfferAnswer), v
+	cfg.GatherFirst = known.Has(ice.FeatureOfferAnswer)
+	if err := suit(&cfg, known); err != nil {
+		return err
+	}
+	source, sink, v, err := c.openAll(m)
+	if err != nil {
+		return err
+	}
+	cfg.Video = v
 	mc, err := mediacall.Dial(a.engine, device, c.sid, cfg, source, sink)
 	if err != nil {
 		return err
@@ -240,7 +245,8 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		c.state = jingledv1.CallState_CALL_STATE_CONNECTED
 		c.account.mu.Unlock()
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallConnected{CallConnected: &jingledv1.CallConnected{
-			SetupMs: float64(e.Setup.Microseconds()) / 1000, Codec: e.Codec, CandidatePair: candidatePair(e.Pair)}}})
+			SetupMs: float64(e.Setup.Microseconds()) / 1000, Codec: e.Codec, CandidatePair: candidatePair(e.Pair),
+			Encryption: e.Encryption.String(), ZrtpHash: e.ZRTPHash}}})
 	case mediacall.DTMF:
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmf{CallDtmf: &jingledv1.CallDtmf{
 			Digit: string(e.Digit), Duration: durationpb.New(e.Duration)}}})

@@ -13,6 +13,7 @@ import (
 	"github.com/jingled/jingled/jingle/muji"
 	"github.com/jingled/jingled/jingle/rtp"
 	jingletransfer "github.com/jingled/jingled/jingle/transfer"
+	"github.com/jingled/jingled/media"
 )
 
 // newRegistry knows every payload that can stand in a <jingle/>, also where the daemon only has to refuse it politely.
@@ -32,8 +33,12 @@ func newRegistry() *jingle.Registry {
 }
 
 // features is what service discovery tells of us.
-func features() []string {
-	return xeps.Features(xeps.Always, xeps.Calls, xeps.Files, xeps.S5B, xeps.IBB, xeps.DataChannel, xeps.SI)
+func (d *Daemon) features() []string {
+	parts := []xeps.Part{xeps.Always, xeps.Calls, xeps.Files, xeps.S5B, xeps.IBB, xeps.DataChannel, xeps.SI}
+	if d.cfg.CallEncryption != media.DTLS && !d.cfg.RelayOnly {
+		parts = append(parts, xeps.RawUDP)
+	}
+	return xeps.Features(parts...)
 }
 
 // kind is what a session is for.

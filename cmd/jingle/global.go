@@ -20,6 +20,7 @@ import (
 	"github.com/jingled/jingled/daemon/configfile"
 	"github.com/jingled/jingled/internal/memlisten"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -34,6 +35,7 @@ type global struct {
 	proxy                                    string
 	resource                                 string
 	loopback                                 bool
+	encryption                               string
 }
 
 func (g *global) register(root *cobra.Command) {
@@ -53,6 +55,7 @@ func (g *global) register(root *cobra.Command) {
 	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `fingerprint` of the server certificate to trust")
 	f.StringVar(&g.resource, "resource", "", "standalone: the `NAME` of this device")
 	f.BoolVar(&g.loopback, "loopback", false, "standalone: use the loopback interface too, for tests on one machine")
+	f.StringVar(&g.encryption, "call-encryption", "", "standalone: the `LEAST` that calls must have: dtls, sdes (keys that the XMPP servers can read) or none (default dtls)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return environment(cmd.Flags()) }
 }
 
@@ -185,6 +188,12 @@ func (g *global) daemonConfig() (daemon.Config, error) {
 		}
 		cfg.Log, cfg.Version = g.logger(), version
 		cfg.Loopback = cfg.Loopback || g.loopback
+	}
+	if g.encryption != "" {
+		var err error
+		if cfg.CallEncryption, err = media.ParseEncryption(g.encryption); err != nil {
+			return cfg, exitf(exitUsage, "--call-encryption: %v", err)
+		}
 	}
 	if g.jid == "" {
 		if len(cfg.Accounts) == 0 {

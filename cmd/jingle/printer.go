@@ -76,6 +76,15 @@ func (p *printer) showText(e *jingledv1.Event) {
 		c := b.CallConnected
 		p.line("%s: connected in %.0f ms, %s, %s to %s", peer, c.GetSetupMs(), c.GetCodec(),
 			c.GetCandidatePair().GetLocalType(), c.GetCandidatePair().GetRemoteType())
+		switch c.GetEncryption() {
+		case "sdes":
+			p.line("%s: the call is encrypted with keys that the XMPP servers could read", peer)
+		case "none":
+			p.line("%s: the call is NOT ENCRYPTED: whoever is on the path can listen", peer)
+		}
+		if z := c.GetZrtpHash(); z != "" {
+			p.line("%s: ZRTP hash %s", peer, z)
+		}
 	case *jingledv1.Event_CallDtmf:
 		p.line("%s: pressed %s", peer, b.CallDtmf.GetDigit())
 	case *jingledv1.Event_CallPeerState:

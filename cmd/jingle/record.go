@@ -77,7 +77,9 @@ func record(e *jingledv1.Event) any {
 			SetupMS float64 `json:"setup_ms"`
 			Pair    pair    `json:"candidate_pair"`
 			Codec   string  `json:"codec"`
-		}{named("call.connected"), c.GetSetupMs(), candidatePair(c.GetCandidatePair()), c.GetCodec()}
+			Secrecy string  `json:"encryption"`
+			ZRTP    string  `json:"zrtp_hash,omitempty"`
+		}{named("call.connected"), c.GetSetupMs(), candidatePair(c.GetCandidatePair()), c.GetCodec(), c.GetEncryption(), c.GetZrtpHash()}
 	case *jingledv1.Event_CallDtmf:
 		return struct {
 			head

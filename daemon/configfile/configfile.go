@@ -17,6 +17,7 @@ import (
 
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -31,6 +32,7 @@ type file struct {
 	RingTimeout  duration      `toml:"ring_timeout"`
 	ReachTimeout duration      `toml:"reach_timeout"`
 	RelayOnly    bool          `toml:"relay_only"`
+	Encryption   string        `toml:"call_encryption"`
 	Upload       bool          `toml:"upload"`
 	Loopback     bool          `toml:"loopback"`
 	Accounts     []fileAccount `toml:"account"`
@@ -101,11 +103,14 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 	}
 	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly, Upload: f.Upload,
 		StateDir: at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
+	var err error
+	if cfg.CallEncryption, err = media.ParseEncryption(f.Encryption); err != nil {
+		return cfg, fmt.Errorf("call_encryption: %w", err)
+	}
 	if f.MaxFileSize < 0 {
 		return cfg, errors.New("max_file_size is negative")
 	}
 	if cfg.Downloads != "" {
-		var err error
 		if cfg.Downloads, err = filepath.Abs(cfg.Downloads); err != nil {
 			return cfg, err
 		}

@@ -40,9 +40,10 @@ const (
 	Muji        Part = "muji"
 	Invites     Part = "invites"
 	Transfer    Part = "transfer"
+	RawUDP      Part = "rawudp"
 )
 
-var parts = []Part{Always, Calls, Video, Files, S5B, IBB, DataChannel, SI, Muji, Invites, Transfer}
+var parts = []Part{Always, Calls, Video, Files, S5B, IBB, DataChannel, SI, Muji, Invites, Transfer, RawUDP}
 
 // Feature is a variable of service discovery and the part that it tells of.
 type Feature struct {

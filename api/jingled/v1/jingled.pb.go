@@ -2782,6 +2782,9 @@ type CallConnected struct {
 	SetupMs       float64        `protobuf:"fixed64,1,opt,name=setup_ms,json=setupMs,proto3" json:"setup_ms,omitempty"`
 	CandidatePair *CandidatePair `protobuf:"bytes,2,opt,name=candidate_pair,json=candidatePair,proto3" json:"candidate_pair,omitempty"`
 	Codec         string         `protobuf:"bytes,3,opt,name=codec,proto3" json:"codec,omitempty"`
+	Encryption    string         `protobuf:"bytes,4,opt,name=encryption,proto3" json:"encryption,omitempty"` // "dtls", "sdes" (the servers can listen) or "none"
+	// The hash of ZRTP that the peer has told (XEP-0262), with its version before it, or empty. ZRTP itself is not spoken.
+	ZrtpHash      string `protobuf:"bytes,5,opt,name=zrtp_hash,json=zrtpHash,proto3" json:"zrtp_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2833,6 +2836,20 @@ func (x *CallConnected) GetCandidatePair() *CandidatePair {
 func (x *CallConnected) GetCodec() string {
 	if x != nil {
 		return x.Codec
+	}
+	return ""
+}
+
+func (x *CallConnected) GetEncryption() string {
+	if x != nil {
+		return x.Encryption
+	}
+	return ""
+}
+
+func (x *CallConnected) GetZrtpHash() string {
+	if x != nil {
+		return x.ZrtpHash
 	}
 	return ""
 }
@@ -3923,11 +3940,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\vCallClients\x12\x18\n" +
 	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
 	"\x05video\x18\x02 \x01(\bR\x05video\"\x0e\n" +
-	"\fCallAccepted\"\x82\x01\n" +
+	"\fCallAccepted\"\xbf\x01\n" +
 	"\rCallConnected\x12\x19\n" +
 	"\bsetup_ms\x18\x01 \x01(\x01R\asetupMs\x12@\n" +
 	"\x0ecandidate_pair\x18\x02 \x01(\v2\x19.jingled.v1.CandidatePairR\rcandidatePair\x12\x14\n" +
-	"\x05codec\x18\x03 \x01(\tR\x05codec\"}\n" +
+	"\x05codec\x18\x03 \x01(\tR\x05codec\x12\x1e\n" +
+	"\n" +
+	"encryption\x18\x04 \x01(\tR\n" +
+	"encryption\x12\x1b\n" +
+	"\tzrtp_hash\x18\x05 \x01(\tR\bzrtpHash\"}\n" +
 	"\rCandidatePair\x12\x14\n" +
 	"\x05local\x18\x01 \x01(\tR\x05local\x12\x1d\n" +
 	"\n" +
