@@ -177,12 +177,17 @@ func (s *certSource) startACME(ctx context.Context, a ACME) error {
 		a.Storage = "/var/lib/jingle-relay/acme"
 	}
 	var magic *certmagic.Config
+	logger := zapToSlog(s.log.With("part", "acme"))
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return magic, nil },
+		Logger:           logger,
 	})
-	magic = certmagic.New(cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: a.Storage}})
+	magic = certmagic.New(cache, certmagic.Config{
+		Storage: &certmagic.FileStorage{Path: a.Storage}, Logger: logger,
+	})
 	issuer := certmagic.ACMEIssuer{
 		CA: a.Directory, Email: a.Email, Agreed: a.AgreeToTerms, AltHTTPPort: a.HTTPPort, AltTLSALPNPort: a.TLSPort,
+		Logger: logger,
 	}
 	if a.Directory == "" {
 		issuer.CA = certmagic.LetsEncryptProductionCA

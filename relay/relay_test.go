@@ -24,7 +24,11 @@ import (
 	"github.com/jingled/jingled/relay/credentials"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Certmagic keeps a rate limiter for each directory, and looks after its lock files for some seconds more.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
+}
 
 // running is a relay in a test.
 type running struct {

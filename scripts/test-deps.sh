@@ -10,6 +10,7 @@ libc6-dev|test -e /usr/include/stdlib.h|the race detector
 prosody|test -x /usr/bin/prosody|tests against a real XMPP server
 ejabberd|ls /usr/lib/*/ejabberd-*|tests against a real XMPP server
 coturn|command -v turnutils_uclient|tests with a TURN server and client of other people
+pebble|command -v pebble|certificates from an ACME server of other people
 redis-server|command -v redis-server || command -v valkey-server|tests of limits that relays share
 chromium-headless-shell|command -v chromium-headless-shell|tests against a browser
 nodejs|command -v node|making the page for a browser
