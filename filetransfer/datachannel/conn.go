@@ -94,6 +94,7 @@ func dial(ctx context.Context, raw io.ReadWriteCloser, sec dtlssrtp.Config, cfg 
 	if sec.Role == dtlssrtp.Server {
 		id = 1
 	}
+	holdSlack()
 	c.out, err = datachannel.Dial(assoc, id, &datachannel.Config{
 		ChannelType: datachannel.ChannelTypeReliable, Label: label, Protocol: protocol, LoggerFactory: pionlog.Factory(cfg.Log),
 	})
@@ -230,6 +231,7 @@ func (c *Conn) Unsent() int { return int(c.out.BufferedAmount()) }
 func (c *Conn) Close() error {
 	c.once.Do(func() {
 		close(c.closed)
+		dropSlack()
 		go func() {
 			// Each waits for its goroutines, from the top down.
 			_ = c.assoc.Close()
