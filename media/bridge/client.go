@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,8 +174,16 @@ func (c *Client) addOutlets() error {
 		if t.Kind() == webrtc.RTPCodecTypeVideo {
 			types = c.line.pictureTypes()
 		}
-		// Ours is the order that counts, and with it what the client sends.
-		if err := t.SetCodecPreferences(types); err != nil {
+		if t.Receiver() == nil {
+			continue
+		}
+		// The client sends the first of the answer, so the order is ours; the payload types are the offer's.
+		place := func(p webrtc.RTPCodecParameters) int {
+			return slices.IndexFunc(types, func(t webrtc.RTPCodecParameters) bool { return kindOf(t) == kindOf(p) })
+		}
+		agreed := t.Receiver().GetParameters().Codecs
+		slices.SortStableFunc(agreed, func(a, b webrtc.RTPCodecParameters) int { return place(a) - place(b) })
+		if err := t.SetCodecPreferences(agreed); err != nil {
 			return fmt.Errorf("bridge: %w", err)
 		}
 	}
@@ -258,8 +267,8 @@ func (c *Client) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 	buf := make([]byte, 1<<16)
 	for {
 		n, _, err := t.Read(buf)
-		if err != nil {
-			return
+		if err != nil && n == 0 {
+			return // with a packet it is about its type only
 		}
 		var p rtp.Packet
 		if p.Unmarshal(buf[:n]) != nil || len(p.Payload) == 0 {
