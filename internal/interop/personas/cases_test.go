@@ -14,6 +14,7 @@ import (
 	"github.com/jingled/jingled/internal/xmppserver"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -25,11 +26,20 @@ type scene struct {
 	srv    *xmppserver.Server
 	record string
 	offer  *jingle.Message // ours
+	// allowed is set if the configuration lets calls with the client be.
+	allowed bool
 }
 
+// newScene is one for which calls with the client are allowed.
 func newScene(t *testing.T, p *persona) *scene {
 	t.Helper()
+	return newSceneWith(t, p, p.least())
+}
+
+func newSceneWith(t *testing.T, p *persona, least media.Encryption) *scene {
+	t.Helper()
 	w := newWire()
+	w.old = p.old()
 	srv := testkit.Embedded(t, xmppserver.Config{
 		Accounts: map[string]string{ourUser: "secret", "romeo": "secret"}, AllowPlain: true, Tap: w.tap,
 	})
@@ -48,8 +58,8 @@ func newScene(t *testing.T, p *persona) *scene {
 	})
 	account := daemon.Account{JID: jid.JID(ourUser + "@" + srv.Domain()), Password: func() (string, error) { return "secret", nil },
 		Resource: ourDevice, Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback, FailFast: true}
-	s := &scene{t: t, srv: srv, record: filepath.Join(t.TempDir(), "heard.wav")}
-	s.us = ours.Run(t, daemon.Config{Accounts: []daemon.Account{account}, Loopback: true})
+	s := &scene{t: t, srv: srv, allowed: least == p.least(), record: filepath.Join(t.TempDir(), "heard.wav")}
+	s.us = ours.Run(t, daemon.Config{Accounts: []daemon.Account{account}, Loopback: true, CallEncryption: least})
 	s.peer = login(t, p, srv, "romeo", "phone")
 	s.peer.us = jid.JID(s.us.JID(t))
 	s.peer.eventually("sees us", func() bool { return len(s.client.Resources(s.peer.us.Bare())) > 0 })
@@ -98,7 +108,7 @@ func (s *scene) callIn(kinds ...string) {
 		return
 	}
 	s.send("session-initiate")
-	if !s.p.unencrypted {
+	if s.allowed {
 		s.us.Incoming(s.t, s.sid)
 		s.await("session-info") // ringing
 	}
@@ -156,7 +166,7 @@ type verdict string
 
 const (
 	works   verdict = "yes"
-	refused verdict = "refused with the reason"
+	allowed verdict = "if allowed" // by call_encryption
 	failed  verdict = "no"
 	absent  verdict = "–" // the client has no such thing
 )
@@ -281,19 +291,6 @@ var cases = []testCase{
 	}},
 }
 
-// refuses is what becomes of calls with clients that do not encrypt: they hear why.
-var refuses = map[string]func(*scene){
-	"we call": func(s *scene) {
-		s.callOut()
-		s.pickUp()
-		s.wantRefusal()
-	},
-	"they call": func(s *scene) {
-		s.callIn("audio")
-		s.wantRefusal()
-	},
-}
-
 func (s *scene) wantRefusal() {
 	s.t.Helper()
 	m := s.await("session-terminate").jingle
@@ -312,10 +309,10 @@ func TestCalls(t *testing.T) {
 			table[p.name] = make(map[string]verdict)
 			for _, c := range cases {
 				run, v := c.run, works
-				if p.unencrypted {
-					run, v = refuses[c.name], refused
+				if p.old() {
+					v = allowed
 				}
-				if run == nil || c.needs != "" && p.stanzas[c.needs] == nil {
+				if c.needs != "" && p.stanzas[c.needs] == nil {
 					table[p.name][c.name] = absent
 					continue
 				}

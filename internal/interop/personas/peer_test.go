@@ -3,6 +3,8 @@ package personas
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +36,7 @@ type medium struct {
 	Ufrag, Pwd, Fingerprint, Setup string
 	Payloads                       []rtp.PayloadType // of an answer
 	Candidates                     []ice.Candidate
+	Crypto                         rtp.Crypto
 	conn                           *conn
 }
 
@@ -157,7 +160,7 @@ func (r *peer) info(m *jingle.Message) {
 			if own.Name != c.Name {
 				continue
 			}
-			if _, err := own.conn.group.Add(c.Transport.(ice.Transport)); err != nil {
+			if _, err := own.conn.group.Add(r.transport(c)); err != nil {
 				r.t.Errorf("%s cannot take our transport-info: %v", r.p.name, err)
 			}
 		}
@@ -230,20 +233,19 @@ func because(reason string) func(*script) { return func(s *script) { s.Reason = 
 func (r *peer) connect(controlling bool) *conn {
 	r.t.Helper()
 	c := &conn{gathered: make(chan struct{})}
-	dec, err := audio.Opus().NewDecoder()
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	decode := r.decoder()
+	var err error
 	c.group, err = media.NewGroup(media.GroupConfig{
 		ICE: agent.Config{LoopbackOnly: true}, Certificate: r.cert, Controlling: controlling,
+		NS: r.p.transport(), RTCPComponent: r.p.old(),
 		Candidate: func(x ice.Transport) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.found = append(c.found, x)
 		},
 		Gathered: sync.OnceFunc(func() { close(c.gathered) }),
-		RTP: func(_ *pionrtp.Header, payload []byte, _ time.Time) {
-			pcm, err := dec.Decode(nil, payload)
+		RTP: func(h *pionrtp.Header, payload []byte, _ time.Time) {
+			pcm, err := decode(h.PayloadType, payload)
 			if err == nil && audio.Share(pcm, audio.SampleRate, ours.Tone) > 0.9 {
 				r.heard.Add(1)
 			}
@@ -323,11 +325,15 @@ func (r *peer) prepare(offer *jingle.Message, kinds ...string) {
 			c := offer.Contents[i]
 			m.Name, m.Setup = c.Name, "active"
 			m.Payloads = r.p.answer(c.Description.(rtp.Description))
-			if fresh && !r.p.unencrypted {
-				if _, err := m.conn.group.Answer(c.Transport.(ice.Transport)); err != nil {
+			if fresh {
+				r.disarm(m, c.Description.(rtp.Description), true)
+				if _, err := m.conn.group.Answer(r.transport(c)); err != nil {
 					r.t.Fatalf("%s cannot take the offer: %v", r.p.name, err)
 				}
 			}
+		}
+		if offer == nil {
+			r.offerKeys(m)
 		}
 		local := m.conn.group.Offer()
 		m.Ufrag, m.Pwd, m.Fingerprint = local.Ufrag, local.Pwd, local.Fingerprints[0].Value
@@ -343,7 +349,7 @@ func (r *peer) prepare(offer *jingle.Message, kinds ...string) {
 		r.info(m)
 	}
 	r.mu.Unlock()
-	if offer != nil && !r.p.unencrypted {
+	if offer != nil {
 		r.speak(made[0].Payloads[0].ID)
 	}
 }
@@ -352,6 +358,9 @@ func (r *peer) prepare(offer *jingle.Message, kinds ...string) {
 func (p *persona) answer(d rtp.Description) []rtp.PayloadType {
 	if p.oneCodec {
 		return d.PayloadTypes[:1]
+	}
+	if p.speaks != "" && d.Media == "audio" {
+		return slices.DeleteFunc(slices.Clone(d.PayloadTypes), func(t rtp.PayloadType) bool { return !strings.EqualFold(t.Name, p.speaks) })
 	}
 	return d.PayloadTypes
 }
@@ -371,12 +380,13 @@ func (r *peer) accepted(m *jingle.Message) {
 				continue
 			}
 			done[own.conn] = true
-			if err := own.conn.group.Accepted(c.Transport.(ice.Transport)); err != nil {
+			r.disarm(own, c.Description.(rtp.Description), false)
+			if err := own.conn.group.Accepted(r.transport(c)); err != nil {
 				r.t.Fatalf("%s cannot take the answer: %v", r.p.name, err)
 			}
 		}
 	}
-	r.speak(m.Contents[0].Description.(rtp.Description).PayloadTypes[0].ID)
+	r.speak(r.p.answer(m.Contents[0].Description.(rtp.Description))[0].ID)
 }
 
 // trickle sends the candidates that its descriptions did not have, one by one.
@@ -395,10 +405,11 @@ func (r *peer) trickle() {
 	}
 }
 
-// speak says the persona's tone in Opus, once there is a transport for it.
+// speak says the persona's tone, once there is a transport for it.
 func (r *peer) speak(payloadType uint8) {
 	r.t.Helper()
-	enc, err := audio.Opus().NewEncoder(audio.EncoderConfig{})
+	codec := r.p.codec()
+	enc, err := codec.NewEncoder(audio.EncoderConfig{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -429,7 +440,7 @@ func (r *peer) speak(payloadType uint8) {
 				_ = group.WriteRTP(&h, packet)
 			}
 			h.SequenceNumber++
-			h.Timestamp += audio.FrameSize
+			h.Timestamp += uint32(codec.ClockRate / 50)
 			h.Marker = false
 		}
 	})

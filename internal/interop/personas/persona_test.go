@@ -25,6 +25,9 @@ type persona struct {
 	oneCodec             bool            // it answers with a single payload type
 	sameMedia            bool            // it ends a call whose answer leaves out a medium
 	unencrypted          bool            // plain RTP
+	sdes                 bool            // SRTP with keys in the signalling
+	raw                  bool            // raw UDP
+	speaks               string          // the codec, Opus if empty
 	silent               map[string]bool // actions that it does not answer
 	refuses              map[string]bool // actions that it answers with feature-not-implemented
 	stanzas              map[string]*template.Template
@@ -35,7 +38,7 @@ var section = regexp.MustCompile(`(?m)^-- ([a-z-]+) --\n`)
 func personas(t *testing.T) []*persona {
 	t.Helper()
 	var out []*persona
-	for _, file := range []string{"conversations", "dino", "monal", "movim", "stanza", "psi", "pidgin"} {
+	for _, file := range []string{"conversations", "dino", "monal", "movim", "stanza", "psi", "pidgin", "gajim", "gateway"} {
 		b, err := fs.ReadFile(files, "testdata/"+file+".txt")
 		if err != nil {
 			t.Fatal(err)
@@ -86,6 +89,12 @@ func parse(text string) (*persona, error) {
 			p.sameMedia = value == "yes"
 		case "unencrypted":
 			p.unencrypted = value == "yes"
+		case "sdes":
+			p.sdes = value == "yes"
+		case "raw":
+			p.raw = value == "yes"
+		case "speaks":
+			p.speaks = value
 		case "silent":
 			p.silent = set(value)
 		case "refuses":

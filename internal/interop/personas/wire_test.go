@@ -24,6 +24,7 @@ type wire struct {
 	credentials map[string][2]string
 	terminated  map[string]int
 	restarted   map[string]bool // by the peer: our answer has other credentials
+	old         bool            // the peer has no DTLS
 }
 
 func newWire() *wire {
@@ -131,8 +132,15 @@ func (w *wire) jingle(j *xmltree.Element) {
 		}
 		for _, c := range m.Contents {
 			d, _ := c.Description.(rtp.Description)
-			t, _ := c.Transport.(ice.Transport)
+			t, _ := ice.TransportOf(c.Transport)
 			w.want(c.Senders != "", "senders is not written: %s", j)
+			if w.old {
+				w.want(len(d.PayloadTypes) > 0, "no codec: %s", j)
+				w.candidates(t, j)
+				w.credentials[m.SID+" "+c.Name] = [2]string{t.Ufrag, t.Pwd}
+				continue
+			}
+			w.want(d.Encryption == nil, "keys for a client that has DTLS: %s", j)
 			w.want(d.RTCPMux && len(d.PayloadTypes) > 0, "no rtcp-mux or no codec: %s", j)
 			w.want(len(t.Fingerprints) == 1 && t.Fingerprints[0].Hash == "sha-256" && t.Fingerprints[0].Setup == setup, "fingerprint: %s", j)
 			w.want(t.Ufrag != "" && t.Pwd != "", "no credentials: %s", j)
@@ -142,7 +150,7 @@ func (w *wire) jingle(j *xmltree.Element) {
 	case jingle.TransportInfo:
 		w.want(len(m.Contents) == 1 || isRestart(m), "more than one content in a transport-info: %s", j)
 		for _, c := range m.Contents {
-			t, _ := c.Transport.(ice.Transport)
+			t, _ := ice.TransportOf(c.Transport)
 			w.want(len(t.Candidates) == 1 || len(t.Candidates) == 0 && isRestart(m), "not one candidate in a transport-info: %s", j)
 			key := m.SID + " " + c.Name
 			if isRestart(m) || w.restarted[m.SID] {
@@ -177,6 +185,13 @@ func isRestart(m *jingle.Message) bool {
 
 func (w *wire) candidates(t ice.Transport, j *xmltree.Element) {
 	for _, c := range t.Candidates {
+		if t.NS == ice.NSRawUDP { // XEP-0177 section 4.2: all are required
+			w.want(c.Component >= 1 && c.Component <= 2 && c.ID != "" && c.IP != "" && c.Port != 0, "candidate: %s", j)
+			continue
+		}
+		if w.old && c.Component == 2 {
+			c.Component = 1 // RTCP on its own
+		}
 		w.want(c.Validate() == nil && c.Component == 1 && strings.EqualFold(c.Protocol, "udp") && c.Generation >= 0 && c.Network >= 0 &&
 			c.ID != "" && c.Foundation != "" && (c.Type == ice.Host || c.RelAddr != ""), "candidate: %s", j)
 	}
