@@ -162,7 +162,7 @@ func (c *Config) dial(ctx context.Context, t target) (net.Conn, error) {
 		return nil, &Error{Kind: ErrTLSRequired, Addr: t.addr, Message: "without TLS only this machine itself may be connected to",
 			Advice: "Use --tls starttls or --tls direct"}
 	}
-	return raw, nil
+	return quickAck(raw), nil
 }
 
 func isLoopback(a net.Addr) bool {
