@@ -91,7 +91,9 @@ func (c *Client) askBlocked() {
 		case err == nil && reply.Is(blocking.NS, "blocklist"):
 			c.setBlocked(func(BlockList) BlockList { return BlockList{blocking.NewList(blocking.Items(reply)), true} })
 		case notThere(err):
-			c.setBlocked(func(l BlockList) BlockList { return BlockList{l.List, false} })
+			l := c.setBlocked(func(l BlockList) BlockList { return BlockList{l.List, false} })
+			// The server has shown us to all contacts, or is about to.
+			c.inbox.post(func() { c.toWatchers(l.Entries(), c.SendUnavailable) })
 		case !errors.Is(err, ErrOffline):
 			c.log.Warn("no block list; the last one known holds", "err", err)
 		}

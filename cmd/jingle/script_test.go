@@ -41,13 +41,23 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// TestProsody lets the same command line work over a server of other people. Media and files find the loopback by
+// TestServers lets the same command line work over servers of other people. Media and files find the loopback by
 // themselves there, as that is where the server is.
-func TestProsody(t *testing.T) {
-	// With stream management it would wait for minutes before it tells anybody that a client is gone.
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{NoProxy: true, NoModules: []string{"smacks"}})
+func TestServers(t *testing.T) {
+	// With stream management they would wait for minutes before they tell anybody that a client is gone.
+	t.Run("prosody", func(t *testing.T) {
+		t.Parallel()
+		scriptsAt(t, testkit.ProsodyWith(t, testkit.ProsodyConfig{NoProxy: true, NoModules: []string{"smacks"}}))
+	})
+	t.Run("ejabberd", func(t *testing.T) {
+		t.Parallel()
+		scriptsAt(t, testkit.EjabberdWith(t, testkit.EjabberdConfig{NoModules: []string{"mod_proxy65", "mod_stream_mgmt"}}))
+	})
+}
+
+func scriptsAt(t *testing.T, srv *testkit.Server) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/prosody", Cmds: commands(), RequireExplicitExec: true, Deadline: time.Now().Add(scriptsTime),
+		Dir: "testdata/servers", Cmds: commands(), RequireExplicitExec: true, Deadline: time.Now().Add(scriptsTime),
 		Setup: func(env *testscript.Env) error {
 			tb := env.T().(testing.TB)
 			passwords := map[string]string{}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ import (
 type EjabberdConfig struct {
 	// Modules are lines of YAML that are added to the modules, indented by two spaces.
 	Modules string
+	// NoModules are left out, e.g. mod_stream_mgmt.
+	NoModules []string
 }
 
 // Ejabberd starts an ejabberd with [EjabberdConfig]'s zero value.
@@ -57,7 +61,7 @@ func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
 			t.Fatalf("ejabberd does not start: %v", err)
 		}
 	}
-	return &Server{
+	s := &Server{
 		Kind:   KindEjabberd,
 		Domain: Domain, CA: chain.CA, CAFile: filepath.Join(e.dir, "ca.pem"),
 		Addr: e.addr(0), DirectTLSAddr: e.addr(1), HTTPAddr: e.addr(2), ComponentAddr: e.addr(4),
@@ -82,6 +86,10 @@ func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
 		stop: func() { e.proc.stop() },
 		log:  func() string { return e.proc.out.String() },
 	}
+	if slices.Contains(cfg.NoModules, "mod_proxy65") {
+		s.ProxyJID = ""
+	}
+	return s
 }
 
 type ejabberd struct {
@@ -114,10 +122,19 @@ func (e *ejabberd) launch(t testing.TB, ports []int) error {
 	if e.proc, err = start(cmd); err != nil {
 		return err
 	}
-	if err = e.proc.waitPorts(60*time.Second, e.addr(0), e.addr(1), e.addr(2), e.addr(3), e.addr(4)); err != nil {
+	if err = e.proc.waitPorts(60*time.Second, e.listening()...); err != nil {
 		e.proc.stop()
 	}
 	return err
+}
+
+// listening are the addresses that are to be open.
+func (e *ejabberd) listening() []string {
+	out := []string{e.addr(0), e.addr(1), e.addr(2), e.addr(4)}
+	if !slices.Contains(e.cfg.NoModules, "mod_proxy65") {
+		out = append(out, e.addr(3))
+	}
+	return out
 }
 
 // api calls one of ejabberd's commands.
@@ -145,7 +162,7 @@ func (e *ejabberd) api(t testing.TB, command string, args map[string]any) {
 }
 
 func (e *ejabberd) config() string {
-	return fmt.Sprintf(`# Made for one test.
+	text := fmt.Sprintf(`# Made for one test.
 hosts: [%[1]q]
 loglevel: info
 certfiles: [%[2]q]
@@ -196,4 +213,8 @@ modules:
   mod_vcard: {}
 %[9]s`, Domain, filepath.Join(e.dir, "server.pem"), filepath.Join(e.dir, "ca.pem"),
 		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules)
+	for _, m := range e.cfg.NoModules {
+		text = regexp.MustCompile(`(?m)^  `+m+`:.*\n`).ReplaceAllString(text, "")
+	}
+	return text
 }
