@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -41,6 +42,8 @@ type Config struct {
 	Transport string
 	// RTCPComponent has RTCP on a path of its own if the peer does not multiplex, which only matters without DTLS.
 	RTCPComponent bool
+	// Name is the content of the audio in an offer; "" stands for [ContentName].
+	Name string
 	// Bundle announces a BUNDLE group in an offer (XEP-0338). An answer follows the offer.
 	Bundle bool
 	// Notify is told what happens. It is called from several goroutines and must only post.
@@ -93,7 +96,7 @@ func New(cfg Config) (*Call, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Call{cfg: cfg, content: ContentName, parts: make(chan *part, 16)}
+	c := &Call{cfg: cfg, content: cmp.Or(cfg.Name, ContentName), parts: make(chan *part, 16)}
 	if cfg.Encryption != DTLS {
 		c.keys = sdes.Offer()
 	}

@@ -16,7 +16,10 @@ import (
 // Config says how an [Engine] works. Local, Signaler, Registry and Incoming must be set.
 type Config struct {
 	// Local returns our full address as it is now; it changes when the stream is bound anew.
-	Local    func() jid.JID
+	Local func() jid.JID
+	// LocalTo returns the address under which a peer knows us, where that is another one, as in a chat room, or "". nil
+	// stands for none.
+	LocalTo  func(peer jid.JID) jid.JID
 	Signaler Signaler
 	Registry *jingle.Registry
 	// Incoming is asked, on the new session's goroutine and before the session-initiate is acknowledged, who takes the
@@ -129,7 +132,7 @@ func (e *Engine) enter(s *Session) error {
 
 func (e *Engine) newSession(role jingle.Role, peer jid.JID, sid string) *Session {
 	cfg := e.cfg.Timeouts
-	cfg.SID, cfg.Role, cfg.Local, cfg.Peer = sid, role, e.cfg.Local(), peer
+	cfg.SID, cfg.Role, cfg.Local, cfg.Peer = sid, role, e.localTo(peer), peer
 	return &Session{
 		engine:  e,
 		machine: jingle.NewSession(cfg),
@@ -150,7 +153,7 @@ func (e *Engine) Receive(from jid.JID, payload *xmltree.Element, answer func(*ji
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	machine, accept, refusal := e.table.Route(e.cfg.Local(), from, m)
+	machine, accept, refusal := e.table.Route(e.localTo(from), from, m)
 	switch {
 	case refusal != nil:
 		answer(refusal)
@@ -186,6 +189,16 @@ func (e *Engine) Unavailable(peer jid.JID) {
 		s := e.sessions[m]
 		s.Post(func() { s.perform(s.machine.PeerUnavailable(time.Now())) })
 	}
+}
+
+// localTo is the address under which a peer knows us.
+func (e *Engine) localTo(peer jid.JID) jid.JID {
+	if e.cfg.LocalTo != nil {
+		if j := e.cfg.LocalTo(peer); j != "" {
+			return j
+		}
+	}
+	return e.cfg.Local()
 }
 
 // Find returns the session with this peer and sid, or nil.

@@ -66,7 +66,7 @@ func newCall(cfg Config, role jingle.Role, offered media.Offered) (*Call, error)
 	}
 	var err error
 	c.media, err = media.New(media.Config{
-		Role: role, Certificate: cfg.Certificate, ICE: cfg.ICE, Codecs: cfg.Codecs, Bundle: cfg.Bundle, Log: c.log,
+		Role: role, Certificate: cfg.Certificate, ICE: cfg.ICE, Codecs: cfg.Codecs, Name: cfg.Name, Bundle: cfg.Bundle, Log: c.log,
 		Encryption: cfg.Encryption, Transport: offered.Transport, RTCPComponent: offered.RTCPComponent,
 		Notify: func(e media.Event) { c.s.Post(func() { c.onMedia(e) }) },
 	})
@@ -167,7 +167,7 @@ func (c *Call) initiate() error {
 	contents, groups := c.media.Offer()
 	c.take(contents)
 	return c.s.Do(&jingle.Message{
-		Action: jingle.SessionInitiate, Initiator: c.s.Local(), Contents: contents, Groups: groups,
+		Action: jingle.SessionInitiate, Initiator: c.s.Local(), Contents: contents, Groups: groups, Info: c.cfg.Info,
 	})
 }
 

@@ -31,6 +31,10 @@ type Config struct {
 	// is [ice.NSUDP].
 	Encryption media.Encryption
 	Transport  string
+	// Name is the content of the audio in an offer; "" stands for [media.ContentName].
+	Name string
+	// Info goes along with a session-initiate, as a <muji/> or a <transfer/> does.
+	Info []jingle.Payload
 	// Bundle announces BUNDLE in an offer: for peers with the feature urn:ietf:rfc:5888 or that are Conversations. Dino
 	// has none of it.
 	Bundle bool

@@ -2083,6 +2083,11 @@ type Event struct {
 	//	*Event_SubscriptionRequested
 	//	*Event_SubscriptionAnswered
 	//	*Event_BlockListChanged
+	//	*Event_RoomEntered
+	//	*Event_RoomOccupant
+	//	*Event_RoomCall
+	//	*Event_RoomLeft
+	//	*Event_RoomInvited
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2376,6 +2381,51 @@ func (x *Event) GetBlockListChanged() *BlockList {
 	return nil
 }
 
+func (x *Event) GetRoomEntered() *RoomEntered {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RoomEntered); ok {
+			return x.RoomEntered
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRoomOccupant() *RoomOccupant {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RoomOccupant); ok {
+			return x.RoomOccupant
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRoomCall() *RoomCall {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RoomCall); ok {
+			return x.RoomCall
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRoomLeft() *RoomLeft {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RoomLeft); ok {
+			return x.RoomLeft
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRoomInvited() *RoomInvited {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RoomInvited); ok {
+			return x.RoomInvited
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -2476,6 +2526,26 @@ type Event_BlockListChanged struct {
 	BlockListChanged *BlockList `protobuf:"bytes,45,opt,name=block_list_changed,json=blockListChanged,proto3,oneof"`
 }
 
+type Event_RoomEntered struct {
+	RoomEntered *RoomEntered `protobuf:"bytes,60,opt,name=room_entered,json=roomEntered,proto3,oneof"`
+}
+
+type Event_RoomOccupant struct {
+	RoomOccupant *RoomOccupant `protobuf:"bytes,61,opt,name=room_occupant,json=roomOccupant,proto3,oneof"`
+}
+
+type Event_RoomCall struct {
+	RoomCall *RoomCall `protobuf:"bytes,62,opt,name=room_call,json=roomCall,proto3,oneof"`
+}
+
+type Event_RoomLeft struct {
+	RoomLeft *RoomLeft `protobuf:"bytes,63,opt,name=room_left,json=roomLeft,proto3,oneof"`
+}
+
+type Event_RoomInvited struct {
+	RoomInvited *RoomInvited `protobuf:"bytes,64,opt,name=room_invited,json=roomInvited,proto3,oneof"`
+}
+
 func (*Event_Hello) isEvent_Body() {}
 
 func (*Event_Gap) isEvent_Body() {}
@@ -2523,6 +2593,16 @@ func (*Event_SubscriptionRequested) isEvent_Body() {}
 func (*Event_SubscriptionAnswered) isEvent_Body() {}
 
 func (*Event_BlockListChanged) isEvent_Body() {}
+
+func (*Event_RoomEntered) isEvent_Body() {}
+
+func (*Event_RoomOccupant) isEvent_Body() {}
+
+func (*Event_RoomCall) isEvent_Body() {}
+
+func (*Event_RoomLeft) isEvent_Body() {}
+
+func (*Event_RoomInvited) isEvent_Body() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3782,7 +3862,7 @@ var File_jingled_v1_jingled_proto protoreflect.FileDescriptor
 const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"\x18jingled/v1/jingled.proto\x12\n" +
-	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/blocking.proto\x1a\x19jingled/v1/contacts.proto\"\x10\n" +
+	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/blocking.proto\x1a\x19jingled/v1/contacts.proto\x1a\x1bjingled/v1/roomevents.proto\"\x10\n" +
 	"\x0eGetInfoRequest\"d\n" +
 	"\x0fGetInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1b\n" +
@@ -3895,7 +3975,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb3\r\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xda\x0f\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3929,7 +4009,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x0econtacts_reset\x18* \x01(\v2\x19.jingled.v1.ContactsResetH\x00R\rcontactsReset\x12X\n" +
 	"\x16subscription_requested\x18+ \x01(\v2\x1f.jingled.v1.SubscriptionRequestH\x00R\x15subscriptionRequested\x12W\n" +
 	"\x15subscription_answered\x18, \x01(\v2 .jingled.v1.SubscriptionAnsweredH\x00R\x14subscriptionAnswered\x12E\n" +
-	"\x12block_list_changed\x18- \x01(\v2\x15.jingled.v1.BlockListH\x00R\x10blockListChangedB\x06\n" +
+	"\x12block_list_changed\x18- \x01(\v2\x15.jingled.v1.BlockListH\x00R\x10blockListChanged\x12<\n" +
+	"\froom_entered\x18< \x01(\v2\x17.jingled.v1.RoomEnteredH\x00R\vroomEntered\x12?\n" +
+	"\rroom_occupant\x18= \x01(\v2\x18.jingled.v1.RoomOccupantH\x00R\froomOccupant\x123\n" +
+	"\troom_call\x18> \x01(\v2\x14.jingled.v1.RoomCallH\x00R\broomCall\x123\n" +
+	"\troom_left\x18? \x01(\v2\x14.jingled.v1.RoomLeftH\x00R\broomLeft\x12<\n" +
+	"\froom_invited\x18@ \x01(\v2\x17.jingled.v1.RoomInvitedH\x00R\vroomInvitedB\x06\n" +
 	"\x04body\"\a\n" +
 	"\x05Hello\"\x05\n" +
 	"\x03Gap\":\n" +
@@ -4157,7 +4242,12 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*SubscriptionRequest)(nil),   // 62: jingled.v1.SubscriptionRequest
 	(*SubscriptionAnswered)(nil),  // 63: jingled.v1.SubscriptionAnswered
 	(*BlockList)(nil),             // 64: jingled.v1.BlockList
-	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
+	(*RoomEntered)(nil),           // 65: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),          // 66: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),              // 67: jingled.v1.RoomCall
+	(*RoomLeft)(nil),              // 68: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),           // 69: jingled.v1.RoomInvited
+	(*durationpb.Duration)(nil),   // 70: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -4198,45 +4288,50 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	62, // 35: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
 	63, // 36: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
 	64, // 37: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	44, // 38: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	65, // 39: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	49, // 40: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	65, // 41: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	48, // 42: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	65, // 43: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	48, // 44: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	57, // 45: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 46: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 47: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 48: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 49: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 50: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 51: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 52: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 53: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 54: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 55: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 56: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 57: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 58: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 59: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 60: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 61: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 62: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 63: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 64: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 65: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 66: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 67: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 68: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 69: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 70: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 71: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	59, // [59:72] is the sub-list for method output_type
-	46, // [46:59] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	65, // 38: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	66, // 39: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	67, // 40: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	68, // 41: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	69, // 42: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	44, // 43: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	70, // 44: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	49, // 45: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	70, // 46: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	48, // 47: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	70, // 48: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	48, // 49: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	57, // 50: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	5,  // 51: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	7,  // 52: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	11, // 53: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	13, // 54: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	15, // 55: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	17, // 56: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	19, // 57: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	21, // 58: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	24, // 59: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	26, // 60: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	28, // 61: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	30, // 62: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	33, // 63: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	6,  // 64: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	8,  // 65: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	12, // 66: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	14, // 67: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	16, // 68: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	18, // 69: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	20, // 70: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	22, // 71: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	25, // 72: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	27, // 73: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	29, // 74: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	31, // 75: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	35, // 76: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	64, // [64:77] is the sub-list for method output_type
+	51, // [51:64] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -4246,6 +4341,7 @@ func file_jingled_v1_jingled_proto_init() {
 	}
 	file_jingled_v1_blocking_proto_init()
 	file_jingled_v1_contacts_proto_init()
+	file_jingled_v1_roomevents_proto_init()
 	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
 	file_jingled_v1_jingled_proto_msgTypes[31].OneofWrappers = []any{
 		(*Event_Hello)(nil),
@@ -4272,6 +4368,11 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_SubscriptionRequested)(nil),
 		(*Event_SubscriptionAnswered)(nil),
 		(*Event_BlockListChanged)(nil),
+		(*Event_RoomEntered)(nil),
+		(*Event_RoomOccupant)(nil),
+		(*Event_RoomCall)(nil),
+		(*Event_RoomLeft)(nil),
+		(*Event_RoomInvited)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
