@@ -45,10 +45,15 @@ type event struct {
 // open loads the page, whose script is the bundle, into a Chromium with this sound as its microphone.
 func open(t *testing.T, bundle []byte, microphone string) *browser {
 	t.Helper()
+	return openWith(t, http.NewServeMux(), bundle, "--use-file-for-fake-audio-capture="+microphone)
+}
+
+// openWith is open with what else is served at the page's address.
+func openWith(t *testing.T, mux *http.ServeMux, bundle []byte, flags ...string) *browser {
+	t.Helper()
 	b := &browser{t: t, replies: make(map[int]chan reply), news: make(chan struct{})}
 	connected := make(chan *websocket.Conn, 1)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write([]byte("<!doctype html><title>stanza</title><script src=/bundle.js></script>"))
 	})
@@ -70,7 +75,7 @@ func open(t *testing.T, bundle []byte, microphone string) *browser {
 	t.Cleanup(srv.Close)
 	// getUserMedia wants https, or localhost by its name.
 	_, port, _ := strings.Cut(strings.TrimPrefix(srv.URL, "http://"), ":")
-	testkit.Chromium(t, "http://localhost:"+port+"/", "--use-file-for-fake-audio-capture="+microphone)
+	testkit.Chromium(t, "http://localhost:"+port+"/", flags...)
 	select {
 	case b.conn = <-connected:
 	case <-time.After(patience):
