@@ -10,6 +10,7 @@ import (
 	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon/secrets"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -39,7 +40,12 @@ type account struct {
 	certificate *dtlssrtp.Certificate
 	blockedMu   sync.Mutex // held while the block list is written down and told
 
+	stopped context.Context // ends with stop
+	stop    context.CancelFunc
+	ended   chan struct{} // is closed when the account's run has returned
+
 	mu        sync.Mutex
+	place     secrets.Place   // of the password; "" before the first login
 	life      context.Context // ends with the sessions; nil before Run
 	proposals *jmi.Set        // nil before the first login
 	jmiTimer  *time.Timer
@@ -62,14 +68,20 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a := &account{
 		d: d, cfg: cfg, log: d.cfg.Log.With("account", cfg.JID.String()), registry: newRegistry(),
 		calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
+		ended:   make(chan struct{}),
 		greeted: make(map[jid.JID]bool), waiting: make(map[jid.JID][]chan jid.JID),
+	}
+	a.stopped, a.stop = context.WithCancel(context.Background())
+	password := cfg.Password
+	if password == nil {
+		password = a.askPassword
 	}
 	var err error
 	if a.certificate, err = dtlssrtp.NewCertificate(); err != nil {
 		return nil, err
 	}
 	stream := xmpp.Config{
-		JID: cfg.JID, Password: cfg.Password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
+		JID: cfg.JID, Password: password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
 		Features: d.features(), Caps: &a.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
 	}
@@ -208,9 +220,14 @@ func (a *account) describe(c xmpp.StateChange) *jingledv1.Account {
 	default:
 		acc.State = jingledv1.AccountState_ACCOUNT_STATE_CONNECTING
 	}
+	var why *xmpp.Error
 	if c.Err != nil {
 		acc.Error = c.Err.Error()
 	}
+	if errors.As(c.Err, &why) && errors.Is(why, xmpp.ErrCertificate) {
+		acc.UntrustedSha256 = why.Fingerprint
+	}
+	a.describeOrigin(acc)
 	return acc
 }
 

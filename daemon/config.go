@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon/secrets"
 	"github.com/jingled/jingled/daemon/tunnel"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/media"
@@ -40,6 +42,9 @@ type Config struct {
 	// StateDir is a folder for the history, see package state. It can be used by one daemon at a time. Empty: nothing is
 	// kept.
 	StateDir string
+	// Secrets has the passwords of accounts that bring none of their own, and keeps those of accounts that are added while
+	// the daemon runs. nil keeps them in memory.
+	Secrets *secrets.Store
 	// Version is what GetInfo tells.
 	Version string
 	// Log may be nil.
@@ -49,7 +54,7 @@ type Config struct {
 // Account is one XMPP account of a daemon.
 type Account struct {
 	JID jid.JID // bare
-	// Password is asked for at each login and may block.
+	// Password is asked for at each login and may block. nil asks [Config].Secrets.
 	Password func() (string, error)
 	// Resource, Connect, Proxy, TLS, RootCAs and PinnedSHA256 are as in [xmpp.Config].
 	Resource, Connect, Proxy string
@@ -63,7 +68,9 @@ type Account struct {
 	// FailFast ends the daemon's Run if the first login does not succeed.
 	FailFast bool
 
-	tunnel *tunnel.Tunnel // nil: the stream is our own
+	tunnel   *tunnel.Tunnel             // nil: the stream is our own
+	added    bool                       // by AddAccount, or by one before us
+	settings *jingledv1.AccountSettings // of AddAccount and TrustCertificate; nil: none
 }
 
 // Bytestreams is where SOCKS5 bytestreams (XEP-0260) listen. The zero value is a port chosen by the system on every
@@ -97,13 +104,16 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("the account %s is there twice", a.JID)
 		}
 		seen[a.JID] = true
-		if a.Password == nil {
+		if a.Password == nil && c.Secrets == nil {
 			return c, fmt.Errorf("the account %s has no password", a.JID)
 		}
 		if err := errors.Join(a.Calls.validate(), a.Files.validate()); err != nil {
 			return c, fmt.Errorf("the policy of %s: %w", a.JID, err)
 		}
 		c.Accounts[i] = a
+	}
+	if c.Secrets == nil {
+		c.Secrets = secrets.New(secrets.Config{})
 	}
 	return c, nil
 }

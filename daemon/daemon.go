@@ -35,7 +35,9 @@ type Daemon struct {
 	cfg   Config
 	hub   hub
 	state *state.Store   // nil: no history is kept
-	lent  sync.WaitGroup // accounts of tunnels
+	lent  sync.WaitGroup // accounts of tunnels, and those that came after Run began
+
+	editing chan struct{} // holds one token: whoever changes accounts
 
 	mu       sync.Mutex
 	accounts []*account // is replaced, never changed
@@ -52,13 +54,16 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
-	d := &Daemon{cfg: cfg, tunnels: make(map[string]*tunnel.Tunnel), welcomes: make(map[*Subscription][]welcome)}
+	d := &Daemon{cfg: cfg, editing: make(chan struct{}, 1), tunnels: make(map[string]*tunnel.Tunnel), welcomes: make(map[*Subscription][]welcome)}
 	if cfg.StateDir != "" {
 		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {
 			return nil, fmt.Errorf("daemon: %w", err)
 		}
 	}
-	for _, a := range cfg.Accounts {
+	if err := d.restore(); err != nil {
+		return nil, errors.Join(fmt.Errorf("daemon: %w", err), d.Close())
+	}
+	for _, a := range d.cfg.Accounts {
 		acc, err := newAccount(d, a)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("daemon: account %s: %w", a.JID, err), d.Close())
@@ -83,17 +88,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	d.mu.Lock()
 	d.life = ctx
+	accounts := d.accounts
 	d.mu.Unlock()
-	for _, a := range d.all() {
-		g.Go(func() error {
-			a.keepAccount()
-			err := a.run(ctx)
-			if err != nil && !a.cfg.FailFast {
-				d.cfg.Log.Error("account stopped", "account", a.cfg.JID.String(), "err", err)
-				return nil
-			}
-			return err
-		})
+	for _, a := range accounts {
+		g.Go(func() error { return d.drive(ctx, a) })
 	}
 	g.Go(func() error {
 		// Calls look for another path at once, before they notice that the old one is gone.

@@ -109,30 +109,16 @@ func (d *Daemon) mayOpenTunnel(bare jid.JID) error {
 
 // mayEnter reports why there can be no tunnel for this account; d.mu is held.
 func (d *Daemon) mayEnter(bare jid.JID) error {
-	switch {
-	case d.life == nil || d.life.Err() != nil: // not yet, or not any more
-		return connect.NewError(connect.CodeUnavailable, errors.New("the daemon does not run"))
-	case len(d.tunnels) >= maxTunnels:
+	if len(d.tunnels) >= maxTunnels {
 		return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("there are %d tunnels already", maxTunnels))
 	}
-	for _, other := range d.accounts {
-		if other.cfg.JID == bare {
-			return connect.NewError(connect.CodeAlreadyExists, fmt.Errorf("the daemon has the account %s already", bare))
-		}
-	}
-	return nil
+	return d.mayAdd(bare)
 }
 
 func (d *Daemon) leaveTunnel(name string, a *account) {
+	d.leave(a)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var rest []*account
-	for _, other := range d.accounts {
-		if other != a {
-			rest = append(rest, other)
-		}
-	}
-	d.accounts = rest
 	delete(d.tunnels, name)
 	d.lent.Done()
 }

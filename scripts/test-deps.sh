@@ -23,6 +23,8 @@ llvm|command -v llvm-strip|building the kernel relay again
 libbpf-dev|test -e /usr/include/bpf/bpf_helpers.h|building the kernel relay again
 systemd|command -v systemd-socket-activate|tests of sockets that systemd opens
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
+gnome-keyring|command -v gnome-keyring-daemon|tests with a keyring of other people
+dbus|command -v dbus-run-session && command -v dbus-send|tests with a keyring of other people
 '
 
 missing=()

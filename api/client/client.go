@@ -15,6 +15,7 @@ type Client struct {
 	Calls     jingledv1connect.CallServiceClient
 	Transfers jingledv1connect.TransferServiceClient
 	Events    jingledv1connect.EventServiceClient
+	Accounts  jingledv1connect.AccountServiceClient
 	Contacts  jingledv1connect.ContactServiceClient
 	Blocks    jingledv1connect.BlockServiceClient
 	History   jingledv1connect.HistoryServiceClient
@@ -44,6 +45,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Calls:     jingledv1connect.NewCallServiceClient(h, base),
 		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
 		Events:    jingledv1connect.NewEventServiceClient(h, base),
+		Accounts:  jingledv1connect.NewAccountServiceClient(h, base),
 		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
 		Blocks:    jingledv1connect.NewBlockServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),

@@ -31,6 +31,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type AccountOrigin int32
+
+const (
+	AccountOrigin_ACCOUNT_ORIGIN_UNSPECIFIED   AccountOrigin = 0
+	AccountOrigin_ACCOUNT_ORIGIN_CONFIGURATION AccountOrigin = 1 // a file, or the program that embeds the daemon
+	AccountOrigin_ACCOUNT_ORIGIN_ADDED         AccountOrigin = 2 // by AddAccount
+	AccountOrigin_ACCOUNT_ORIGIN_TUNNEL        AccountOrigin = 3
+)
+
+// Enum value maps for AccountOrigin.
+var (
+	AccountOrigin_name = map[int32]string{
+		0: "ACCOUNT_ORIGIN_UNSPECIFIED",
+		1: "ACCOUNT_ORIGIN_CONFIGURATION",
+		2: "ACCOUNT_ORIGIN_ADDED",
+		3: "ACCOUNT_ORIGIN_TUNNEL",
+	}
+	AccountOrigin_value = map[string]int32{
+		"ACCOUNT_ORIGIN_UNSPECIFIED":   0,
+		"ACCOUNT_ORIGIN_CONFIGURATION": 1,
+		"ACCOUNT_ORIGIN_ADDED":         2,
+		"ACCOUNT_ORIGIN_TUNNEL":        3,
+	}
+)
+
+func (x AccountOrigin) Enum() *AccountOrigin {
+	p := new(AccountOrigin)
+	*p = x
+	return p
+}
+
+func (x AccountOrigin) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AccountOrigin) Descriptor() protoreflect.EnumDescriptor {
+	return file_jingled_v1_jingled_proto_enumTypes[0].Descriptor()
+}
+
+func (AccountOrigin) Type() protoreflect.EnumType {
+	return &file_jingled_v1_jingled_proto_enumTypes[0]
+}
+
+func (x AccountOrigin) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AccountOrigin.Descriptor instead.
+func (AccountOrigin) EnumDescriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{0}
+}
+
 type AccountState int32
 
 const (
@@ -70,11 +122,11 @@ func (x AccountState) String() string {
 }
 
 func (AccountState) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[0].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[1].Descriptor()
 }
 
 func (AccountState) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[0]
+	return &file_jingled_v1_jingled_proto_enumTypes[1]
 }
 
 func (x AccountState) Number() protoreflect.EnumNumber {
@@ -83,7 +135,7 @@ func (x AccountState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AccountState.Descriptor instead.
 func (AccountState) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{0}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{1}
 }
 
 type IcePolicy int32
@@ -119,11 +171,11 @@ func (x IcePolicy) String() string {
 }
 
 func (IcePolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[1].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[2].Descriptor()
 }
 
 func (IcePolicy) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[1]
+	return &file_jingled_v1_jingled_proto_enumTypes[2]
 }
 
 func (x IcePolicy) Number() protoreflect.EnumNumber {
@@ -132,7 +184,7 @@ func (x IcePolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IcePolicy.Descriptor instead.
 func (IcePolicy) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{1}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{2}
 }
 
 type CallState int32
@@ -174,11 +226,11 @@ func (x CallState) String() string {
 }
 
 func (CallState) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[2].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[3].Descriptor()
 }
 
 func (CallState) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[2]
+	return &file_jingled_v1_jingled_proto_enumTypes[3]
 }
 
 func (x CallState) Number() protoreflect.EnumNumber {
@@ -187,7 +239,7 @@ func (x CallState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CallState.Descriptor instead.
 func (CallState) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{2}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{3}
 }
 
 // Via is the road of a file.
@@ -233,11 +285,11 @@ func (x Via) String() string {
 }
 
 func (Via) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[3].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[4].Descriptor()
 }
 
 func (Via) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[3]
+	return &file_jingled_v1_jingled_proto_enumTypes[4]
 }
 
 func (x Via) Number() protoreflect.EnumNumber {
@@ -246,7 +298,7 @@ func (x Via) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Via.Descriptor instead.
 func (Via) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{3}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{4}
 }
 
 type TransferState int32
@@ -285,11 +337,11 @@ func (x TransferState) String() string {
 }
 
 func (TransferState) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[4].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[5].Descriptor()
 }
 
 func (TransferState) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[4]
+	return &file_jingled_v1_jingled_proto_enumTypes[5]
 }
 
 func (x TransferState) Number() protoreflect.EnumNumber {
@@ -298,7 +350,7 @@ func (x TransferState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransferState.Descriptor instead.
 func (TransferState) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{4}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{5}
 }
 
 type GetInfoRequest struct {
@@ -479,11 +531,17 @@ func (x *ListAccountsResponse) GetAccounts() []*Account {
 }
 
 type Account struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Jid           string                 `protobuf:"bytes,1,opt,name=jid,proto3" json:"jid,omitempty"`                           // bare
-	BoundJid      string                 `protobuf:"bytes,2,opt,name=bound_jid,json=boundJid,proto3" json:"bound_jid,omitempty"` // full, while online
-	State         AccountState           `protobuf:"varint,3,opt,name=state,proto3,enum=jingled.v1.AccountState" json:"state,omitempty"`
-	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"` // why it is not online, a sentence
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Jid      string                 `protobuf:"bytes,1,opt,name=jid,proto3" json:"jid,omitempty"`                           // bare
+	BoundJid string                 `protobuf:"bytes,2,opt,name=bound_jid,json=boundJid,proto3" json:"bound_jid,omitempty"` // full, while online
+	State    AccountState           `protobuf:"varint,3,opt,name=state,proto3,enum=jingled.v1.AccountState" json:"state,omitempty"`
+	Error    string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"` // why it is not online, a sentence
+	// The SHA-256 fingerprint of a server certificate that is not trusted, if that is why. TrustCertificate takes it.
+	UntrustedSha256 string `protobuf:"bytes,5,opt,name=untrusted_sha256,json=untrustedSha256,proto3" json:"untrusted_sha256,omitempty"`
+	PinnedSha256    string `protobuf:"bytes,6,opt,name=pinned_sha256,json=pinnedSha256,proto3" json:"pinned_sha256,omitempty"` // the only one that is trusted; empty: those that authorities vouch for
+	// Where the password is: "keyring", "credential" (of systemd), "file", "memory", or "configuration".
+	PasswordPlace string        `protobuf:"bytes,7,opt,name=password_place,json=passwordPlace,proto3" json:"password_place,omitempty"`
+	Origin        AccountOrigin `protobuf:"varint,8,opt,name=origin,proto3,enum=jingled.v1.AccountOrigin" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -544,6 +602,34 @@ func (x *Account) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Account) GetUntrustedSha256() string {
+	if x != nil {
+		return x.UntrustedSha256
+	}
+	return ""
+}
+
+func (x *Account) GetPinnedSha256() string {
+	if x != nil {
+		return x.PinnedSha256
+	}
+	return ""
+}
+
+func (x *Account) GetPasswordPlace() string {
+	if x != nil {
+		return x.PasswordPlace
+	}
+	return ""
+}
+
+func (x *Account) GetOrigin() AccountOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return AccountOrigin_ACCOUNT_ORIGIN_UNSPECIFIED
 }
 
 // Media says where a call's media comes from and goes to. Paths are of the daemon's machine and absolute.
@@ -2062,6 +2148,7 @@ type Event struct {
 	//	*Event_Hello
 	//	*Event_Gap
 	//	*Event_AccountChanged
+	//	*Event_AccountRemoved
 	//	*Event_CallIncoming
 	//	*Event_CallRinging
 	//	*Event_CallConnected
@@ -2187,6 +2274,15 @@ func (x *Event) GetAccountChanged() *Account {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountChanged); ok {
 			return x.AccountChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAccountRemoved() *AccountRemoved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_AccountRemoved); ok {
+			return x.AccountRemoved
 		}
 	}
 	return nil
@@ -2442,6 +2538,10 @@ type Event_AccountChanged struct {
 	AccountChanged *Account `protobuf:"bytes,12,opt,name=account_changed,json=accountChanged,proto3,oneof"`
 }
 
+type Event_AccountRemoved struct {
+	AccountRemoved *AccountRemoved `protobuf:"bytes,13,opt,name=account_removed,json=accountRemoved,proto3,oneof"`
+}
+
 type Event_CallIncoming struct {
 	CallIncoming *CallIncoming `protobuf:"bytes,20,opt,name=call_incoming,json=callIncoming,proto3,oneof"`
 }
@@ -2552,6 +2652,8 @@ func (*Event_Gap) isEvent_Body() {}
 
 func (*Event_AccountChanged) isEvent_Body() {}
 
+func (*Event_AccountRemoved) isEvent_Body() {}
+
 func (*Event_CallIncoming) isEvent_Body() {}
 
 func (*Event_CallRinging) isEvent_Body() {}
@@ -2640,6 +2742,43 @@ func (*Hello) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
 }
 
+// AccountRemoved says that the daemon does not have the event's account any more.
+type AccountRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountRemoved) Reset() {
+	*x = AccountRemoved{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountRemoved) ProtoMessage() {}
+
+func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountRemoved.ProtoReflect.Descriptor instead.
+func (*AccountRemoved) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
+}
+
 // Gap says that events before this one are no longer known.
 type Gap struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2649,7 +2788,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2800,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2813,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
 }
 
 type CallIncoming struct {
@@ -2687,7 +2826,7 @@ type CallIncoming struct {
 
 func (x *CallIncoming) Reset() {
 	*x = CallIncoming{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2838,7 @@ func (x *CallIncoming) String() string {
 func (*CallIncoming) ProtoMessage() {}
 
 func (x *CallIncoming) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2851,7 @@ func (x *CallIncoming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallIncoming.ProtoReflect.Descriptor instead.
 func (*CallIncoming) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CallIncoming) GetAudio() bool {
@@ -2738,7 +2877,7 @@ type CallRinging struct {
 
 func (x *CallRinging) Reset() {
 	*x = CallRinging{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2889,7 @@ func (x *CallRinging) String() string {
 func (*CallRinging) ProtoMessage() {}
 
 func (x *CallRinging) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2902,7 @@ func (x *CallRinging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRinging.ProtoReflect.Descriptor instead.
 func (*CallRinging) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
 }
 
 // CallClients tells how many WebRTC clients are connected to the call, whenever that changes.
@@ -2777,7 +2916,7 @@ type CallClients struct {
 
 func (x *CallClients) Reset() {
 	*x = CallClients{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +2928,7 @@ func (x *CallClients) String() string {
 func (*CallClients) ProtoMessage() {}
 
 func (x *CallClients) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +2941,7 @@ func (x *CallClients) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallClients.ProtoReflect.Descriptor instead.
 func (*CallClients) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CallClients) GetClients() uint32 {
@@ -2828,7 +2967,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +2979,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +2992,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
 }
 
 type CallConnected struct {
@@ -2871,7 +3010,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3022,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3035,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -2946,7 +3085,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3097,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3110,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -3012,7 +3151,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3163,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3176,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -3065,7 +3204,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3216,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3229,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -3119,7 +3258,7 @@ type CallVideo struct {
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3270,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3283,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -3186,7 +3325,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3198,7 +3337,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3211,7 +3350,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -3293,7 +3432,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3444,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3457,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -3382,7 +3521,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3533,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3546,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -3456,7 +3595,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3607,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3620,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -3552,7 +3691,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3703,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3716,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -3618,7 +3757,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +3769,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +3782,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -3664,7 +3803,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +3815,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +3828,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -3727,7 +3866,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3878,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3891,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -3808,7 +3947,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +3959,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +3972,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -3870,12 +4009,16 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bfeatures\x18\x03 \x03(\tR\bfeatures\"\x15\n" +
 	"\x13ListAccountsRequest\"G\n" +
 	"\x14ListAccountsResponse\x12/\n" +
-	"\baccounts\x18\x01 \x03(\v2\x13.jingled.v1.AccountR\baccounts\"~\n" +
+	"\baccounts\x18\x01 \x03(\v2\x13.jingled.v1.AccountR\baccounts\"\xa8\x02\n" +
 	"\aAccount\x12\x10\n" +
 	"\x03jid\x18\x01 \x01(\tR\x03jid\x12\x1b\n" +
 	"\tbound_jid\x18\x02 \x01(\tR\bboundJid\x12.\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x18.jingled.v1.AccountStateR\x05state\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"\xcf\x01\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12)\n" +
+	"\x10untrusted_sha256\x18\x05 \x01(\tR\x0funtrustedSha256\x12#\n" +
+	"\rpinned_sha256\x18\x06 \x01(\tR\fpinnedSha256\x12%\n" +
+	"\x0epassword_place\x18\a \x01(\tR\rpasswordPlace\x121\n" +
+	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\xcf\x01\n" +
 	"\x05Media\x12\x19\n" +
 	"\baudio_in\x18\x01 \x01(\tR\aaudioIn\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\tR\x06record\x12\x14\n" +
@@ -3975,7 +4118,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xda\x0f\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xa1\x10\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -3985,7 +4128,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05hello\x18\n" +
 	" \x01(\v2\x11.jingled.v1.HelloH\x00R\x05hello\x12#\n" +
 	"\x03gap\x18\v \x01(\v2\x0f.jingled.v1.GapH\x00R\x03gap\x12>\n" +
-	"\x0faccount_changed\x18\f \x01(\v2\x13.jingled.v1.AccountH\x00R\x0eaccountChanged\x12?\n" +
+	"\x0faccount_changed\x18\f \x01(\v2\x13.jingled.v1.AccountH\x00R\x0eaccountChanged\x12E\n" +
+	"\x0faccount_removed\x18\r \x01(\v2\x1a.jingled.v1.AccountRemovedH\x00R\x0eaccountRemoved\x12?\n" +
 	"\rcall_incoming\x18\x14 \x01(\v2\x18.jingled.v1.CallIncomingH\x00R\fcallIncoming\x12<\n" +
 	"\fcall_ringing\x18\x15 \x01(\v2\x17.jingled.v1.CallRingingH\x00R\vcallRinging\x12B\n" +
 	"\x0ecall_connected\x18\x16 \x01(\v2\x19.jingled.v1.CallConnectedH\x00R\rcallConnected\x123\n" +
@@ -4016,7 +4160,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\troom_left\x18? \x01(\v2\x14.jingled.v1.RoomLeftH\x00R\broomLeft\x12<\n" +
 	"\froom_invited\x18@ \x01(\v2\x17.jingled.v1.RoomInvitedH\x00R\vroomInvitedB\x06\n" +
 	"\x04body\"\a\n" +
-	"\x05Hello\"\x05\n" +
+	"\x05Hello\"\x10\n" +
+	"\x0eAccountRemoved\"\x05\n" +
 	"\x03Gap\":\n" +
 	"\fCallIncoming\x12\x14\n" +
 	"\x05audio\x18\x01 \x01(\bR\x05audio\x12\x14\n" +
@@ -4112,7 +4257,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x0eTransferFailed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
-	"\aby_peer\x18\x03 \x01(\bR\x06byPeer*\x9b\x01\n" +
+	"\aby_peer\x18\x03 \x01(\bR\x06byPeer*\x86\x01\n" +
+	"\rAccountOrigin\x12\x1e\n" +
+	"\x1aACCOUNT_ORIGIN_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cACCOUNT_ORIGIN_CONFIGURATION\x10\x01\x12\x18\n" +
+	"\x14ACCOUNT_ORIGIN_ADDED\x10\x02\x12\x19\n" +
+	"\x15ACCOUNT_ORIGIN_TUNNEL\x10\x03*\x9b\x01\n" +
 	"\fAccountState\x12\x1d\n" +
 	"\x19ACCOUNT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18ACCOUNT_STATE_CONNECTING\x10\x01\x12\x18\n" +
@@ -4174,164 +4324,168 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 	return file_jingled_v1_jingled_proto_rawDescData
 }
 
-var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_jingled_v1_jingled_proto_goTypes = []any{
-	(AccountState)(0),             // 0: jingled.v1.AccountState
-	(IcePolicy)(0),                // 1: jingled.v1.IcePolicy
-	(CallState)(0),                // 2: jingled.v1.CallState
-	(Via)(0),                      // 3: jingled.v1.Via
-	(TransferState)(0),            // 4: jingled.v1.TransferState
-	(*GetInfoRequest)(nil),        // 5: jingled.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),       // 6: jingled.v1.GetInfoResponse
-	(*ListAccountsRequest)(nil),   // 7: jingled.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),  // 8: jingled.v1.ListAccountsResponse
-	(*Account)(nil),               // 9: jingled.v1.Account
-	(*Media)(nil),                 // 10: jingled.v1.Media
-	(*StartCallRequest)(nil),      // 11: jingled.v1.StartCallRequest
-	(*StartCallResponse)(nil),     // 12: jingled.v1.StartCallResponse
-	(*AnswerCallRequest)(nil),     // 13: jingled.v1.AnswerCallRequest
-	(*AnswerCallResponse)(nil),    // 14: jingled.v1.AnswerCallResponse
-	(*EndCallRequest)(nil),        // 15: jingled.v1.EndCallRequest
-	(*EndCallResponse)(nil),       // 16: jingled.v1.EndCallResponse
-	(*SendDtmfRequest)(nil),       // 17: jingled.v1.SendDtmfRequest
-	(*SendDtmfResponse)(nil),      // 18: jingled.v1.SendDtmfResponse
-	(*ControlCallRequest)(nil),    // 19: jingled.v1.ControlCallRequest
-	(*ControlCallResponse)(nil),   // 20: jingled.v1.ControlCallResponse
-	(*ListCallsRequest)(nil),      // 21: jingled.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),     // 22: jingled.v1.ListCallsResponse
-	(*Call)(nil),                  // 23: jingled.v1.Call
-	(*SendFileRequest)(nil),       // 24: jingled.v1.SendFileRequest
-	(*SendFileResponse)(nil),      // 25: jingled.v1.SendFileResponse
-	(*AcceptFileRequest)(nil),     // 26: jingled.v1.AcceptFileRequest
-	(*AcceptFileResponse)(nil),    // 27: jingled.v1.AcceptFileResponse
-	(*EndTransferRequest)(nil),    // 28: jingled.v1.EndTransferRequest
-	(*EndTransferResponse)(nil),   // 29: jingled.v1.EndTransferResponse
-	(*ListTransfersRequest)(nil),  // 30: jingled.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil), // 31: jingled.v1.ListTransfersResponse
-	(*Transfer)(nil),              // 32: jingled.v1.Transfer
-	(*WatchRequest)(nil),          // 33: jingled.v1.WatchRequest
-	(*Welcome)(nil),               // 34: jingled.v1.Welcome
-	(*WatchResponse)(nil),         // 35: jingled.v1.WatchResponse
-	(*Event)(nil),                 // 36: jingled.v1.Event
-	(*Hello)(nil),                 // 37: jingled.v1.Hello
-	(*Gap)(nil),                   // 38: jingled.v1.Gap
-	(*CallIncoming)(nil),          // 39: jingled.v1.CallIncoming
-	(*CallRinging)(nil),           // 40: jingled.v1.CallRinging
-	(*CallClients)(nil),           // 41: jingled.v1.CallClients
-	(*CallAccepted)(nil),          // 42: jingled.v1.CallAccepted
-	(*CallConnected)(nil),         // 43: jingled.v1.CallConnected
-	(*CandidatePair)(nil),         // 44: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),              // 45: jingled.v1.CallDtmf
-	(*CallPeerState)(nil),         // 46: jingled.v1.CallPeerState
-	(*CallVideo)(nil),             // 47: jingled.v1.CallVideo
-	(*CallStats)(nil),             // 48: jingled.v1.CallStats
-	(*VideoStats)(nil),            // 49: jingled.v1.VideoStats
-	(*CallMeter)(nil),             // 50: jingled.v1.CallMeter
-	(*CallEnded)(nil),             // 51: jingled.v1.CallEnded
-	(*TransferOffered)(nil),       // 52: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),       // 53: jingled.v1.TransferStarted
-	(*TransferProgress)(nil),      // 54: jingled.v1.TransferProgress
-	(*TransferDone)(nil),          // 55: jingled.v1.TransferDone
-	(*TransferFailed)(nil),        // 56: jingled.v1.TransferFailed
-	nil,                           // 57: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
-	(*Contact)(nil),               // 59: jingled.v1.Contact
-	(*ContactRemoved)(nil),        // 60: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),         // 61: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),   // 62: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),  // 63: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),             // 64: jingled.v1.BlockList
-	(*RoomEntered)(nil),           // 65: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),          // 66: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),              // 67: jingled.v1.RoomCall
-	(*RoomLeft)(nil),              // 68: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),           // 69: jingled.v1.RoomInvited
-	(*durationpb.Duration)(nil),   // 70: google.protobuf.Duration
+	(AccountOrigin)(0),            // 0: jingled.v1.AccountOrigin
+	(AccountState)(0),             // 1: jingled.v1.AccountState
+	(IcePolicy)(0),                // 2: jingled.v1.IcePolicy
+	(CallState)(0),                // 3: jingled.v1.CallState
+	(Via)(0),                      // 4: jingled.v1.Via
+	(TransferState)(0),            // 5: jingled.v1.TransferState
+	(*GetInfoRequest)(nil),        // 6: jingled.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),       // 7: jingled.v1.GetInfoResponse
+	(*ListAccountsRequest)(nil),   // 8: jingled.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),  // 9: jingled.v1.ListAccountsResponse
+	(*Account)(nil),               // 10: jingled.v1.Account
+	(*Media)(nil),                 // 11: jingled.v1.Media
+	(*StartCallRequest)(nil),      // 12: jingled.v1.StartCallRequest
+	(*StartCallResponse)(nil),     // 13: jingled.v1.StartCallResponse
+	(*AnswerCallRequest)(nil),     // 14: jingled.v1.AnswerCallRequest
+	(*AnswerCallResponse)(nil),    // 15: jingled.v1.AnswerCallResponse
+	(*EndCallRequest)(nil),        // 16: jingled.v1.EndCallRequest
+	(*EndCallResponse)(nil),       // 17: jingled.v1.EndCallResponse
+	(*SendDtmfRequest)(nil),       // 18: jingled.v1.SendDtmfRequest
+	(*SendDtmfResponse)(nil),      // 19: jingled.v1.SendDtmfResponse
+	(*ControlCallRequest)(nil),    // 20: jingled.v1.ControlCallRequest
+	(*ControlCallResponse)(nil),   // 21: jingled.v1.ControlCallResponse
+	(*ListCallsRequest)(nil),      // 22: jingled.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),     // 23: jingled.v1.ListCallsResponse
+	(*Call)(nil),                  // 24: jingled.v1.Call
+	(*SendFileRequest)(nil),       // 25: jingled.v1.SendFileRequest
+	(*SendFileResponse)(nil),      // 26: jingled.v1.SendFileResponse
+	(*AcceptFileRequest)(nil),     // 27: jingled.v1.AcceptFileRequest
+	(*AcceptFileResponse)(nil),    // 28: jingled.v1.AcceptFileResponse
+	(*EndTransferRequest)(nil),    // 29: jingled.v1.EndTransferRequest
+	(*EndTransferResponse)(nil),   // 30: jingled.v1.EndTransferResponse
+	(*ListTransfersRequest)(nil),  // 31: jingled.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil), // 32: jingled.v1.ListTransfersResponse
+	(*Transfer)(nil),              // 33: jingled.v1.Transfer
+	(*WatchRequest)(nil),          // 34: jingled.v1.WatchRequest
+	(*Welcome)(nil),               // 35: jingled.v1.Welcome
+	(*WatchResponse)(nil),         // 36: jingled.v1.WatchResponse
+	(*Event)(nil),                 // 37: jingled.v1.Event
+	(*Hello)(nil),                 // 38: jingled.v1.Hello
+	(*AccountRemoved)(nil),        // 39: jingled.v1.AccountRemoved
+	(*Gap)(nil),                   // 40: jingled.v1.Gap
+	(*CallIncoming)(nil),          // 41: jingled.v1.CallIncoming
+	(*CallRinging)(nil),           // 42: jingled.v1.CallRinging
+	(*CallClients)(nil),           // 43: jingled.v1.CallClients
+	(*CallAccepted)(nil),          // 44: jingled.v1.CallAccepted
+	(*CallConnected)(nil),         // 45: jingled.v1.CallConnected
+	(*CandidatePair)(nil),         // 46: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),              // 47: jingled.v1.CallDtmf
+	(*CallPeerState)(nil),         // 48: jingled.v1.CallPeerState
+	(*CallVideo)(nil),             // 49: jingled.v1.CallVideo
+	(*CallStats)(nil),             // 50: jingled.v1.CallStats
+	(*VideoStats)(nil),            // 51: jingled.v1.VideoStats
+	(*CallMeter)(nil),             // 52: jingled.v1.CallMeter
+	(*CallEnded)(nil),             // 53: jingled.v1.CallEnded
+	(*TransferOffered)(nil),       // 54: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),       // 55: jingled.v1.TransferStarted
+	(*TransferProgress)(nil),      // 56: jingled.v1.TransferProgress
+	(*TransferDone)(nil),          // 57: jingled.v1.TransferDone
+	(*TransferFailed)(nil),        // 58: jingled.v1.TransferFailed
+	nil,                           // 59: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil), // 60: google.protobuf.Timestamp
+	(*Contact)(nil),               // 61: jingled.v1.Contact
+	(*ContactRemoved)(nil),        // 62: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),         // 63: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),   // 64: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),  // 65: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),             // 66: jingled.v1.BlockList
+	(*RoomEntered)(nil),           // 67: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),          // 68: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),              // 69: jingled.v1.RoomCall
+	(*RoomLeft)(nil),              // 70: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),           // 71: jingled.v1.RoomInvited
+	(*durationpb.Duration)(nil),   // 72: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
-	9,  // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
-	0,  // 1: jingled.v1.Account.state:type_name -> jingled.v1.AccountState
-	1,  // 2: jingled.v1.Media.ice:type_name -> jingled.v1.IcePolicy
-	10, // 3: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
-	10, // 4: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
-	23, // 5: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
-	2,  // 6: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	58, // 7: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
-	3,  // 8: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
-	32, // 9: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
-	4,  // 10: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	34, // 11: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
-	36, // 12: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	58, // 13: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
-	37, // 14: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
-	38, // 15: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
-	9,  // 16: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
-	39, // 17: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
-	40, // 18: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	43, // 19: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	45, // 20: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	50, // 21: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	51, // 22: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	42, // 23: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	46, // 24: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	47, // 25: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	41, // 26: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	52, // 27: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	53, // 28: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	54, // 29: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	55, // 30: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	56, // 31: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	59, // 32: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	60, // 33: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	61, // 34: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	62, // 35: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	63, // 36: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	64, // 37: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	65, // 38: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	66, // 39: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	67, // 40: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	68, // 41: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	69, // 42: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	44, // 43: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	70, // 44: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	49, // 45: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	70, // 46: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	48, // 47: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	70, // 48: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	48, // 49: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	57, // 50: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	5,  // 51: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	7,  // 52: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	11, // 53: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	13, // 54: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	15, // 55: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	17, // 56: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	19, // 57: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	21, // 58: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	24, // 59: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	26, // 60: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	28, // 61: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	30, // 62: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	33, // 63: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	6,  // 64: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	8,  // 65: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	12, // 66: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	14, // 67: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	16, // 68: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	18, // 69: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	20, // 70: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	22, // 71: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	25, // 72: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	27, // 73: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	29, // 74: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	31, // 75: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	35, // 76: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	64, // [64:77] is the sub-list for method output_type
-	51, // [51:64] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
+	1,  // 1: jingled.v1.Account.state:type_name -> jingled.v1.AccountState
+	0,  // 2: jingled.v1.Account.origin:type_name -> jingled.v1.AccountOrigin
+	2,  // 3: jingled.v1.Media.ice:type_name -> jingled.v1.IcePolicy
+	11, // 4: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
+	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
+	24, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
+	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
+	60, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
+	33, // 10: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
+	5,  // 11: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
+	35, // 12: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
+	37, // 13: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
+	60, // 14: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	38, // 15: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
+	40, // 16: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
+	10, // 17: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
+	39, // 18: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
+	41, // 19: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
+	42, // 20: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
+	45, // 21: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	47, // 22: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	52, // 23: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	53, // 24: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	44, // 25: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	48, // 26: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	49, // 27: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	43, // 28: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	54, // 29: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	55, // 30: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	56, // 31: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	57, // 32: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	58, // 33: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	61, // 34: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	62, // 35: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	63, // 36: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	64, // 37: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	65, // 38: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	66, // 39: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	67, // 40: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	68, // 41: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	69, // 42: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	70, // 43: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	71, // 44: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	46, // 45: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	72, // 46: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	51, // 47: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	72, // 48: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	50, // 49: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	72, // 50: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	50, // 51: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	59, // 52: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 53: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 54: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 55: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 56: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 57: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 58: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 59: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 60: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	25, // 61: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	27, // 62: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	29, // 63: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	31, // 64: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	34, // 65: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 66: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 67: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 68: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 69: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 70: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 71: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 72: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 73: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	26, // 74: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	28, // 75: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	30, // 76: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	32, // 77: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	36, // 78: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	66, // [66:79] is the sub-list for method output_type
+	53, // [53:66] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -4347,6 +4501,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_Hello)(nil),
 		(*Event_Gap)(nil),
 		(*Event_AccountChanged)(nil),
+		(*Event_AccountRemoved)(nil),
 		(*Event_CallIncoming)(nil),
 		(*Event_CallRinging)(nil),
 		(*Event_CallConnected)(nil),
@@ -4379,8 +4534,8 @@ func file_jingled_v1_jingled_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   53,
+			NumEnums:      6,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
