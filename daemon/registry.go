@@ -32,9 +32,10 @@ func newRegistry() *jingle.Registry {
 	return r
 }
 
-// features is what service discovery tells of us.
+// features is what service discovery tells of us. Video is among it: there are files for it, RTP, and WebRTC clients, and who
+// has none answers without.
 func (d *Daemon) features() []string {
-	parts := []xeps.Part{xeps.Always, xeps.Calls, xeps.Files, xeps.S5B, xeps.IBB, xeps.DataChannel, xeps.SI}
+	parts := []xeps.Part{xeps.Always, xeps.Calls, xeps.Video, xeps.Files, xeps.S5B, xeps.IBB, xeps.DataChannel, xeps.SI}
 	if d.cfg.CallEncryption != media.DTLS && !d.cfg.RelayOnly {
 		parts = append(parts, xeps.RawUDP)
 	}
