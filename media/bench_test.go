@@ -25,8 +25,8 @@ import (
 	"github.com/jingled/jingled/media/dtlssrtp"
 )
 
-// groups connects two groups and returns them with what ends them; heard gets each packet that b hears.
-func groups(tb testing.TB, certs [2]*dtlssrtp.Certificate, heard func()) (a, b *Group, stop func()) {
+// groups connects two groups and returns them with what ends them; arrived gets each packet at the one that it came to.
+func groups(tb testing.TB, certs [2]*dtlssrtp.Certificate, arrived func(end int, h *rtp.Header, payload []byte)) (a, b *Group, stop func()) {
 	tb.Helper()
 	var gs [2]*Group
 	var mu sync.Mutex
@@ -34,6 +34,7 @@ func groups(tb testing.TB, certs [2]*dtlssrtp.Certificate, heard func()) (a, b *
 	for i := range gs {
 		cfg := GroupConfig{
 			ICE: agent.Config{LoopbackOnly: true}, Certificate: certs[i], Controlling: i == 0,
+			RTP: func(h *rtp.Header, b []byte, _ time.Time) { arrived(i, h, b) },
 			Candidate: func(c ice.Transport) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -43,9 +44,6 @@ func groups(tb testing.TB, certs [2]*dtlssrtp.Certificate, heard func()) (a, b *
 					early[1-i] = append(early[1-i], c)
 				}
 			},
-		}
-		if i == 1 {
-			cfg.RTP = func(*rtp.Header, []byte, time.Time) { heard() }
 		}
 		g, err := NewGroup(cfg)
 		if err != nil {
@@ -192,7 +190,8 @@ func certificates(tb testing.TB) (ours [2]*dtlssrtp.Certificate, bare [2]webrtc.
 	return ours, bare
 }
 
-func ignore() {}
+func ignore()                                {}
+func ignorePackets(int, *rtp.Header, []byte) {}
 
 // BenchmarkSetup takes the time from nothing to keys on both sides of a pair, beside that of a pair of PeerConnections.
 func BenchmarkSetup(b *testing.B) {
@@ -201,7 +200,7 @@ func BenchmarkSetup(b *testing.B) {
 	var a, p []time.Duration
 	for b.Loop() {
 		start := time.Now()
-		_, _, stop := groups(b, ours, ignore)
+		_, _, stop := groups(b, ours, ignorePackets)
 		a = append(a, time.Since(start))
 		stop()
 		start = time.Now()
@@ -242,7 +241,7 @@ func BenchmarkIdle(b *testing.B) {
 		return kib, goroutines
 	}
 	for b.Loop() {
-		us, ourG := measure(func() func() { _, _, stop := groups(b, ours, ignore); return stop })
+		us, ourG := measure(func() func() { _, _, stop := groups(b, ours, ignorePackets); return stop })
 		them, theirG := measure(func() func() { _, stop := connections(b, api, bare, ignore); return stop })
 		b.ReportMetric(us, "KiB/group")
 		b.ReportMetric(them, "KiB/bare")
@@ -283,7 +282,7 @@ func BenchmarkPackets(b *testing.B) {
 	}
 	for b.Loop() {
 		var n, m atomic.Int64
-		a, _, stop := groups(b, ours, func() { n.Add(1) })
+		a, _, stop := groups(b, ours, func(int, *rtp.Header, []byte) { n.Add(1) })
 		us := measure(func(h *rtp.Header) error { return a.WriteRTP(h, payload) }, &n)
 		stop()
 		track, stop := connections(b, bareAPI(), bare, func() { m.Add(1) })
