@@ -11,6 +11,8 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/secrets"
+	"github.com/jingled/jingled/filetransfer/resume"
+	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -36,6 +38,8 @@ type account struct {
 	caps     caps.Cache
 	relays   relays
 	media    tasks // the goroutines of calls
+	journals journals
+	share    *store.Shared
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
 	blockedMu   sync.Mutex // held while the block list is written down and told
@@ -76,6 +80,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	if password == nil {
 		password = a.askPassword
 	}
+	a.journals.wake, a.share = make(chan struct{}, 1), store.NewShared(cfg.Share.Dir)
 	var err error
 	if a.certificate, err = dtlssrtp.NewCertificate(); err != nil {
 		return nil, err
@@ -100,7 +105,11 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	if a.files, err = newFiles(a); err != nil {
 		return nil, err
 	}
+	if err := a.recall(context.Background()); err != nil {
+		return nil, err
+	}
 	a.client.HandleIQ(jingle.NS, "jingle", a.receiveJingle)
+	a.client.HandleIQ(resume.NS, "blocks", a.receiveBlocks)
 	a.client.HandleMessage(a.receiveMessage)
 	a.client.HandlePresence(a.receivePresence)
 	a.client.OnState(a.stateChanged)
@@ -135,13 +144,20 @@ func (a *account) run(ctx context.Context) error {
 	}()
 	filesEnded := make(chan error, 1)
 	go func() { filesEnded <- a.files.run(sessionCtx) }()
+	resumingEnded := make(chan struct{})
+	go func() {
+		defer close(resumingEnded)
+		a.resumeLoop(sessionCtx)
+	}()
 	engineErr := a.engine.Run(sessionCtx)
 	a.endProposals()
 	a.media.Wait()
 	filesErr := <-filesEnded
+	<-resumingEnded
 	<-contactsEnded
 	closeStream()
 	err := <-streamEnded
+	a.journals.tasks.Wait() // no handler runs any more that could begin another
 	a.stopSearch() // no handler runs any more that could begin another
 	if ctx.Err() != nil {
 		return nil
@@ -158,6 +174,9 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 	a.mu.Unlock()
 	a.contacts.stateChanged(c)
 	acc := a.describe(c)
+	if c.Resumed {
+		a.peerBack("")
+	}
 	if c.State == xmpp.Online && !c.Resumed {
 		a.mu.Lock()
 		var lost []*call
@@ -195,6 +214,7 @@ func (a *account) settle(c xmpp.StateChange) {
 		settled := a.settled
 		a.mu.Unlock()
 		if settled {
+			a.peerBack("")
 			a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountChanged{AccountChanged: a.describe(now)}})
 		}
 	})

@@ -65,6 +65,8 @@ type Account struct {
 	Calls, Files Policy
 	// Bytestreams says where peers connect to us to bring or fetch files.
 	Bytestreams Bytestreams
+	// Share is a folder that others may fetch files from.
+	Share Share
 	// FailFast ends the daemon's Run if the first login does not succeed.
 	FailFast bool
 
@@ -107,7 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 		if a.Password == nil && c.Secrets == nil {
 			return c, fmt.Errorf("the account %s has no password", a.JID)
 		}
-		if err := errors.Join(a.Calls.validate(), a.Files.validate()); err != nil {
+		if err := errors.Join(a.Calls.validate(), a.Files.validate(), a.Share.validate()); err != nil {
 			return c, fmt.Errorf("the policy of %s: %w", a.JID, err)
 		}
 		c.Accounts[i] = a

@@ -63,10 +63,14 @@ func (c *call) keepCall(e *jingledv1.CallEnded) {
 // keepTransfer notes a transfer that has ended; one of done and failed is nil.
 func (a *account) keepTransfer(x *transfer, done *jingledv1.TransferDone, failed *jingledv1.TransferFailed) {
 	a.d.keep("transfer", func(ctx context.Context, s *state.Store) error {
-		r := state.Transfer{Account: a.cfg.JID.String(), Peer: x.t.Peer().String(), SID: x.id, Incoming: !x.t.Outgoing(),
-			Began: x.since, Ended: time.Now(), Name: x.name, Size: sizeOf(x.t), Bytes: uint64(max(x.t.Copied(), 0)),
-			Transport: x.road, Path: x.path, Complete: done != nil,
+		a.mu.Lock()
+		r := state.Transfer{Account: a.cfg.JID.String(), Peer: x.peer.String(), SID: x.id, Incoming: x.incoming,
+			Began: x.since, Ended: time.Now(), Name: x.name, Size: x.size(), Bytes: x.bytes(), Transport: x.road, Complete: done != nil,
 			Reason: failed.GetReason(), Text: failed.GetText(), ByPeer: failed.GetByPeer()}
+		if !x.incoming {
+			r.Path = x.path
+		}
+		a.mu.Unlock()
 		if done != nil {
 			r.Bytes, r.Transport, r.Path, r.Verified = done.GetBytes(), done.GetTransport(), done.GetPath(), done.GetVerified()
 			for algo, sum := range done.GetHash() {

@@ -27,6 +27,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 	if p.Type != "" || p.From.IsBare() || p.From.Bare() == a.cfg.JID {
 		return
 	}
+	a.peerBack(p.From.Bare())
 	a.mu.Lock()
 	for _, c := range a.waiting[p.From.Bare()] {
 		select {
@@ -35,7 +36,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 		}
 	}
 	a.mu.Unlock()
-	if a.admits(p.From, true) || a.admits(p.From, false) {
+	if a.admits(p.From, true) || a.admits(p.From, false) || a.expects(p.From) {
 		a.show(p.From)
 	}
 }

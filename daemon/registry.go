@@ -3,6 +3,7 @@ package daemon
 import (
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/telepathy"
@@ -39,7 +40,7 @@ func (d *Daemon) features() []string {
 	if d.cfg.CallEncryption != media.DTLS && !d.cfg.RelayOnly {
 		parts = append(parts, xeps.RawUDP)
 	}
-	return xeps.Features(parts...)
+	return append(xeps.Features(parts...), resume.NS)
 }
 
 // kind is what a session is for.

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/ibb"
@@ -30,16 +32,22 @@ import (
 	"github.com/jingled/jingled/xmpp"
 )
 
-// transfer is one file on its way, under the name that clients know it by.
+// transfer is one file on its way, under the name that clients know it by. The account's lock guards it; id, incoming and
+// since do not change.
 type transfer struct {
-	id     string // the session's sid, with the content's name behind a slash where a session has several files
-	t      *transfers.Transfer
-	name   string // safe to be shown
-	road   string
-	state  jingledv1.TransferState
-	folder *store.Folder // closed at the end
-	path   string        // of a file that is sent
-	since  time.Time
+	id       string              // the first session's sid, with a number behind a slash where that is taken
+	t        *transfers.Transfer // of the session, or of the last one; nil after a restart
+	peer     jid.JID
+	incoming bool
+	name     string // safe to be shown
+	road     string
+	state    jingledv1.TransferState
+	folder   *store.Folder // closed at the end of the session
+	path     string        // of a file that is sent, or the folder of one that is received
+	since    time.Time
+	base     int64   // where in the file the session began
+	rate     float64 // bytes per second
+	resumable
 }
 
 // roads of files, best first.
@@ -106,8 +114,11 @@ func newFiles(a *account) (*files, error) {
 			// unreachable, and the sender replaces it.
 			return append(a.allRoads(p), telepathy.Factory{})
 		},
-		MaxSize: a.d.cfg.MaxFileSize,
-		Log:     a.log,
+		MaxSize:    a.d.cfg.MaxFileSize,
+		Checkpoint: a.checkpoint(),
+		Shared:     a.shared,
+		Mend:       a.mendAll,
+		Log:        a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -138,7 +149,7 @@ func (a *account) receiveIBB(iq *xmpp.IQ) {
 }
 
 func (a *account) incomingFile(s *engine.Session, m *jingle.Message) (engine.Application, error) {
-	if !a.admits(s.Peer(), false) {
+	if !a.admits(s.Peer(), false) && !a.expects(s.Peer()) && !a.sharesWith(s.Peer()) {
 		return nil, jingle.ErrServiceUnavailable()
 	}
 	return a.files.manager.Incoming(s, m)
@@ -150,7 +161,7 @@ func (a *account) enter(t *transfers.Transfer, x *transfer) {
 	if a.transferOf(t) != nil {
 		return
 	}
-	x.t, x.id, x.since = t, t.SID(), time.Now()
+	x.t, x.id, x.since, x.peer, x.incoming = t, t.SID(), time.Now(), t.Peer(), !t.Outgoing()
 	for n := 2; a.transfers[x.id] != nil; n++ {
 		x.id = fmt.Sprintf("%s/%d", t.SID(), n)
 	}
@@ -184,14 +195,34 @@ func (a *account) listTransfers() []*jingledv1.Transfer {
 	var out []*jingledv1.Transfer
 	for _, x := range a.transfers {
 		out = append(out, &jingledv1.Transfer{
-			Account: a.cfg.JID.String(), Peer: x.t.Peer().String(), Sid: x.id, Incoming: !x.t.Outgoing(), State: x.state,
-			Name: x.name, Size: sizeOf(x.t), Bytes: uint64(max(x.t.Copied(), 0)), Transport: x.road,
+			Account: a.cfg.JID.String(), Peer: x.peer.String(), Sid: x.id, Incoming: x.incoming, State: x.state,
+			Name: x.name, Size: x.size(), Bytes: x.bytes(), Transport: x.road, Path: x.path, BytesPerSecond: x.rate,
+			Since: timestamppb.New(x.since),
 		})
 	}
 	return out
 }
 
+// size returns how many bytes the file has, as far as it is known.
+func (x *transfer) size() uint64 {
+	if x.j != nil {
+		return x.j.Size
+	}
+	return sizeOf(x.t)
+}
+
+// bytes returns how many of them have come or gone.
+func (x *transfer) bytes() uint64 {
+	if x.t == nil || x.state >= jingledv1.TransferState_TRANSFER_STATE_WAITING {
+		return x.j.Bytes
+	}
+	return uint64(max(x.base+x.t.Copied(), 0))
+}
+
 func sizeOf(t *transfers.Transfer) uint64 {
+	if t == nil {
+		return 0
+	}
 	if s := t.File().Size; s != nil && *s > 0 {
 		return uint64(*s)
 	}
@@ -202,6 +233,9 @@ func sizeOf(t *transfers.Transfer) uint64 {
 func (a *account) transferEvent(e transfers.Event) {
 	switch e := e.(type) {
 	case transfers.Offered:
+		if a.continues(e) {
+			return
+		}
 		x := a.update(e.Transfer, nil)
 		desc := ""
 		if len(e.File.Desc) > 0 {
@@ -211,37 +245,58 @@ func (a *account) transferEvent(e transfers.Event) {
 			Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc}}})
 	case transfers.Started:
 		x := a.update(e.Transfer, func(x *transfer) {
-			x.state, x.road = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport]
+			x.state, x.road, x.base = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport], e.Offset
+			x.name, x.rate = e.Transfer.Name(), 0
 		})
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferStarted{TransferStarted: &jingledv1.TransferStarted{
-			Transport: x.road}}})
+			Transport: x.road, Offset: uint64(max(e.Offset, 0))}}})
+	case transfers.Checkpoint:
+		a.journal(a.update(e.Transfer, func(x *transfer) {
+			if x.j != nil {
+				x.j.Bytes = uint64(max(e.Bytes, 0))
+			}
+		}))
+	case transfers.Storing:
+		a.journal(a.update(e.Transfer, func(x *transfer) {
+			if x.j != nil {
+				x.j.Phase = state.Storing
+			}
+		}))
 	case transfers.Progress:
-		x := a.update(e.Transfer, nil)
 		rate := 0.0
 		if s := e.Elapsed.Seconds(); s > 0 {
 			rate = float64(e.Bytes) / s
 		}
+		x := a.update(e.Transfer, func(x *transfer) { x.rate = rate })
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferProgress{TransferProgress: &jingledv1.TransferProgress{
-			Bytes: uint64(max(e.Bytes, 0)), Size: uint64(max(e.Total, 0)), BytesPerSecond: rate}}})
+			Bytes: uint64(max(x.base+e.Bytes, 0)), Size: uint64(max(x.base+e.Total, 0)), BytesPerSecond: rate}}})
 	case transfers.Done:
 		x := a.leave(e.Transfer)
-		done := &jingledv1.TransferDone{Bytes: uint64(max(e.Bytes, 0)), Seconds: e.Elapsed.Seconds(),
+		done := &jingledv1.TransferDone{Bytes: uint64(max(x.base+e.Bytes, 0)), Seconds: e.Elapsed.Seconds(),
 			Transport: roadNames[e.Transport], Path: e.Path, Hash: map[string]string{},
 			Verified: e.Verified != "" || e.Confirmed}
-		if x.path != "" {
+		if !x.incoming {
 			done.Path = x.path
 		}
 		if len(e.Hash.Sum) > 0 {
 			done.Hash[string(e.Hash.Algo)] = hex.EncodeToString(e.Hash.Sum)
 		}
 		a.keepTransfer(x, done, nil)
+		a.strike(x)
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferDone{TransferDone: done}})
 	case transfers.Failed:
-		x := a.leave(e.Transfer)
-		failed := &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer}
-		a.keepTransfer(x, nil, failed)
-		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferFailed{TransferFailed: failed}})
+		if e.Interruption != transfers.Ended && a.interrupted(e) {
+			return
+		}
+		a.failed(a.leave(e.Transfer), &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
 	}
+}
+
+// failed tells that a transfer that was left has come to nothing.
+func (a *account) failed(x *transfer, failed *jingledv1.TransferFailed) {
+	a.keepTransfer(x, nil, failed)
+	a.strike(x)
+	a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferFailed{TransferFailed: failed}})
 }
 
 // update changes what is known of a transfer and returns it. Events can come before Send has returned, so one that is
@@ -259,19 +314,37 @@ func (a *account) update(t *transfers.Transfer, change func(*transfer)) *transfe
 
 func (a *account) leave(t *transfers.Transfer) *transfer {
 	x := a.update(t, nil)
+	a.drop(x)
+	return x
+}
+
+// drop takes a transfer off the list.
+func (a *account) drop(x *transfer) {
 	a.mu.Lock()
 	delete(a.transfers, x.id)
+	a.mu.Unlock()
+	a.closeFolder(x)
+}
+
+// closeFolder closes the folder that a session's file goes to.
+func (a *account) closeFolder(x *transfer) {
+	a.mu.Lock()
 	folder := x.folder
+	x.folder = nil
 	a.mu.Unlock()
 	if folder != nil {
 		if err := folder.Close(); err != nil {
 			a.log.Debug("close folder", "err", err)
 		}
 	}
-	return x
 }
 
-func (a *account) publishTransfer(x *transfer, e *jingledv1.Event) { a.publish(x.t.Peer(), x.id, e) }
+func (a *account) publishTransfer(x *transfer, e *jingledv1.Event) {
+	a.mu.Lock()
+	peer := x.peer
+	a.mu.Unlock()
+	a.publish(peer, x.id, e)
+}
 
 // SendFile offers a file to a person or a device.
 func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (*jingledv1.SendFileResponse, error) {
@@ -309,11 +382,13 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	t, err := way.send(src)
 	if err == nil {
 		a.enter(t, x)
+		x.j = a.rowOfSent(x, src, req.GetVia())
 	}
 	a.mu.Unlock()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, err)
 	}
+	a.journal(x)
 	return &jingledv1.SendFileResponse{Sid: x.id}, nil
 }
 
@@ -344,14 +419,14 @@ func (d *Daemon) AcceptFile(_ context.Context, req *jingledv1.AcceptFileRequest)
 		}
 	}
 	a.mu.Lock()
-	if x.t.Outgoing() || x.folder != nil || a.transfers[x.id] != x {
+	if x.state != jingledv1.TransferState_TRANSFER_STATE_OFFERED || !x.incoming || a.transfers[x.id] != x {
 		a.mu.Unlock()
 		return nil, connect.NewError(connect.CodeFailedPrecondition,
 			errors.Join(errors.New("this file does not wait to be accepted"), folder.Close()))
 	}
-	x.folder, x.state = folder, jingledv1.TransferState_TRANSFER_STATE_CONNECTING
+	x.folder, x.path, x.state = folder, folder.Dir(), jingledv1.TransferState_TRANSFER_STATE_CONNECTING
 	a.mu.Unlock()
-	x.t.Accept(folder)
+	a.acceptFile(x, folder)
 	return &jingledv1.AcceptFileResponse{}, nil
 }
 
@@ -369,8 +444,11 @@ func (d *Daemon) EndTransfer(_ context.Context, req *jingledv1.EndTransferReques
 	if err != nil {
 		return nil, err
 	}
+	if a.giveUp(x, reason) {
+		return &jingledv1.EndTransferResponse{}, nil
+	}
 	a.mu.Lock()
-	waiting := !x.t.Outgoing() && x.folder == nil
+	waiting := x.incoming && x.state == jingledv1.TransferState_TRANSFER_STATE_OFFERED
 	a.mu.Unlock()
 	switch {
 	case reason == nil && waiting:

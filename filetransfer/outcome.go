@@ -26,6 +26,9 @@ type Info struct{ Payload jingle.Payload }
 // Commit makes the received file final: flush it, give it its name. The result is told with [Receiving.Committed].
 type Commit struct{}
 
+// Mend looks for what is damaged in the received file and repairs it. The result is told with [Receiving.Mended].
+type Mend struct{}
+
 // End ends the content with this reason: by session-terminate if it is the last of its session, by content-remove
 // (or, before it was accepted, content-reject) otherwise.
 type End struct{ Reason *jingle.Reason }
@@ -36,6 +39,7 @@ type Finished struct{ Outcome Outcome }
 func (Copy) effect()     {}
 func (Info) effect()     {}
 func (Commit) effect()   {}
+func (Mend) effect()     {}
 func (End) effect()      {}
 func (Finished) effect() {}
 

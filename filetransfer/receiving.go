@@ -21,6 +21,8 @@ type ReceivingConfig struct {
 	// is how long to wait for the peer's reason when the stream broke (default 2 s), and DrainTimeout for the rest of
 	// the bytes when the peer ended the session with success (default 10 s).
 	ChecksumGrace, BreakGrace, DrainTimeout time.Duration
+	// Mend asks once, by [Mend], to repair a file whose hash is wrong, before it is given up.
+	Mend bool
 }
 
 // Receiving is the receiver's side of one file as a function of its inputs. It is not safe for concurrent use.
@@ -35,6 +37,7 @@ type Receiving struct {
 	expect    []hashes.Hash // of the whole file
 	expectOf  []hashes.Hash // of the range
 	copied    Copied
+	mended    bool
 	outcome   Outcome
 	end       ending
 	deadline  time.Time
@@ -49,6 +52,7 @@ const (
 	receiveCopying
 	receiveBroken
 	receiveChecksum
+	receiveMending
 	receiveCommitting
 	receiveOver
 )
@@ -168,7 +172,7 @@ func (r *Receiving) Algos() []hashes.Algo {
 
 // Checksum tells that the peer sent <checksum/>.
 func (r *Receiving) Checksum(_ time.Time, c Checksum) []Effect {
-	if r.state >= receiveCommitting || !sameContent(r.cfg.Content, c.Name) {
+	if r.state >= receiveMending || !sameContent(r.cfg.Content, c.Name) {
 		return r.take()
 	}
 	r.expect = append(r.expect[:len(r.expect):len(r.expect)], c.File.Hashes...)
@@ -252,6 +256,11 @@ func (r *Receiving) verify(waiting bool) {
 			algo = part
 		}
 	}
+	if err != nil && r.cfg.Mend && !r.mended {
+		r.mended, r.state, r.deadline = true, receiveMending, time.Time{}
+		r.emit(Mend{})
+		return
+	}
 	if err != nil {
 		r.fail(&Failure{Reason: reason(jingle.MediaError, nil, "The file was damaged on the way: %v.", err), Err: err})
 		return
@@ -265,6 +274,20 @@ func (r *Receiving) verify(waiting bool) {
 	}
 	r.state, r.deadline = receiveCommitting, time.Time{}
 	r.emit(Commit{})
+}
+
+// Mended tells how [Mend] went: whole are the hashes of the file as it is now. With an error it is given up.
+func (r *Receiving) Mended(_ time.Time, whole hashes.Sums, err error) []Effect {
+	if r.state != receiveMending {
+		return r.take()
+	}
+	if err != nil {
+		r.fail(&Failure{Reason: reason(jingle.MediaError, nil, "The file was damaged on the way."), Err: err})
+		return r.take()
+	}
+	r.copied.Whole, r.copied.Part, r.expectOf = whole, nil, nil
+	r.verify(false)
+	return r.take()
 }
 
 // Committed tells that the file is final, and where it is, or why it cannot be.
@@ -294,7 +317,7 @@ func (r *Receiving) Ended(now time.Time, why *jingle.Reason, byPeer bool) []Effe
 	r.end.ended = why
 	success := why.Condition == jingle.Success
 	switch {
-	case r.state == receiveCommitting:
+	case r.state == receiveCommitting || r.state == receiveMending:
 		// It is complete, whatever the other side thinks.
 	case success && r.state == receiveChecksum:
 		r.verify(false)

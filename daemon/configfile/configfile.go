@@ -49,12 +49,19 @@ type fileAccount struct {
 	Pin          string     `toml:"pin"`
 	Calls        filePolicy `toml:"calls"`
 	Files        filePolicy `toml:"files"`
+	Share        fileShare  `toml:"share"`
 	Bytestreams  fileStream `toml:"bytestreams"`
 }
 
 type fileStream struct {
 	Listen    string       `toml:"listen"`
 	Advertise []netip.Addr `toml:"advertise"`
+}
+
+type fileShare struct {
+	Dir  string   `toml:"dir"`
+	From string   `toml:"from"`
+	List []string `toml:"list"`
 }
 
 type filePolicy struct {
@@ -149,6 +156,14 @@ func account(a fileAccount, at func(string) string) (daemon.Account, error) {
 	}
 	if out.Files, err = policy(a.Files); err != nil {
 		return out, fmt.Errorf("files: %w", err)
+	}
+	if out.Share.Policy, err = policy(filePolicy{a.Share.From, a.Share.List}); err != nil {
+		return out, fmt.Errorf("share: %w", err)
+	}
+	if a.Share.Dir != "" {
+		if out.Share.Dir, err = filepath.Abs(at(a.Share.Dir)); err != nil {
+			return out, fmt.Errorf("share: %w", err)
+		}
 	}
 	return out, nil
 }

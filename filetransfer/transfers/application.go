@@ -136,6 +136,7 @@ func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Appli
 		t.sid, t.signaling, t.theirs = s.SID(), session{t, app}, true
 		t.receiving, why = filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 			Content: c.ID(), NS: d.NS, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace,
+			Mend: m.cfg.Mend != nil,
 		})
 		if why != nil {
 			no = why

@@ -42,6 +42,9 @@ type Config struct {
 	Envelopes []jet.Envelope
 	// RequireEncryption refuses files whose bytes could be read on their way.
 	RequireEncryption bool
+	// Mend repairs a received file whose hash is wrong, before it is given up; nil repairs nothing. It runs on a goroutine of
+	// its own.
+	Mend func(t *Transfer, target Target) error
 	// Log may be nil.
 	Log *slog.Logger
 }

@@ -60,7 +60,8 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 		}
 		t := m.newTransfer(peer, id, r.File)
 		t.demand = opts.RequireEncryption
-		t.sid, t.request, t.events, t.resumed = sid, &r, r.Events, r.File.Range.Start() > 0
+		t.sid, t.request, t.events, t.have = sid, &r, r.Events, r.File.Range.Start()
+		t.resumed = t.have > 0
 		t.receiving, _ = filetransfer.NewReceiving(filetransfer.ReceivingConfig{Content: id, SizeLater: true})
 		t.signaling = session{t, app}
 		app.items = append(app.items, &item{t: t, id: id})
@@ -141,19 +142,20 @@ func (t *Transfer) granted(answer *filetransfer.File) {
 	file.Hashes = append(file.Hashes[:len(file.Hashes):len(file.Hashes)], t.request.File.Hashes...)
 	receiving, why := filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 		Content: t.content, Offer: file, MaxSize: t.m.cfg.MaxSize, ChecksumGrace: t.m.cfg.ChecksumGrace,
+		Mend: t.m.cfg.Mend != nil && (asked == nil || asked.Length == nil),
 	})
 	if why != nil {
 		t.fail(why, nil)
 		return
 	}
+	t.mu.Lock()
+	t.file = file
+	t.mu.Unlock()
 	target, err := t.request.Take(t, file)
 	if err != nil {
 		t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored.", App: filetransfer.FileTooLarge()}, err)
 		return
 	}
-	t.mu.Lock()
-	t.file = file
-	t.mu.Unlock()
 	t.receiving, t.target, t.total = receiving, target, length
 	if asked != nil && asked.Length != nil {
 		t.receiving.AcceptRange(offset, length)

@@ -119,6 +119,45 @@ func (t *Transfer) rehash(h *hashes.Multi, from io.Reader, n int64) error {
 	return nil
 }
 
+// mend repairs the file and hashes all of it again.
+func (t *Transfer) mend() {
+	target, preparing := t.target, make(chan struct{})
+	whole := hashes.NewMulti(t.receiving.Algos()...)
+	t.preparing, t.mending, t.limit = preparing, true, time.Time{}
+	go func() {
+		err := t.m.cfg.Mend(t, target)
+		if file, ok := target.(partial); !ok {
+			err = errors.Join(err, errors.New("what was received cannot be read again"))
+		} else if err == nil {
+			if _, err = file.Seek(0, io.SeekStart); err == nil {
+				err = t.rehash(whole, file, *orZero(t.File().Size))
+			}
+		}
+		close(preparing)
+		t.post(func() {
+			t.preparing, t.mending = nil, false
+			t.perform(t.receiving.Mended(time.Now(), whole.Sums(), err))
+		})
+	}()
+}
+
+// Stir tells a sender that its receiver is still at work, so that it waits on for its word.
+func (t *Transfer) Stir() {
+	t.post(func() {
+		if t.sending != nil {
+			t.sending.Moving(time.Now())
+		}
+	})
+}
+
+// Interrupt ends the session but not the transfer, whatever it has come to.
+func (t *Transfer) Interrupt(r *jingle.Reason) {
+	t.post(func() {
+		t.resumed = true
+		t.fail(r, nil)
+	})
+}
+
 // checkpoints flushes a file that is being received again and again and tells how much of it is safe, until stop is
 // closed.
 func (t *Transfer) checkpoints(target Target, offset int64, stop <-chan struct{}, wg *sync.WaitGroup) {
@@ -148,6 +187,23 @@ func (t *Transfer) checkpoints(target Target, offset int64, stop <-chan struct{}
 	})
 }
 
+// Continues reports whether the transfer can go on in another session after an interruption: whether it goes by Jingle.
+func (t *Transfer) Continues() bool {
+	_, ok := t.signaling.(session)
+	return ok && t.m.cfg.Checkpoint > 0
+}
+
+// Content returns the name of the session's content.
+func (t *Transfer) Content() string { return t.content.Name }
+
+// Dismiss ends the transfer as [Transfer.Cancel] does, and nobody is told.
+func (t *Transfer) Dismiss(r *jingle.Reason) {
+	t.post(func() {
+		t.quiet = true
+		t.fail(r, nil)
+	})
+}
+
 // Pause ends the session but not the transfer: what is there stays, and the peer, if it is one of ours, knows that it
 // need not try again.
 func (t *Transfer) Pause() {
@@ -157,11 +213,12 @@ func (t *Transfer) Pause() {
 // interruption says whether a failure is the end. It is not where the file was on its way, by Jingle, and nobody meant to
 // give it up.
 func (t *Transfer) interruption(f *filetransfer.Failure) Interruption {
-	if _, ok := t.signaling.(session); !ok || t.m.cfg.Checkpoint <= 0 || !t.resumed && t.conn == nil {
+	paused := resume.IsPaused(f.Reason.App)
+	if !t.Continues() || !t.resumed && t.conn == nil && (!paused || !t.decision) {
 		return Ended
 	}
 	switch f.Reason.Condition {
-	case jingle.ConnectivityError, jingle.Timeout, jingle.Gone, jingle.FailedTransport, jingle.GeneralError:
+	case jingle.ConnectivityError, jingle.Timeout, jingle.Gone, jingle.FailedTransport, jingle.GeneralError, jingle.Busy:
 		return Broken
 	case jingle.Expired:
 		if t.resumed { // an offer that nobody heard
@@ -169,7 +226,7 @@ func (t *Transfer) interruption(f *filetransfer.Failure) Interruption {
 		}
 	case jingle.Cancel:
 		switch {
-		case !resume.IsPaused(f.Reason.App):
+		case !paused:
 		case f.ByPeer:
 			return PausedByPeer
 		default:

@@ -102,7 +102,7 @@ func (t *Transfer) tick() {
 	}
 	t.limit = time.Time{}
 	switch {
-	case t.preparing != nil:
+	case t.preparing != nil && !t.mending:
 		t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored."}, errors.New("the disk does not answer"))
 	case !t.decision:
 		t.fail(&jingle.Reason{Condition: jingle.Expired, Text: "Nobody answered the offer."}, nil)
@@ -138,6 +138,8 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 			t.tell(Storing{t})
 			path, err := t.target.Commit()
 			t.perform(t.receiving.Committed(time.Now(), path, err))
+		case filetransfer.Mend:
+			t.mend()
 		case filetransfer.End:
 			t.signaling.End(e.Reason)
 		case filetransfer.Finished:

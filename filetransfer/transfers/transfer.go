@@ -54,7 +54,8 @@ type Transfer struct {
 	proven    bool          // the sender has said for sure what the whole file's hash is
 	whole     bool          // and it was computed here
 	prefix    *hashes.Multi // of the first have bytes
-	preparing chan struct{} // closed when they are hashed
+	preparing chan struct{} // closed when they are hashed, or the file is mended
+	mending   bool
 	request   *Request      // what we have asked for
 	events    func(Event)   // in place of the manager's
 	ns        string        // of the description that the peer asked with

@@ -304,10 +304,13 @@ func (Via) EnumDescriptor() ([]byte, []int) {
 type TransferState int32
 
 const (
-	TransferState_TRANSFER_STATE_UNSPECIFIED TransferState = 0
-	TransferState_TRANSFER_STATE_OFFERED     TransferState = 1
-	TransferState_TRANSFER_STATE_CONNECTING  TransferState = 2
-	TransferState_TRANSFER_STATE_RUNNING     TransferState = 3
+	TransferState_TRANSFER_STATE_UNSPECIFIED    TransferState = 0
+	TransferState_TRANSFER_STATE_OFFERED        TransferState = 1
+	TransferState_TRANSFER_STATE_CONNECTING     TransferState = 2
+	TransferState_TRANSFER_STATE_RUNNING        TransferState = 3
+	TransferState_TRANSFER_STATE_WAITING        TransferState = 4 // interrupted; goes on by itself when the peer is back
+	TransferState_TRANSFER_STATE_PAUSED         TransferState = 5 // until ResumeTransfer
+	TransferState_TRANSFER_STATE_PAUSED_BY_PEER TransferState = 6 // until the peer goes on
 )
 
 // Enum value maps for TransferState.
@@ -317,12 +320,18 @@ var (
 		1: "TRANSFER_STATE_OFFERED",
 		2: "TRANSFER_STATE_CONNECTING",
 		3: "TRANSFER_STATE_RUNNING",
+		4: "TRANSFER_STATE_WAITING",
+		5: "TRANSFER_STATE_PAUSED",
+		6: "TRANSFER_STATE_PAUSED_BY_PEER",
 	}
 	TransferState_value = map[string]int32{
-		"TRANSFER_STATE_UNSPECIFIED": 0,
-		"TRANSFER_STATE_OFFERED":     1,
-		"TRANSFER_STATE_CONNECTING":  2,
-		"TRANSFER_STATE_RUNNING":     3,
+		"TRANSFER_STATE_UNSPECIFIED":    0,
+		"TRANSFER_STATE_OFFERED":        1,
+		"TRANSFER_STATE_CONNECTING":     2,
+		"TRANSFER_STATE_RUNNING":        3,
+		"TRANSFER_STATE_WAITING":        4,
+		"TRANSFER_STATE_PAUSED":         5,
+		"TRANSFER_STATE_PAUSED_BY_PEER": 6,
 	}
 )
 
@@ -1773,6 +1782,348 @@ func (*EndTransferResponse) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
 }
 
+type PauseTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseTransferRequest) Reset() {
+	*x = PauseTransferRequest{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseTransferRequest) ProtoMessage() {}
+
+func (x *PauseTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseTransferRequest.ProtoReflect.Descriptor instead.
+func (*PauseTransferRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PauseTransferRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *PauseTransferRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+type PauseTransferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseTransferResponse) Reset() {
+	*x = PauseTransferResponse{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseTransferResponse) ProtoMessage() {}
+
+func (x *PauseTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseTransferResponse.ProtoReflect.Descriptor instead.
+func (*PauseTransferResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
+}
+
+type ResumeTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeTransferRequest) Reset() {
+	*x = ResumeTransferRequest{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeTransferRequest) ProtoMessage() {}
+
+func (x *ResumeTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeTransferRequest.ProtoReflect.Descriptor instead.
+func (*ResumeTransferRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ResumeTransferRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ResumeTransferRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+type ResumeTransferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeTransferResponse) Reset() {
+	*x = ResumeTransferResponse{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeTransferResponse) ProtoMessage() {}
+
+func (x *ResumeTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeTransferResponse.ProtoReflect.Descriptor instead.
+func (*ResumeTransferResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
+}
+
+type RequestFilesRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Peer    string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Files   []*FileSelector        `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"` // in one session, at most 32
+	// The folder, absolute; empty for the configured one.
+	Dir           string `protobuf:"bytes,4,opt,name=dir,proto3" json:"dir,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestFilesRequest) Reset() {
+	*x = RequestFilesRequest{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestFilesRequest) ProtoMessage() {}
+
+func (x *RequestFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestFilesRequest.ProtoReflect.Descriptor instead.
+func (*RequestFilesRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RequestFilesRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *RequestFilesRequest) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *RequestFilesRequest) GetFiles() []*FileSelector {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *RequestFilesRequest) GetDir() string {
+	if x != nil {
+		return x.Dir
+	}
+	return ""
+}
+
+// FileSelector says which file of a peer is meant, by its name, its hash or both.
+type FileSelector struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"` // "algorithm:hex", e.g. "sha-256:e3b0..."
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileSelector) Reset() {
+	*x = FileSelector{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileSelector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileSelector) ProtoMessage() {}
+
+func (x *FileSelector) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileSelector.ProtoReflect.Descriptor instead.
+func (*FileSelector) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *FileSelector) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FileSelector) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+type RequestFilesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sids          []string               `protobuf:"bytes,1,rep,name=sids,proto3" json:"sids,omitempty"` // one a file, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestFilesResponse) Reset() {
+	*x = RequestFilesResponse{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestFilesResponse) ProtoMessage() {}
+
+func (x *RequestFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestFilesResponse.ProtoReflect.Descriptor instead.
+func (*RequestFilesResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RequestFilesResponse) GetSids() []string {
+	if x != nil {
+		return x.Sids
+	}
+	return nil
+}
+
 type ListTransfersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // empty: all
@@ -1782,7 +2133,7 @@ type ListTransfersRequest struct {
 
 func (x *ListTransfersRequest) Reset() {
 	*x = ListTransfersRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +2145,7 @@ func (x *ListTransfersRequest) String() string {
 func (*ListTransfersRequest) ProtoMessage() {}
 
 func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +2158,7 @@ func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersRequest.ProtoReflect.Descriptor instead.
 func (*ListTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListTransfersRequest) GetAccount() string {
@@ -1826,7 +2177,7 @@ type ListTransfersResponse struct {
 
 func (x *ListTransfersResponse) Reset() {
 	*x = ListTransfersResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2189,7 @@ func (x *ListTransfersResponse) String() string {
 func (*ListTransfersResponse) ProtoMessage() {}
 
 func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2202,7 @@ func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersResponse.ProtoReflect.Descriptor instead.
 func (*ListTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListTransfersResponse) GetTransfers() []*Transfer {
@@ -1862,23 +2213,26 @@ func (x *ListTransfersResponse) GetTransfers() []*Transfer {
 }
 
 type Transfer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
-	Sid           string                 `protobuf:"bytes,3,opt,name=sid,proto3" json:"sid,omitempty"`
-	Incoming      bool                   `protobuf:"varint,4,opt,name=incoming,proto3" json:"incoming,omitempty"`
-	State         TransferState          `protobuf:"varint,5,opt,name=state,proto3,enum=jingled.v1.TransferState" json:"state,omitempty"`
-	Name          string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
-	Size          uint64                 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,8,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Transport     string                 `protobuf:"bytes,9,opt,name=transport,proto3" json:"transport,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Account        string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Peer           string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Sid            string                 `protobuf:"bytes,3,opt,name=sid,proto3" json:"sid,omitempty"`
+	Incoming       bool                   `protobuf:"varint,4,opt,name=incoming,proto3" json:"incoming,omitempty"`
+	State          TransferState          `protobuf:"varint,5,opt,name=state,proto3,enum=jingled.v1.TransferState" json:"state,omitempty"`
+	Name           string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Size           uint64                 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
+	Bytes          uint64                 `protobuf:"varint,8,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Transport      string                 `protobuf:"bytes,9,opt,name=transport,proto3" json:"transport,omitempty"`
+	Path           string                 `protobuf:"bytes,10,opt,name=path,proto3" json:"path,omitempty"`                                               // of the file that is sent, or the folder of the one received; empty before it is known
+	BytesPerSecond float64                `protobuf:"fixed64,11,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"` // while it is running
+	Since          *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2244,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2257,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Transfer) GetAccount() string {
@@ -1969,6 +2323,27 @@ func (x *Transfer) GetTransport() string {
 	return ""
 }
 
+func (x *Transfer) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Transfer) GetBytesPerSecond() float64 {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return 0
+}
+
+func (x *Transfer) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Resume behind this event; 0 for new events only.
@@ -1981,7 +2356,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2368,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2381,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchRequest) GetSinceSeq() uint64 {
@@ -2036,7 +2411,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2423,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2436,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Welcome) GetAccount() string {
@@ -2101,7 +2476,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2488,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2501,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchResponse) GetEvent() *Event {
@@ -2164,6 +2539,7 @@ type Event struct {
 	//	*Event_TransferProgress
 	//	*Event_TransferDone
 	//	*Event_TransferFailed
+	//	*Event_TransferInterrupted
 	//	*Event_ContactChanged
 	//	*Event_ContactRemoved
 	//	*Event_ContactsReset
@@ -2182,7 +2558,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2570,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2583,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -2423,6 +2799,15 @@ func (x *Event) GetTransferFailed() *TransferFailed {
 	return nil
 }
 
+func (x *Event) GetTransferInterrupted() *TransferInterrupted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_TransferInterrupted); ok {
+			return x.TransferInterrupted
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetContactChanged() *Contact {
 	if x != nil {
 		if x, ok := x.Body.(*Event_ContactChanged); ok {
@@ -2602,6 +2987,10 @@ type Event_TransferFailed struct {
 	TransferFailed *TransferFailed `protobuf:"bytes,34,opt,name=transfer_failed,json=transferFailed,proto3,oneof"`
 }
 
+type Event_TransferInterrupted struct {
+	TransferInterrupted *TransferInterrupted `protobuf:"bytes,35,opt,name=transfer_interrupted,json=transferInterrupted,proto3,oneof"`
+}
+
 type Event_ContactChanged struct {
 	ContactChanged *Contact `protobuf:"bytes,40,opt,name=contact_changed,json=contactChanged,proto3,oneof"`
 }
@@ -2684,6 +3073,8 @@ func (*Event_TransferDone) isEvent_Body() {}
 
 func (*Event_TransferFailed) isEvent_Body() {}
 
+func (*Event_TransferInterrupted) isEvent_Body() {}
+
 func (*Event_ContactChanged) isEvent_Body() {}
 
 func (*Event_ContactRemoved) isEvent_Body() {}
@@ -2714,7 +3105,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +3117,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +3130,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
 }
 
 // AccountRemoved says that the daemon does not have the event's account any more.
@@ -2751,7 +3142,7 @@ type AccountRemoved struct {
 
 func (x *AccountRemoved) Reset() {
 	*x = AccountRemoved{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +3154,7 @@ func (x *AccountRemoved) String() string {
 func (*AccountRemoved) ProtoMessage() {}
 
 func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +3167,7 @@ func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRemoved.ProtoReflect.Descriptor instead.
 func (*AccountRemoved) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
 }
 
 // Gap says that events before this one are no longer known.
@@ -2788,7 +3179,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +3191,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +3204,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
 }
 
 type CallIncoming struct {
@@ -2826,7 +3217,7 @@ type CallIncoming struct {
 
 func (x *CallIncoming) Reset() {
 	*x = CallIncoming{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3229,7 @@ func (x *CallIncoming) String() string {
 func (*CallIncoming) ProtoMessage() {}
 
 func (x *CallIncoming) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3242,7 @@ func (x *CallIncoming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallIncoming.ProtoReflect.Descriptor instead.
 func (*CallIncoming) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CallIncoming) GetAudio() bool {
@@ -2877,7 +3268,7 @@ type CallRinging struct {
 
 func (x *CallRinging) Reset() {
 	*x = CallRinging{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3280,7 @@ func (x *CallRinging) String() string {
 func (*CallRinging) ProtoMessage() {}
 
 func (x *CallRinging) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3293,7 @@ func (x *CallRinging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRinging.ProtoReflect.Descriptor instead.
 func (*CallRinging) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 // CallClients tells how many WebRTC clients are connected to the call, whenever that changes.
@@ -2916,7 +3307,7 @@ type CallClients struct {
 
 func (x *CallClients) Reset() {
 	*x = CallClients{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3319,7 @@ func (x *CallClients) String() string {
 func (*CallClients) ProtoMessage() {}
 
 func (x *CallClients) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3332,7 @@ func (x *CallClients) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallClients.ProtoReflect.Descriptor instead.
 func (*CallClients) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CallClients) GetClients() uint32 {
@@ -2967,7 +3358,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3370,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3383,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 type CallConnected struct {
@@ -3010,7 +3401,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3413,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3426,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -3085,7 +3476,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3488,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3501,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -3151,7 +3542,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3554,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +3567,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -3204,7 +3595,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3607,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3620,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -3258,7 +3649,7 @@ type CallVideo struct {
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3661,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3674,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -3325,7 +3716,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3728,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3741,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -3432,7 +3823,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3835,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3848,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -3521,7 +3912,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3924,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3937,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -3595,7 +3986,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3998,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +4011,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -3691,7 +4082,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +4094,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +4107,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -3751,13 +4142,14 @@ func (x *TransferOffered) GetDescription() string {
 type TransferStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Transport     string                 `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // where in the file: more than 0 if it goes on after an interruption
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3769,7 +4161,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3782,7 +4174,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -3790,6 +4182,99 @@ func (x *TransferStarted) GetTransport() string {
 		return x.Transport
 	}
 	return ""
+}
+
+func (x *TransferStarted) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// TransferInterrupted says that the session of a transfer ended, but not the transfer. It goes on under the same sid, with
+// another TransferStarted, or ends with TransferFailed.
+type TransferInterrupted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"` // that are there
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // as in TransferFailed
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	ByPeer        bool                   `protobuf:"varint,5,opt,name=by_peer,json=byPeer,proto3" json:"by_peer,omitempty"`
+	State         TransferState          `protobuf:"varint,6,opt,name=state,proto3,enum=jingled.v1.TransferState" json:"state,omitempty"` // waiting, paused or paused by the peer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferInterrupted) Reset() {
+	*x = TransferInterrupted{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferInterrupted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferInterrupted) ProtoMessage() {}
+
+func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferInterrupted.ProtoReflect.Descriptor instead.
+func (*TransferInterrupted) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *TransferInterrupted) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *TransferInterrupted) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *TransferInterrupted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TransferInterrupted) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *TransferInterrupted) GetByPeer() bool {
+	if x != nil {
+		return x.ByPeer
+	}
+	return false
+}
+
+func (x *TransferInterrupted) GetState() TransferState {
+	if x != nil {
+		return x.State
+	}
+	return TransferState_TRANSFER_STATE_UNSPECIFIED
 }
 
 type TransferProgress struct {
@@ -3803,7 +4288,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3815,7 +4300,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3828,7 +4313,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -3866,7 +4351,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +4363,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4376,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -3947,7 +4432,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3959,7 +4444,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3972,7 +4457,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -4094,11 +4579,29 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x15\n" +
-	"\x13EndTransferResponse\"0\n" +
+	"\x13EndTransferResponse\"B\n" +
+	"\x14PauseTransferRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\"\x17\n" +
+	"\x15PauseTransferResponse\"C\n" +
+	"\x15ResumeTransferRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\"\x18\n" +
+	"\x16ResumeTransferResponse\"\x85\x01\n" +
+	"\x13RequestFilesRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12.\n" +
+	"\x05files\x18\x03 \x03(\v2\x18.jingled.v1.FileSelectorR\x05files\x12\x10\n" +
+	"\x03dir\x18\x04 \x01(\tR\x03dir\"6\n" +
+	"\fFileSelector\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\"*\n" +
+	"\x14RequestFilesResponse\x12\x12\n" +
+	"\x04sids\x18\x01 \x03(\tR\x04sids\"0\n" +
 	"\x14ListTransfersRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\"K\n" +
 	"\x15ListTransfersResponse\x122\n" +
-	"\ttransfers\x18\x01 \x03(\v2\x14.jingled.v1.TransferR\ttransfers\"\xf3\x01\n" +
+	"\ttransfers\x18\x01 \x03(\v2\x14.jingled.v1.TransferR\ttransfers\"\xe3\x02\n" +
 	"\bTransfer\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x10\n" +
@@ -4108,7 +4611,11 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\a \x01(\x04R\x04size\x12\x14\n" +
 	"\x05bytes\x18\b \x01(\x04R\x05bytes\x12\x1c\n" +
-	"\ttransport\x18\t \x01(\tR\ttransport\"Z\n" +
+	"\ttransport\x18\t \x01(\tR\ttransport\x12\x12\n" +
+	"\x04path\x18\n" +
+	" \x01(\tR\x04path\x12(\n" +
+	"\x10bytes_per_second\x18\v \x01(\x01R\x0ebytesPerSecond\x120\n" +
+	"\x05since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"Z\n" +
 	"\fWatchRequest\x12\x1b\n" +
 	"\tsince_seq\x18\x01 \x01(\x04R\bsinceSeq\x12-\n" +
 	"\awelcome\x18\x02 \x03(\v2\x13.jingled.v1.WelcomeR\awelcome\"c\n" +
@@ -4118,7 +4625,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xa1\x10\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xf7\x10\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -4147,7 +4654,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
 	"\rtransfer_done\x18! \x01(\v2\x18.jingled.v1.TransferDoneH\x00R\ftransferDone\x12E\n" +
-	"\x0ftransfer_failed\x18\" \x01(\v2\x1a.jingled.v1.TransferFailedH\x00R\x0etransferFailed\x12>\n" +
+	"\x0ftransfer_failed\x18\" \x01(\v2\x1a.jingled.v1.TransferFailedH\x00R\x0etransferFailed\x12T\n" +
+	"\x14transfer_interrupted\x18# \x01(\v2\x1f.jingled.v1.TransferInterruptedH\x00R\x13transferInterrupted\x12>\n" +
 	"\x0fcontact_changed\x18( \x01(\v2\x13.jingled.v1.ContactH\x00R\x0econtactChanged\x12E\n" +
 	"\x0fcontact_removed\x18) \x01(\v2\x1a.jingled.v1.ContactRemovedH\x00R\x0econtactRemoved\x12B\n" +
 	"\x0econtacts_reset\x18* \x01(\v2\x19.jingled.v1.ContactsResetH\x00R\rcontactsReset\x12X\n" +
@@ -4237,9 +4745,17 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
 	"\n" +
 	"media_type\x18\x03 \x01(\tR\tmediaType\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"/\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"G\n" +
 	"\x0fTransferStarted\x12\x1c\n" +
-	"\ttransport\x18\x01 \x01(\tR\ttransport\"f\n" +
+	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"\xb5\x01\n" +
+	"\x13TransferInterrupted\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x17\n" +
+	"\aby_peer\x18\x05 \x01(\bR\x06byPeer\x12/\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x19.jingled.v1.TransferStateR\x05state\"f\n" +
 	"\x10TransferProgress\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12(\n" +
@@ -4286,12 +4802,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x0fVIA_DATACHANNEL\x10\x03\x12\n" +
 	"\n" +
 	"\x06VIA_SI\x10\x04\x12\f\n" +
-	"\bVIA_HTTP\x10\x05*\x86\x01\n" +
+	"\bVIA_HTTP\x10\x05*\xe0\x01\n" +
 	"\rTransferState\x12\x1e\n" +
 	"\x1aTRANSFER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16TRANSFER_STATE_OFFERED\x10\x01\x12\x1d\n" +
 	"\x19TRANSFER_STATE_CONNECTING\x10\x02\x12\x1a\n" +
-	"\x16TRANSFER_STATE_RUNNING\x10\x032\xb0\x01\n" +
+	"\x16TRANSFER_STATE_RUNNING\x10\x03\x12\x1a\n" +
+	"\x16TRANSFER_STATE_WAITING\x10\x04\x12\x19\n" +
+	"\x15TRANSFER_STATE_PAUSED\x10\x05\x12!\n" +
+	"\x1dTRANSFER_STATE_PAUSED_BY_PEER\x10\x062\xb0\x01\n" +
 	"\rDaemonService\x12G\n" +
 	"\aGetInfo\x12\x1a.jingled.v1.GetInfoRequest\x1a\x1b.jingled.v1.GetInfoResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\fListAccounts\x12\x1f.jingled.v1.ListAccountsRequest\x1a .jingled.v1.ListAccountsResponse\"\x03\x90\x02\x012\xce\x03\n" +
@@ -4302,12 +4821,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\aEndCall\x12\x1a.jingled.v1.EndCallRequest\x1a\x1b.jingled.v1.EndCallResponse\x12E\n" +
 	"\bSendDtmf\x12\x1b.jingled.v1.SendDtmfRequest\x1a\x1c.jingled.v1.SendDtmfResponse\x12N\n" +
 	"\vControlCall\x12\x1e.jingled.v1.ControlCallRequest\x1a\x1f.jingled.v1.ControlCallResponse\x12M\n" +
-	"\tListCalls\x12\x1c.jingled.v1.ListCallsRequest\x1a\x1d.jingled.v1.ListCallsResponse\"\x03\x90\x02\x012\xd0\x02\n" +
+	"\tListCalls\x12\x1c.jingled.v1.ListCallsRequest\x1a\x1d.jingled.v1.ListCallsResponse\"\x03\x90\x02\x012\xd2\x04\n" +
 	"\x0fTransferService\x12E\n" +
 	"\bSendFile\x12\x1b.jingled.v1.SendFileRequest\x1a\x1c.jingled.v1.SendFileResponse\x12K\n" +
 	"\n" +
 	"AcceptFile\x12\x1d.jingled.v1.AcceptFileRequest\x1a\x1e.jingled.v1.AcceptFileResponse\x12N\n" +
-	"\vEndTransfer\x12\x1e.jingled.v1.EndTransferRequest\x1a\x1f.jingled.v1.EndTransferResponse\x12Y\n" +
+	"\vEndTransfer\x12\x1e.jingled.v1.EndTransferRequest\x1a\x1f.jingled.v1.EndTransferResponse\x12T\n" +
+	"\rPauseTransfer\x12 .jingled.v1.PauseTransferRequest\x1a!.jingled.v1.PauseTransferResponse\x12W\n" +
+	"\x0eResumeTransfer\x12!.jingled.v1.ResumeTransferRequest\x1a\".jingled.v1.ResumeTransferResponse\x12Q\n" +
+	"\fRequestFiles\x12\x1f.jingled.v1.RequestFilesRequest\x1a .jingled.v1.RequestFilesResponse\x12Y\n" +
 	"\rListTransfers\x12 .jingled.v1.ListTransfersRequest\x1a!.jingled.v1.ListTransfersResponse\"\x03\x90\x02\x012N\n" +
 	"\fEventService\x12>\n" +
 	"\x05Watch\x12\x18.jingled.v1.WatchRequest\x1a\x19.jingled.v1.WatchResponse0\x01B5Z3github.com/jingled/jingled/api/jingled/v1;jingledv1b\x06proto3"
@@ -4325,81 +4847,89 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_jingled_v1_jingled_proto_goTypes = []any{
-	(AccountOrigin)(0),            // 0: jingled.v1.AccountOrigin
-	(AccountState)(0),             // 1: jingled.v1.AccountState
-	(IcePolicy)(0),                // 2: jingled.v1.IcePolicy
-	(CallState)(0),                // 3: jingled.v1.CallState
-	(Via)(0),                      // 4: jingled.v1.Via
-	(TransferState)(0),            // 5: jingled.v1.TransferState
-	(*GetInfoRequest)(nil),        // 6: jingled.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),       // 7: jingled.v1.GetInfoResponse
-	(*ListAccountsRequest)(nil),   // 8: jingled.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),  // 9: jingled.v1.ListAccountsResponse
-	(*Account)(nil),               // 10: jingled.v1.Account
-	(*Media)(nil),                 // 11: jingled.v1.Media
-	(*StartCallRequest)(nil),      // 12: jingled.v1.StartCallRequest
-	(*StartCallResponse)(nil),     // 13: jingled.v1.StartCallResponse
-	(*AnswerCallRequest)(nil),     // 14: jingled.v1.AnswerCallRequest
-	(*AnswerCallResponse)(nil),    // 15: jingled.v1.AnswerCallResponse
-	(*EndCallRequest)(nil),        // 16: jingled.v1.EndCallRequest
-	(*EndCallResponse)(nil),       // 17: jingled.v1.EndCallResponse
-	(*SendDtmfRequest)(nil),       // 18: jingled.v1.SendDtmfRequest
-	(*SendDtmfResponse)(nil),      // 19: jingled.v1.SendDtmfResponse
-	(*ControlCallRequest)(nil),    // 20: jingled.v1.ControlCallRequest
-	(*ControlCallResponse)(nil),   // 21: jingled.v1.ControlCallResponse
-	(*ListCallsRequest)(nil),      // 22: jingled.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),     // 23: jingled.v1.ListCallsResponse
-	(*Call)(nil),                  // 24: jingled.v1.Call
-	(*SendFileRequest)(nil),       // 25: jingled.v1.SendFileRequest
-	(*SendFileResponse)(nil),      // 26: jingled.v1.SendFileResponse
-	(*AcceptFileRequest)(nil),     // 27: jingled.v1.AcceptFileRequest
-	(*AcceptFileResponse)(nil),    // 28: jingled.v1.AcceptFileResponse
-	(*EndTransferRequest)(nil),    // 29: jingled.v1.EndTransferRequest
-	(*EndTransferResponse)(nil),   // 30: jingled.v1.EndTransferResponse
-	(*ListTransfersRequest)(nil),  // 31: jingled.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil), // 32: jingled.v1.ListTransfersResponse
-	(*Transfer)(nil),              // 33: jingled.v1.Transfer
-	(*WatchRequest)(nil),          // 34: jingled.v1.WatchRequest
-	(*Welcome)(nil),               // 35: jingled.v1.Welcome
-	(*WatchResponse)(nil),         // 36: jingled.v1.WatchResponse
-	(*Event)(nil),                 // 37: jingled.v1.Event
-	(*Hello)(nil),                 // 38: jingled.v1.Hello
-	(*AccountRemoved)(nil),        // 39: jingled.v1.AccountRemoved
-	(*Gap)(nil),                   // 40: jingled.v1.Gap
-	(*CallIncoming)(nil),          // 41: jingled.v1.CallIncoming
-	(*CallRinging)(nil),           // 42: jingled.v1.CallRinging
-	(*CallClients)(nil),           // 43: jingled.v1.CallClients
-	(*CallAccepted)(nil),          // 44: jingled.v1.CallAccepted
-	(*CallConnected)(nil),         // 45: jingled.v1.CallConnected
-	(*CandidatePair)(nil),         // 46: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),              // 47: jingled.v1.CallDtmf
-	(*CallPeerState)(nil),         // 48: jingled.v1.CallPeerState
-	(*CallVideo)(nil),             // 49: jingled.v1.CallVideo
-	(*CallStats)(nil),             // 50: jingled.v1.CallStats
-	(*VideoStats)(nil),            // 51: jingled.v1.VideoStats
-	(*CallMeter)(nil),             // 52: jingled.v1.CallMeter
-	(*CallEnded)(nil),             // 53: jingled.v1.CallEnded
-	(*TransferOffered)(nil),       // 54: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),       // 55: jingled.v1.TransferStarted
-	(*TransferProgress)(nil),      // 56: jingled.v1.TransferProgress
-	(*TransferDone)(nil),          // 57: jingled.v1.TransferDone
-	(*TransferFailed)(nil),        // 58: jingled.v1.TransferFailed
-	nil,                           // 59: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil), // 60: google.protobuf.Timestamp
-	(*Contact)(nil),               // 61: jingled.v1.Contact
-	(*ContactRemoved)(nil),        // 62: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),         // 63: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),   // 64: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),  // 65: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),             // 66: jingled.v1.BlockList
-	(*RoomEntered)(nil),           // 67: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),          // 68: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),              // 69: jingled.v1.RoomCall
-	(*RoomLeft)(nil),              // 70: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),           // 71: jingled.v1.RoomInvited
-	(*durationpb.Duration)(nil),   // 72: google.protobuf.Duration
+	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
+	(AccountState)(0),              // 1: jingled.v1.AccountState
+	(IcePolicy)(0),                 // 2: jingled.v1.IcePolicy
+	(CallState)(0),                 // 3: jingled.v1.CallState
+	(Via)(0),                       // 4: jingled.v1.Via
+	(TransferState)(0),             // 5: jingled.v1.TransferState
+	(*GetInfoRequest)(nil),         // 6: jingled.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),        // 7: jingled.v1.GetInfoResponse
+	(*ListAccountsRequest)(nil),    // 8: jingled.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),   // 9: jingled.v1.ListAccountsResponse
+	(*Account)(nil),                // 10: jingled.v1.Account
+	(*Media)(nil),                  // 11: jingled.v1.Media
+	(*StartCallRequest)(nil),       // 12: jingled.v1.StartCallRequest
+	(*StartCallResponse)(nil),      // 13: jingled.v1.StartCallResponse
+	(*AnswerCallRequest)(nil),      // 14: jingled.v1.AnswerCallRequest
+	(*AnswerCallResponse)(nil),     // 15: jingled.v1.AnswerCallResponse
+	(*EndCallRequest)(nil),         // 16: jingled.v1.EndCallRequest
+	(*EndCallResponse)(nil),        // 17: jingled.v1.EndCallResponse
+	(*SendDtmfRequest)(nil),        // 18: jingled.v1.SendDtmfRequest
+	(*SendDtmfResponse)(nil),       // 19: jingled.v1.SendDtmfResponse
+	(*ControlCallRequest)(nil),     // 20: jingled.v1.ControlCallRequest
+	(*ControlCallResponse)(nil),    // 21: jingled.v1.ControlCallResponse
+	(*ListCallsRequest)(nil),       // 22: jingled.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),      // 23: jingled.v1.ListCallsResponse
+	(*Call)(nil),                   // 24: jingled.v1.Call
+	(*SendFileRequest)(nil),        // 25: jingled.v1.SendFileRequest
+	(*SendFileResponse)(nil),       // 26: jingled.v1.SendFileResponse
+	(*AcceptFileRequest)(nil),      // 27: jingled.v1.AcceptFileRequest
+	(*AcceptFileResponse)(nil),     // 28: jingled.v1.AcceptFileResponse
+	(*EndTransferRequest)(nil),     // 29: jingled.v1.EndTransferRequest
+	(*EndTransferResponse)(nil),    // 30: jingled.v1.EndTransferResponse
+	(*PauseTransferRequest)(nil),   // 31: jingled.v1.PauseTransferRequest
+	(*PauseTransferResponse)(nil),  // 32: jingled.v1.PauseTransferResponse
+	(*ResumeTransferRequest)(nil),  // 33: jingled.v1.ResumeTransferRequest
+	(*ResumeTransferResponse)(nil), // 34: jingled.v1.ResumeTransferResponse
+	(*RequestFilesRequest)(nil),    // 35: jingled.v1.RequestFilesRequest
+	(*FileSelector)(nil),           // 36: jingled.v1.FileSelector
+	(*RequestFilesResponse)(nil),   // 37: jingled.v1.RequestFilesResponse
+	(*ListTransfersRequest)(nil),   // 38: jingled.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil),  // 39: jingled.v1.ListTransfersResponse
+	(*Transfer)(nil),               // 40: jingled.v1.Transfer
+	(*WatchRequest)(nil),           // 41: jingled.v1.WatchRequest
+	(*Welcome)(nil),                // 42: jingled.v1.Welcome
+	(*WatchResponse)(nil),          // 43: jingled.v1.WatchResponse
+	(*Event)(nil),                  // 44: jingled.v1.Event
+	(*Hello)(nil),                  // 45: jingled.v1.Hello
+	(*AccountRemoved)(nil),         // 46: jingled.v1.AccountRemoved
+	(*Gap)(nil),                    // 47: jingled.v1.Gap
+	(*CallIncoming)(nil),           // 48: jingled.v1.CallIncoming
+	(*CallRinging)(nil),            // 49: jingled.v1.CallRinging
+	(*CallClients)(nil),            // 50: jingled.v1.CallClients
+	(*CallAccepted)(nil),           // 51: jingled.v1.CallAccepted
+	(*CallConnected)(nil),          // 52: jingled.v1.CallConnected
+	(*CandidatePair)(nil),          // 53: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),               // 54: jingled.v1.CallDtmf
+	(*CallPeerState)(nil),          // 55: jingled.v1.CallPeerState
+	(*CallVideo)(nil),              // 56: jingled.v1.CallVideo
+	(*CallStats)(nil),              // 57: jingled.v1.CallStats
+	(*VideoStats)(nil),             // 58: jingled.v1.VideoStats
+	(*CallMeter)(nil),              // 59: jingled.v1.CallMeter
+	(*CallEnded)(nil),              // 60: jingled.v1.CallEnded
+	(*TransferOffered)(nil),        // 61: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),        // 62: jingled.v1.TransferStarted
+	(*TransferInterrupted)(nil),    // 63: jingled.v1.TransferInterrupted
+	(*TransferProgress)(nil),       // 64: jingled.v1.TransferProgress
+	(*TransferDone)(nil),           // 65: jingled.v1.TransferDone
+	(*TransferFailed)(nil),         // 66: jingled.v1.TransferFailed
+	nil,                            // 67: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 68: google.protobuf.Timestamp
+	(*Contact)(nil),                // 69: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 70: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 71: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 72: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 73: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 74: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 75: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 76: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 77: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 78: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 79: jingled.v1.RoomInvited
+	(*durationpb.Duration)(nil),    // 80: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -4410,82 +4940,92 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	24, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	60, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	68, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
-	33, // 10: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
-	5,  // 11: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	35, // 12: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
-	37, // 13: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	60, // 14: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
-	38, // 15: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
-	40, // 16: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
-	10, // 17: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
-	39, // 18: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
-	41, // 19: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
-	42, // 20: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	45, // 21: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	47, // 22: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	52, // 23: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	53, // 24: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	44, // 25: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	48, // 26: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	49, // 27: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	43, // 28: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	54, // 29: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	55, // 30: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	56, // 31: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	57, // 32: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	58, // 33: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	61, // 34: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	62, // 35: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	63, // 36: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	64, // 37: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	65, // 38: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	66, // 39: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	67, // 40: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	68, // 41: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	69, // 42: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	70, // 43: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	71, // 44: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	46, // 45: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	72, // 46: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	51, // 47: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	72, // 48: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	50, // 49: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	72, // 50: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	50, // 51: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	59, // 52: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 53: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 54: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 55: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 56: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 57: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 58: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 59: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 60: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	25, // 61: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	27, // 62: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	29, // 63: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	31, // 64: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	34, // 65: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 66: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 67: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 68: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 69: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 70: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 71: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 72: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 73: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	26, // 74: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	28, // 75: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	30, // 76: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	32, // 77: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	36, // 78: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	66, // [66:79] is the sub-list for method output_type
-	53, // [53:66] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	36, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
+	40, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
+	5,  // 12: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
+	68, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	42, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
+	44, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
+	68, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	45, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
+	47, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
+	10, // 19: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
+	46, // 20: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
+	48, // 21: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
+	49, // 22: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
+	52, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	54, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	59, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	60, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	51, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	55, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	56, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	50, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	61, // 31: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	62, // 32: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	64, // 33: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	65, // 34: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	66, // 35: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	63, // 36: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
+	69, // 37: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	70, // 38: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	71, // 39: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	72, // 40: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	73, // 41: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	74, // 42: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	75, // 43: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	76, // 44: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	77, // 45: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	78, // 46: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	79, // 47: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	53, // 48: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	80, // 49: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	58, // 50: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	80, // 51: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	57, // 52: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	80, // 53: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	57, // 54: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	5,  // 55: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	67, // 56: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 57: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 58: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 59: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 60: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 61: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 62: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 63: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 64: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	25, // 65: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	27, // 66: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	29, // 67: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	31, // 68: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	33, // 69: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	35, // 70: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	38, // 71: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	41, // 72: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 73: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 74: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 75: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 76: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 77: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 78: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 79: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 80: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	26, // 81: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	28, // 82: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	30, // 83: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	32, // 84: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	34, // 85: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	37, // 86: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	39, // 87: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	43, // 88: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	73, // [73:89] is the sub-list for method output_type
+	57, // [57:73] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -4497,7 +5037,7 @@ func file_jingled_v1_jingled_proto_init() {
 	file_jingled_v1_contacts_proto_init()
 	file_jingled_v1_roomevents_proto_init()
 	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
-	file_jingled_v1_jingled_proto_msgTypes[31].OneofWrappers = []any{
+	file_jingled_v1_jingled_proto_msgTypes[38].OneofWrappers = []any{
 		(*Event_Hello)(nil),
 		(*Event_Gap)(nil),
 		(*Event_AccountChanged)(nil),
@@ -4517,6 +5057,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_TransferProgress)(nil),
 		(*Event_TransferDone)(nil),
 		(*Event_TransferFailed)(nil),
+		(*Event_TransferInterrupted)(nil),
 		(*Event_ContactChanged)(nil),
 		(*Event_ContactRemoved)(nil),
 		(*Event_ContactsReset)(nil),
@@ -4535,7 +5076,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   54,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -73,6 +73,15 @@ const (
 	// TransferServiceEndTransferProcedure is the fully-qualified name of the TransferService's
 	// EndTransfer RPC.
 	TransferServiceEndTransferProcedure = "/jingled.v1.TransferService/EndTransfer"
+	// TransferServicePauseTransferProcedure is the fully-qualified name of the TransferService's
+	// PauseTransfer RPC.
+	TransferServicePauseTransferProcedure = "/jingled.v1.TransferService/PauseTransfer"
+	// TransferServiceResumeTransferProcedure is the fully-qualified name of the TransferService's
+	// ResumeTransfer RPC.
+	TransferServiceResumeTransferProcedure = "/jingled.v1.TransferService/ResumeTransfer"
+	// TransferServiceRequestFilesProcedure is the fully-qualified name of the TransferService's
+	// RequestFiles RPC.
+	TransferServiceRequestFilesProcedure = "/jingled.v1.TransferService/RequestFiles"
 	// TransferServiceListTransfersProcedure is the fully-qualified name of the TransferService's
 	// ListTransfers RPC.
 	TransferServiceListTransfersProcedure = "/jingled.v1.TransferService/ListTransfers"
@@ -429,6 +438,13 @@ type TransferServiceClient interface {
 	AcceptFile(context.Context, *v1.AcceptFileRequest) (*v1.AcceptFileResponse, error)
 	// EndTransfer declines an offer or cancels a transfer.
 	EndTransfer(context.Context, *v1.EndTransferRequest) (*v1.EndTransferResponse, error)
+	// PauseTransfer keeps what is there and lets the transfer rest, also over a restart of the daemon, until ResumeTransfer.
+	PauseTransfer(context.Context, *v1.PauseTransferRequest) (*v1.PauseTransferResponse, error)
+	// ResumeTransfer goes on with a transfer that is paused, or that waits for the peer, at once.
+	ResumeTransfer(context.Context, *v1.ResumeTransferRequest) (*v1.ResumeTransferResponse, error)
+	// RequestFiles asks a peer for files that it shares (XEP-0234 section 6.2).
+	RequestFiles(context.Context, *v1.RequestFilesRequest) (*v1.RequestFilesResponse, error)
+	// ListTransfers lists the transfers that have not ended, also those that are interrupted.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 
@@ -461,6 +477,24 @@ func NewTransferServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(transferServiceMethods.ByName("EndTransfer")),
 			connect.WithClientOptions(opts...),
 		),
+		pauseTransfer: connect.NewClient[v1.PauseTransferRequest, v1.PauseTransferResponse](
+			httpClient,
+			baseURL+TransferServicePauseTransferProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("PauseTransfer")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeTransfer: connect.NewClient[v1.ResumeTransferRequest, v1.ResumeTransferResponse](
+			httpClient,
+			baseURL+TransferServiceResumeTransferProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("ResumeTransfer")),
+			connect.WithClientOptions(opts...),
+		),
+		requestFiles: connect.NewClient[v1.RequestFilesRequest, v1.RequestFilesResponse](
+			httpClient,
+			baseURL+TransferServiceRequestFilesProcedure,
+			connect.WithSchema(transferServiceMethods.ByName("RequestFiles")),
+			connect.WithClientOptions(opts...),
+		),
 		listTransfers: connect.NewClient[v1.ListTransfersRequest, v1.ListTransfersResponse](
 			httpClient,
 			baseURL+TransferServiceListTransfersProcedure,
@@ -473,10 +507,13 @@ func NewTransferServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 
 // transferServiceClient implements TransferServiceClient.
 type transferServiceClient struct {
-	sendFile      *connect.Client[v1.SendFileRequest, v1.SendFileResponse]
-	acceptFile    *connect.Client[v1.AcceptFileRequest, v1.AcceptFileResponse]
-	endTransfer   *connect.Client[v1.EndTransferRequest, v1.EndTransferResponse]
-	listTransfers *connect.Client[v1.ListTransfersRequest, v1.ListTransfersResponse]
+	sendFile       *connect.Client[v1.SendFileRequest, v1.SendFileResponse]
+	acceptFile     *connect.Client[v1.AcceptFileRequest, v1.AcceptFileResponse]
+	endTransfer    *connect.Client[v1.EndTransferRequest, v1.EndTransferResponse]
+	pauseTransfer  *connect.Client[v1.PauseTransferRequest, v1.PauseTransferResponse]
+	resumeTransfer *connect.Client[v1.ResumeTransferRequest, v1.ResumeTransferResponse]
+	requestFiles   *connect.Client[v1.RequestFilesRequest, v1.RequestFilesResponse]
+	listTransfers  *connect.Client[v1.ListTransfersRequest, v1.ListTransfersResponse]
 }
 
 // SendFile calls jingled.v1.TransferService.SendFile.
@@ -506,6 +543,33 @@ func (c *transferServiceClient) EndTransfer(ctx context.Context, req *v1.EndTran
 	return nil, err
 }
 
+// PauseTransfer calls jingled.v1.TransferService.PauseTransfer.
+func (c *transferServiceClient) PauseTransfer(ctx context.Context, req *v1.PauseTransferRequest) (*v1.PauseTransferResponse, error) {
+	response, err := c.pauseTransfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeTransfer calls jingled.v1.TransferService.ResumeTransfer.
+func (c *transferServiceClient) ResumeTransfer(ctx context.Context, req *v1.ResumeTransferRequest) (*v1.ResumeTransferResponse, error) {
+	response, err := c.resumeTransfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RequestFiles calls jingled.v1.TransferService.RequestFiles.
+func (c *transferServiceClient) RequestFiles(ctx context.Context, req *v1.RequestFilesRequest) (*v1.RequestFilesResponse, error) {
+	response, err := c.requestFiles.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListTransfers calls jingled.v1.TransferService.ListTransfers.
 func (c *transferServiceClient) ListTransfers(ctx context.Context, req *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error) {
 	response, err := c.listTransfers.CallUnary(ctx, connect.NewRequest(req))
@@ -522,6 +586,13 @@ type TransferServiceHandler interface {
 	AcceptFile(context.Context, *v1.AcceptFileRequest) (*v1.AcceptFileResponse, error)
 	// EndTransfer declines an offer or cancels a transfer.
 	EndTransfer(context.Context, *v1.EndTransferRequest) (*v1.EndTransferResponse, error)
+	// PauseTransfer keeps what is there and lets the transfer rest, also over a restart of the daemon, until ResumeTransfer.
+	PauseTransfer(context.Context, *v1.PauseTransferRequest) (*v1.PauseTransferResponse, error)
+	// ResumeTransfer goes on with a transfer that is paused, or that waits for the peer, at once.
+	ResumeTransfer(context.Context, *v1.ResumeTransferRequest) (*v1.ResumeTransferResponse, error)
+	// RequestFiles asks a peer for files that it shares (XEP-0234 section 6.2).
+	RequestFiles(context.Context, *v1.RequestFilesRequest) (*v1.RequestFilesResponse, error)
+	// ListTransfers lists the transfers that have not ended, also those that are interrupted.
 	ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error)
 }
 
@@ -550,6 +621,24 @@ func NewTransferServiceHandler(svc TransferServiceHandler, opts ...connect.Handl
 		connect.WithSchema(transferServiceMethods.ByName("EndTransfer")),
 		connect.WithHandlerOptions(opts...),
 	)
+	transferServicePauseTransferHandler := connect.NewUnaryHandlerSimple(
+		TransferServicePauseTransferProcedure,
+		svc.PauseTransfer,
+		connect.WithSchema(transferServiceMethods.ByName("PauseTransfer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transferServiceResumeTransferHandler := connect.NewUnaryHandlerSimple(
+		TransferServiceResumeTransferProcedure,
+		svc.ResumeTransfer,
+		connect.WithSchema(transferServiceMethods.ByName("ResumeTransfer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transferServiceRequestFilesHandler := connect.NewUnaryHandlerSimple(
+		TransferServiceRequestFilesProcedure,
+		svc.RequestFiles,
+		connect.WithSchema(transferServiceMethods.ByName("RequestFiles")),
+		connect.WithHandlerOptions(opts...),
+	)
 	transferServiceListTransfersHandler := connect.NewUnaryHandlerSimple(
 		TransferServiceListTransfersProcedure,
 		svc.ListTransfers,
@@ -565,6 +654,12 @@ func NewTransferServiceHandler(svc TransferServiceHandler, opts ...connect.Handl
 			transferServiceAcceptFileHandler.ServeHTTP(w, r)
 		case TransferServiceEndTransferProcedure:
 			transferServiceEndTransferHandler.ServeHTTP(w, r)
+		case TransferServicePauseTransferProcedure:
+			transferServicePauseTransferHandler.ServeHTTP(w, r)
+		case TransferServiceResumeTransferProcedure:
+			transferServiceResumeTransferHandler.ServeHTTP(w, r)
+		case TransferServiceRequestFilesProcedure:
+			transferServiceRequestFilesHandler.ServeHTTP(w, r)
 		case TransferServiceListTransfersProcedure:
 			transferServiceListTransfersHandler.ServeHTTP(w, r)
 		default:
@@ -586,6 +681,18 @@ func (UnimplementedTransferServiceHandler) AcceptFile(context.Context, *v1.Accep
 
 func (UnimplementedTransferServiceHandler) EndTransfer(context.Context, *v1.EndTransferRequest) (*v1.EndTransferResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.TransferService.EndTransfer is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) PauseTransfer(context.Context, *v1.PauseTransferRequest) (*v1.PauseTransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.TransferService.PauseTransfer is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) ResumeTransfer(context.Context, *v1.ResumeTransferRequest) (*v1.ResumeTransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.TransferService.ResumeTransfer is not implemented"))
+}
+
+func (UnimplementedTransferServiceHandler) RequestFiles(context.Context, *v1.RequestFilesRequest) (*v1.RequestFilesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.TransferService.RequestFiles is not implemented"))
 }
 
 func (UnimplementedTransferServiceHandler) ListTransfers(context.Context, *v1.ListTransfersRequest) (*v1.ListTransfersResponse, error) {
