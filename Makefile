@@ -18,7 +18,7 @@ LINT     := bin/golangci-lint
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race docs bench bench-relay fuzz clean
+.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race web web-check docs bench bench-relay fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ deb: ## the Debian package of jingle-relay, into ./dist; ARCH=arm64 for another 
 demo: ## run the main job: two accounts, a call with DTMF, a file, all on loopback
 	$(GO) run ./cmd/jingle demo
 
-test: test-deps fmt-check generate-check vet lint cross race ## everything that must hold before a commit lands
+test: test-deps fmt-check generate-check web-check vet lint cross race ## everything that must hold before a commit lands
 
 test-deps: ## install what the tests need, or say what is missing
 	./scripts/test-deps.sh
@@ -65,6 +65,16 @@ generate: $(GENERATORS) ## write the Go code of the API's schema
 
 generate-check: $(GENERATORS)
 	./scripts/generate.sh --check
+
+# The bundler of the web phone, again in a module of its own.
+bin/esbuild: tools/esbuild/go.mod tools/esbuild/go.sum
+	$(GO) build -modfile=tools/esbuild/go.mod -o $@ github.com/evanw/esbuild/cmd/esbuild
+
+web: bin/esbuild ## bundle the web phone from web/src into web/dist
+	./scripts/web.sh
+
+web-check: bin/esbuild
+	./scripts/web.sh --check
 
 cross: ## build everything for Linux, macOS and Windows, without cgo
 	GOOS=linux   $(GO) build ./...

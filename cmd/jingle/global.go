@@ -164,7 +164,7 @@ func start(ctx context.Context, cfg daemon.Config) (*session, error) {
 			failed <- err
 		}
 	}()
-	go func() { served <- apiserver.Serve(ctx, l, d, cfg.Log) }()
+	go func() { served <- serve(ctx, l, d, cfg) }()
 	c := client.New(l.Dial)
 	return &session{Client: c, failed: failed, close: func() {
 		cancel()

@@ -13,6 +13,8 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/jingled/jingled/daemon/webphone"
 )
 
 // version is set when a release is built.
@@ -34,6 +36,7 @@ func run() int {
 // options are the flags.
 type options struct {
 	config, socket, state string
+	phone                 string
 	parentStdin           bool
 	stdin                 io.Reader
 	stdout                io.Writer
@@ -77,6 +80,7 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 	c.Flags().StringVar(&o.config, "config", "", "configuration `FILE` (default: jingled/config.toml in the user's configuration folder)")
 	c.Flags().StringVar(&o.socket, "socket", "", "`FILE` of the socket (default: jingled/jingled.sock in $XDG_RUNTIME_DIR)")
 	c.Flags().StringVar(&o.state, "state", "", "`FOLDER` of the history; \"none\" keeps none (default: jingled in $XDG_STATE_HOME)")
+	c.Flags().StringVar(&o.phone, "phone", "", "loopback `ADDRESS` of the page that jingle phone opens; \"none\" serves none (default: "+webphone.DefaultListen+", or another port)")
 	c.Flags().BoolVar(&o.parentStdin, "parent-stdin", false, "serve the program that holds standard input, and quit when it closes it")
 	c.Flags().CountVarP(&verbose, "verbose", "v", "log more; -vv for debugging")
 	return c

@@ -52,6 +52,10 @@ func (o *options) serve(ctx context.Context) error {
 			o.log.Error("state", "err", err)
 		}
 	}()
+	mounts, runPhone, err := o.webphone(d, cfg)
+	if err != nil {
+		return err
+	}
 	l, remove, err := o.listen()
 	if err != nil {
 		return err
@@ -74,7 +78,8 @@ func (o *options) serve(ctx context.Context) error {
 	defer notify(o.log, sdaemon.SdNotifyStopping)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Run(ctx) })
-	g.Go(func() error { return apiserver.Serve(ctx, l, d, o.log) })
+	g.Go(func() error { return runPhone(ctx) })
+	g.Go(func() error { return apiserver.Serve(ctx, l, d, o.log, mounts...) })
 	return g.Wait()
 }
 

@@ -40,7 +40,7 @@ const (
 // PhoneServiceClient is a client for the jingled.v1.PhoneService service.
 type PhoneServiceClient interface {
 	// OpenPhone begins to serve the page, if that was not done before, and makes an address that opens it once. A daemon
-	// that was told to serve no page answers failed_precondition.
+	// that was told to serve no page answers unimplemented.
 	OpenPhone(context.Context, *v1.OpenPhoneRequest) (*v1.OpenPhoneResponse, error)
 }
 
@@ -81,7 +81,7 @@ func (c *phoneServiceClient) OpenPhone(ctx context.Context, req *v1.OpenPhoneReq
 // PhoneServiceHandler is an implementation of the jingled.v1.PhoneService service.
 type PhoneServiceHandler interface {
 	// OpenPhone begins to serve the page, if that was not done before, and makes an address that opens it once. A daemon
-	// that was told to serve no page answers failed_precondition.
+	// that was told to serve no page answers unimplemented.
 	OpenPhone(context.Context, *v1.OpenPhoneRequest) (*v1.OpenPhoneResponse, error)
 }
 

@@ -1,0 +1,109 @@
+// What the steps share: a browser, its pages, and how to wait.
+
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+let text = "";
+for await (const chunk of process.stdin) text += chunk;
+export const given = JSON.parse(text);
+
+const load = createRequire(join(given.modules, "x.js"));
+const { chromium } = load("playwright-core");
+export const axeSource = load("axe-core").source;
+
+export const patience = 20_000;
+
+export const browser = await chromium.launch({
+  executablePath: given.chromium,
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-default-apps", "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--auto-accept-this-tab-capture",
+  ],
+});
+
+// open shows one person's phone in a browser of their own. What it asks of other machines is a fault.
+export async function open(who, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", reducedMotion: "reduce", ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(patience);
+  page.faults = [];
+  page.on("pageerror", (e) => page.faults.push(`${who.user}: ${e.stack}`));
+  page.on("console", (m) => m.type() === "error" && page.faults.push(`${who.user}: ${m.text()} ${m.location().url}`));
+  page.on("request", (r) => {
+    if (!r.url().startsWith(new URL(who.url).origin) && !r.url().startsWith("blob:")) page.faults.push(`${who.user} asks ${r.url()}`);
+  });
+  await page.addInitScript(watchConnections);
+  await page.goto(who.url);
+  await page.locator('.app[data-link="live"]').waitFor();
+  return page;
+}
+
+// watchConnections runs in the page before its own script.
+function watchConnections() {
+  window.connections = [];
+  const Real = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Real {
+    constructor(...args) {
+      super(...args);
+      window.connections.push(this);
+    }
+  };
+}
+
+// received is what the newest connection of a page has got.
+export function received(page) {
+  return page.evaluate(async () => {
+    const pc = window.connections.at(-1);
+    const out = { frames: 0, energy: 0, width: 0, packets: 0 };
+    for (const r of (await pc.getStats()).values()) {
+      if (r.type !== "inbound-rtp") continue;
+      if (r.kind === "video") {
+        out.frames = r.framesDecoded ?? 0;
+        out.width = r.frameWidth ?? 0;
+      } else {
+        out.energy = r.totalAudioEnergy ?? 0;
+        out.packets = r.packetsReceived ?? 0;
+      }
+    }
+    return out;
+  });
+}
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// until asks again and again until it is so.
+export async function until(what, is) {
+  let last;
+  for (const end = Date.now() + patience; Date.now() < end; await sleep(100)) {
+    last = await is();
+    if (last === true) return;
+  }
+  throw new Error(`${what}: ${JSON.stringify(last)}`);
+}
+
+export function equal(got, want, what) {
+  if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+}
+
+export async function shot(page, name) {
+  await page.screenshot({ path: join(given.shots, `${name}.png`) });
+}
+
+let failed = false;
+
+// step is one test. After one that has failed the others mean nothing.
+export async function step(name, run) {
+  if (failed) return;
+  const began = Date.now();
+  let error = "";
+  let note = "";
+  try {
+    note = (await run()) ?? "";
+  } catch (e) {
+    failed = true;
+    error = String(e.stack ?? e);
+    for (const [n, c] of browser.contexts().entries()) for (const p of c.pages()) await shot(p, `failed-${n}`).catch(() => {});
+  }
+  console.log(JSON.stringify({ name, error, note: `${Date.now() - began} ms ${note}` }));
+}

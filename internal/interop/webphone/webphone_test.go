@@ -1,0 +1,188 @@
+package webphone
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/daemon/webphone"
+	"github.com/jingled/jingled/internal/interop/ours"
+	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/jid"
+)
+
+// modulesEnv is where the packages of npm are; they are fetched before the network is closed.
+const modulesEnv = "JINGLED_TEST_MODULES"
+
+// shots is where pictures of the page go.
+const shots = "../../../dist/webphone"
+
+func TestTypes(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), testkit.Binary(t, "node", "nodejs"), filepath.Join(testkit.Npm(t, "web"), "node_modules/typescript/bin/tsc"),
+		"-p", "../../../web/src/tsconfig.json")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestPhone(t *testing.T) {
+	if os.Getenv(modulesEnv) == "" {
+		testkit.Binary(t, "prosody", "prosody")
+		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
+		testkit.InNetwork(t, modulesEnv+"="+testkit.Npm(t, "web"))
+		return
+	}
+	if !testkit.InNetwork(t) {
+		return
+	}
+	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	names := []string{"alice", "bob", "carol", "dave", "erin"}
+	for _, name := range names {
+		srv.AddUser(t, name, "secret")
+	}
+	for _, name := range names[1:] {
+		srv.Befriend(t, "alice", name)
+	}
+	alice, bob := open(t, srv, "alice"), open(t, srv, "bob")
+	for name, called := range map[string]string{"bob": "Bob Miller", "carol": "Carol Diaz", "dave": "Dave Okafor", "erin": "Erin Sato"} {
+		if _, err := alice.D.UpdateContact(t.Context(), &jingledv1.UpdateContactRequest{Jid: name + "@" + srv.Domain, Name: &called}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away(t, srv, "carol", jingledv1.Availability_AVAILABILITY_AWAY, "Back at three")
+	drive(t, map[string]any{
+		"chromium": testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell"),
+		"modules":  filepath.Join(os.Getenv(modulesEnv), "node_modules"), "shots": absolute(t, shots),
+		"alice": alice.page(t), "bob": bob.page(t), "domain": srv.Domain,
+	})
+}
+
+// side is a daemon that serves a phone.
+type side struct {
+	*ours.Side
+	phone     *webphone.Server
+	downloads string
+	user      string
+}
+
+func open(t *testing.T, srv *testkit.Server, user string) *side {
+	t.Helper()
+	downloads := t.TempDir()
+	cfg := account(srv, user)
+	cfg.StateDir, cfg.Downloads = t.TempDir(), downloads
+	s := &side{Side: ours.Run(t, cfg), downloads: downloads, user: user}
+	var err error
+	if s.phone, err = webphone.New(webphone.Config{Daemon: s.D, Listen: "127.0.0.1:0", Uploads: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.phone.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func account(srv *testkit.Server, user string) daemon.Config {
+	return daemon.Config{Version: "1.0", Accounts: []daemon.Account{{
+		JID: jid.JID(user + "@" + srv.Domain), Password: func() (string, error) { return "secret", nil },
+		Resource: "desk", Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true,
+	}}}
+}
+
+// away has somebody online without a page.
+func away(t *testing.T, srv *testkit.Server, user string, a jingledv1.Availability, status string) {
+	t.Helper()
+	s := ours.Run(t, account(srv, user))
+	if _, err := s.D.SetPresence(t.Context(), &jingledv1.SetPresenceRequest{Availability: a, Status: status}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// page is what the script has to know of a side.
+func (s *side) page(t *testing.T) map[string]any {
+	t.Helper()
+	deadline := time.Now().Add(ours.Patience)
+	for {
+		res, err := s.phone.OpenPhone(t.Context(), &jingledv1.OpenPhoneRequest{})
+		if err == nil {
+			return map[string]any{"url": res.GetUrl(), "downloads": s.downloads, "user": s.user}
+		}
+		if time.Now().After(deadline) { // it has only just begun
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// step is a line that the script prints: one test.
+type step struct {
+	Name, Error, Note string
+}
+
+// drive runs the script and makes a test of each of its steps.
+func drive(t *testing.T, what map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), testkit.Binary(t, "node", "nodejs"), "web/drive.mjs")
+	cmd.Stdin = strings.NewReader(string(text))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines, steps := bufio.NewScanner(out), 0
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var s step
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			t.Errorf("the script said %q", lines.Text())
+			continue
+		}
+		steps++
+		t.Run(s.Name, func(t *testing.T) {
+			if s.Note != "" {
+				t.Log(s.Note)
+			}
+			if s.Error != "" {
+				t.Error(s.Error)
+			}
+		})
+	}
+	_, _ = io.Copy(io.Discard, out)
+	if err := cmd.Wait(); err != nil || steps == 0 {
+		t.Errorf("the script ended with %v after %d steps\n%s", err, steps, stderr.String())
+	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
