@@ -224,7 +224,7 @@ func TestCallWithToneDTMFAndRecording(t *testing.T) {
 		file   string
 	}{
 		{"opus", nil, "opus.ogg"}, {"opus to wav", nil, "opus.wav"},
-		{"PCMU", []*audio.Codec{audio.PCMU()}, "pcmu.ogg"}, {"PCMA", []*audio.Codec{audio.PCMA()}, "pcma.wav"},
+		{"PCMU", []*audio.Codec{audio.PCMU()}, "pcmu.ogg"}, {"G722", []*audio.Codec{audio.G722()}, "g722.wav"}, {"PCMA", []*audio.Codec{audio.PCMA()}, "pcma.wav"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T, w *wide) {

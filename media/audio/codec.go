@@ -65,4 +65,4 @@ func (c *Codec) Is(name string, clockRate, channels int) bool {
 }
 
 // Codecs returns all codecs of this package, the best first.
-func Codecs() []*Codec { return []*Codec{Opus(), PCMU(), PCMA()} }
+func Codecs() []*Codec { return []*Codec{Opus(), G722(), PCMU(), PCMA()} }

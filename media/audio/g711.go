@@ -20,7 +20,7 @@ func g711(name string, pt uint8, enc func(int16) byte, dec func(byte) int16) *Co
 			return &g711Encoder{enc: enc, res: primed(SampleRate, g711Rate)}, nil
 		},
 		NewDecoder: func() (Decoder, error) {
-			d := &g711Decoder{res: primed(g711Rate, SampleRate)}
+			d := &g711Decoder{concealer: concealer{res: primed(g711Rate, SampleRate)}}
 			for i := range d.table {
 				d.table[i] = FromInt16(dec(byte(i)))
 			}
@@ -57,11 +57,8 @@ func (e *g711Encoder) Encode(dst []byte, pcm []float32) ([]byte, error) {
 
 type g711Decoder struct {
 	table [256]float32
-	res   *Resampler
-	pcm   []float32
-	last  []float32 // the end of what was decoded, to conceal with
-	gain  float32
-	back  bool
+	concealer
+	pcm []float32
 }
 
 func (d *g711Decoder) Decode(dst []float32, payload []byte) ([]float32, error) {
@@ -69,34 +66,7 @@ func (d *g711Decoder) Decode(dst []float32, payload []byte) ([]float32, error) {
 	for _, b := range payload {
 		d.pcm = append(d.pcm, d.table[b])
 	}
-	n := len(dst)
-	dst = d.res.Process(dst, d.pcm)
-	out := dst[n:]
-	d.last = append(d.last[:0], out[max(0, len(out)-FrameSize):]...)
-	d.gain, d.back = 1, false
-	return dst, nil
-}
-
-// Conceal plays the last frame backwards and forwards again, so that the wave has no step, and fades it out in 60 ms.
-func (d *g711Decoder) Conceal(dst []float32, samples int, _ []byte) ([]float32, error) {
-	const fade = 1 / (0.06 * SampleRate)
-	for samples > 0 {
-		n := min(samples, len(d.last))
-		if n == 0 {
-			return append(dst, make([]float32, samples)...), nil
-		}
-		d.back = !d.back
-		for i := range n {
-			at := i
-			if d.back {
-				at = len(d.last) - 1 - i
-			}
-			dst = append(dst, d.last[at]*d.gain)
-			d.gain = max(0, d.gain-fade)
-		}
-		samples -= n
-	}
-	return dst, nil
+	return d.decoded(dst, d.pcm), nil
 }
 
 // The mu-law of ITU-T G.711 table 2, over samples of 16 bits.
