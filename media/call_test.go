@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // party is one side of a call, on a virtual network or on the loopback.
 type party struct {
-	t *testing.T
+	t testing.TB
 	*Call
 	other  *party
 	signal sync.Mutex // stands for the session's goroutine
@@ -34,7 +34,7 @@ type party struct {
 	ended  chan error
 }
 
-func newParty(t *testing.T, w *wide, role jingle.Role, change func(*Config)) *party {
+func newParty(t testing.TB, w *wide, role jingle.Role, change func(*Config)) *party {
 	t.Helper()
 	cert, err := dtlssrtp.NewCertificate()
 	if err != nil {
@@ -72,7 +72,7 @@ func (p *party) notify(e Event) {
 	p.seen <- struct{}{}
 }
 
-func reread(t *testing.T, tr ice.Transport) jingle.Payload {
+func reread(t testing.TB, tr ice.Transport) jingle.Payload {
 	out, err := ice.ParseTransport(tr.Element())
 	if err != nil {
 		t.Error(err)
@@ -94,7 +94,7 @@ func (p *party) accepted(contents []jingle.Content, groups []jingle.Group) error
 }
 
 // transported has contents go through XML.
-func transported(t *testing.T, cs []jingle.Content, gs []jingle.Group) ([]jingle.Content, []jingle.Group) {
+func transported(t testing.TB, cs []jingle.Content, gs []jingle.Group) ([]jingle.Content, []jingle.Group) {
 	t.Helper()
 	var reg jingle.Registry
 	rtp.Register(&reg)
@@ -114,7 +114,7 @@ func (p *party) run() {
 }
 
 // await waits until an event satisfies is.
-func await[E Event](t *testing.T, p *party, what string, is func(E) bool) E {
+func await[E Event](t testing.TB, p *party, what string, is func(E) bool) E {
 	t.Helper()
 	deadline := time.After(15 * time.Second)
 	for {
@@ -167,7 +167,7 @@ func dial(t *testing.T, a, b *party) (hangUp func()) {
 	}
 }
 
-func transported2(t *testing.T, offer func() ([]jingle.Content, []jingle.Group)) ([]jingle.Content, []jingle.Group) {
+func transported2(t testing.TB, offer func() ([]jingle.Content, []jingle.Group)) ([]jingle.Content, []jingle.Group) {
 	t.Helper()
 	c, g := offer()
 	return transported(t, c, g)

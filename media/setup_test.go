@@ -124,7 +124,15 @@ func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time
 		relay = func(c *Config) { c.ICE.Servers, c.ICE.Policy = []agent.Server{server}, agent.RelayOnly }
 	}
 	w.start()
-	a, b := newParty(t, w, jingle.Initiator, relay), newParty(t, w, jingle.Responder, nil)
+	took := firstSound(t, newParty(t, w, jingle.Initiator, relay), newParty(t, w, jingle.Responder, nil))
+	stop()
+	w.stop()
+	return took
+}
+
+// firstSound has a call b and returns the time from the receipt of the answer to the first sound.
+func firstSound(t testing.TB, a, b *party) time.Duration {
+	t.Helper()
 	a.other, b.other = b, a
 	contents, groups := transported2(t, a.Offer)
 	if err := b.Adopt(contents, groups); err != nil {
@@ -149,8 +157,6 @@ func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time
 	<-a.ended
 	b.cancel(errHangUp)
 	<-b.ended
-	stop()
-	w.stop()
 	return took
 }
 
