@@ -35,7 +35,7 @@ type account struct {
 	engine   *engine.Engine
 	files    *files
 	contacts *contacts
-	caps     caps.Cache
+	caps     *caps.Cache // of all accounts
 	relays   relays
 	media    tasks // the goroutines of calls
 	journals journals
@@ -71,7 +71,7 @@ type sessionKey struct {
 func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a := &account{
 		d: d, cfg: cfg, log: d.cfg.Log.With("account", cfg.JID.String()), registry: newRegistry(),
-		calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
+		caps: d.caps, calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
 		ended:   make(chan struct{}),
 		greeted: make(map[jid.JID]bool), waiting: make(map[jid.JID][]chan jid.JID),
 	}
@@ -88,7 +88,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	stream := xmpp.Config{
 		JID: cfg.JID, Password: password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
-		Features: d.features(), Caps: &a.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
+		Features: d.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
 	}
 	if cfg.tunnel != nil {
 		stream.Borrow, stream.Backoff, stream.Resource = borrowOnce(cfg.tunnel), tunnelBackoff, cfg.tunnel.JID().Resource()
@@ -175,6 +175,7 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 	a.contacts.stateChanged(c)
 	acc := a.describe(c)
 	if c.Resumed {
+		a.catchUp()
 		a.peerBack("")
 	}
 	if c.State == xmpp.Online && !c.Resumed {
@@ -196,6 +197,7 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 		for _, pending := range lost {
 			pending.finish(&jingledv1.CallEnded{Reason: string(jingle.ConnectivityError), Text: "The connection to the server was lost."})
 		}
+		a.catchUp()
 		a.searchRelays(life)
 		a.greet()
 		a.settle(c)

@@ -25,6 +25,7 @@ import (
 	"github.com/jingled/jingled/daemon/tunnel"
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmpp/caps"
 )
 
 // APIMinor is the minor version of jingled.v1 that is served.
@@ -35,6 +36,7 @@ type Daemon struct {
 	cfg   Config
 	hub   hub
 	state *state.Store   // nil: no history is kept
+	caps  *caps.Cache
 	lent  sync.WaitGroup // accounts of tunnels, and those that came after Run began
 
 	editing chan struct{} // holds one token: whoever changes accounts
@@ -60,6 +62,7 @@ func New(cfg Config) (*Daemon, error) {
 			return nil, fmt.Errorf("daemon: %w", err)
 		}
 	}
+	d.caps = d.newCaps()
 	if err := d.restore(); err != nil {
 		return nil, errors.Join(fmt.Errorf("daemon: %w", err), d.Close())
 	}

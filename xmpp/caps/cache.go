@@ -14,6 +14,9 @@ const DefaultCacheSize = 1000
 // that nobody can speak for the software of somebody else. The zero value is ready. It is safe for concurrent use.
 type Cache struct {
 	Size int // how many answers to keep; 0 means DefaultCacheSize
+	// Added, if set, is called with each answer that [Cache.Add] has taken and did not have, e.g. to keep it for the next
+	// run. It is set before the first use.
+	Added func(Caps, *disco.Info)
 
 	mu      sync.Mutex
 	entries map[key]*list.Element
@@ -48,12 +51,19 @@ func (s *Cache) Add(c Caps, info *disco.Info) error {
 	if err := Verify(info, c); err != nil {
 		return err
 	}
+	if s.put(key{c.Hash, c.Ver}, info) && s.Added != nil {
+		s.Added(c, info)
+	}
+	return nil
+}
+
+// put keeps a verified answer, and reports whether it is a new one.
+func (s *Cache) put(k key, info *disco.Info) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := key{c.Hash, c.Ver}
 	if e := s.entries[k]; e != nil {
 		s.recent.MoveToFront(e)
-		return nil
+		return false
 	}
 	if s.entries == nil {
 		s.entries = make(map[key]*list.Element)
@@ -67,5 +77,5 @@ func (s *Cache) Add(c Caps, info *disco.Info) error {
 		old := s.recent.Back()
 		delete(s.entries, s.recent.Remove(old).(*entry).key)
 	}
-	return nil
+	return true
 }
