@@ -174,6 +174,9 @@ func (c *call) bridgeVideo(in, record string) error {
 	return nil
 }
 
+// activeCall stands in place of a sid for the call with WebRTC clients that was begun last.
+const activeCall = "active"
+
 // clientCall finds the call that a WebRTC client means. The account may be left out.
 func (d *Daemon) clientCall(account, sid string) (*call, error) {
 	accounts, err := d.some(account)
@@ -185,32 +188,47 @@ func (d *Daemon) clientCall(account, sid string) (*call, error) {
 			return c, nil
 		}
 	}
-	return nil, errOver
+	var last *call
+	for _, a := range accounts {
+		a.mu.Lock()
+		for _, c := range a.calls {
+			if sid == activeCall && c.media.GetWebrtc() && (last == nil || c.since.After(last.since)) {
+				last = c
+			}
+		}
+		a.mu.Unlock()
+	}
+	if last == nil {
+		return nil, errOver
+	}
+	return last, nil
 }
 
+// Attached is a WebRTC client that was joined to a call: the call's and the client's names, and the answer to its offer.
+type Attached struct{ SID, ID, Answer string }
+
 // AttachClient joins a WebRTC client to a call whose media is webrtc, or that rings here, by its offer with all its
-// candidates. It returns the client's name and the answer. A call gets video, or loses it, as a phone or source has it. The
-// account may be left out.
-func (d *Daemon) AttachClient(ctx context.Context, account, sid string, role bridge.Role, offer string) (id, answer string, err error) {
+// candidates. A call gets video, or loses it, as a phone or source has it. The account may be left out.
+func (d *Daemon) AttachClient(ctx context.Context, account, sid string, role bridge.Role, offer string) (Attached, error) {
 	c, err := d.clientCall(account, sid)
 	if err != nil {
-		return "", "", err
+		return Attached{}, err
 	}
 	line, err := c.line()
 	if err != nil {
-		return "", "", err
+		return Attached{}, err
 	}
 	client, answer, err := line.Attach(ctx, role, offer)
 	var bad *bridge.OfferError
 	switch {
 	case errors.As(err, &bad):
-		return "", "", connect.NewError(connect.CodeInvalidArgument, err)
+		return Attached{}, connect.NewError(connect.CodeInvalidArgument, err)
 	case errors.Is(err, bridge.ErrTooMany):
-		return "", "", connect.NewError(connect.CodeResourceExhausted, err)
+		return Attached{}, connect.NewError(connect.CodeResourceExhausted, err)
 	case errors.Is(err, bridge.ErrClosed):
-		return "", "", errOver
+		return Attached{}, errOver
 	case err != nil:
-		return "", "", err
+		return Attached{}, err
 	}
 	if role != bridge.Player {
 		video := client.HasVideo()
@@ -219,7 +237,7 @@ func (d *Daemon) AttachClient(ctx context.Context, account, sid string, role bri
 		c.account.mu.Unlock()
 		c.matchVideo()
 	}
-	return client.ID(), answer, nil
+	return Attached{c.sid, client.ID(), answer}, nil
 }
 
 // DetachClient ends a client. The account may be left out.

@@ -21,6 +21,7 @@ type Client struct {
 	History   jingledv1connect.HistoryServiceClient
 	Tunnels   jingledv1connect.TunnelServiceClient
 	Phone     jingledv1connect.PhoneServiceClient
+	Whip      jingledv1connect.WhipServiceClient
 
 	http *http.Transport
 }
@@ -51,6 +52,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		Phone:     jingledv1connect.NewPhoneServiceClient(h, base),
+		Whip:      jingledv1connect.NewWhipServiceClient(h, base),
 		http:      t,
 	}
 }

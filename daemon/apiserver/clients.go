@@ -55,8 +55,7 @@ func (c clients) attach(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	call := r.PathValue("call")
-	id, answer, err := c.d.AttachClient(r.Context(), r.URL.Query().Get("account"), call, c.role, offer)
+	client, err := c.d.AttachClient(r.Context(), r.URL.Query().Get("account"), r.PathValue("call"), c.role, offer)
 	if err != nil {
 		problem(w, err)
 		return
@@ -64,10 +63,10 @@ func (c clients) attach(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
 	h.Set("Cache-Control", "no-store")
-	h.Set("Location", "/v1/calls/"+url.PathEscape(call)+"/"+c.name+"/"+id)
-	h.Set("ETag", entityTag(id))
+	h.Set("Location", "/v1/calls/"+url.PathEscape(client.SID)+"/"+c.name+"/"+client.ID)
+	h.Set("ETag", entityTag(client.ID))
 	w.WriteHeader(http.StatusCreated)
-	_, _ = io.WriteString(w, answer)
+	_, _ = io.WriteString(w, client.Answer)
 }
 
 // entityTag names the ICE session (RFC 9725 section 4.3.1), of which a client has but one.
