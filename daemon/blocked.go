@@ -74,7 +74,7 @@ func (a *account) part(l blocking.List) bool {
 		}
 	}
 	for _, x := range a.transfers {
-		if l.Blocks(x.t.Peer()) {
+		if l.Blocks(x.peer) {
 			files = append(files, x)
 		}
 	}
@@ -83,7 +83,7 @@ func (a *account) part(l blocking.List) bool {
 		c.end(nil)
 	}
 	for _, x := range files {
-		x.t.Cancel(&jingle.Reason{Condition: jingle.Cancel})
+		a.cancel(x, &jingle.Reason{Condition: jingle.Cancel})
 	}
 	return len(calls)+len(files) > 0
 }

@@ -444,9 +444,6 @@ func (d *Daemon) EndTransfer(_ context.Context, req *jingledv1.EndTransferReques
 	if err != nil {
 		return nil, err
 	}
-	if a.giveUp(x, reason) {
-		return &jingledv1.EndTransferResponse{}, nil
-	}
 	a.mu.Lock()
 	waiting := x.incoming && x.state == jingledv1.TransferState_TRANSFER_STATE_OFFERED
 	a.mu.Unlock()
@@ -454,13 +451,13 @@ func (d *Daemon) EndTransfer(_ context.Context, req *jingledv1.EndTransferReques
 	case reason == nil && waiting:
 		x.t.Decline()
 	case reason == nil:
-		x.t.Cancel(&jingle.Reason{Condition: jingle.Cancel})
+		a.cancel(x, &jingle.Reason{Condition: jingle.Cancel})
 	default:
 		if reason.Condition == jingle.MediaError && waiting {
 			reason.App = filetransfer.FileTooLarge()
 			reason.Text = "The file is larger than what is taken here."
 		}
-		x.t.Cancel(reason)
+		a.cancel(x, reason)
 	}
 	return &jingledv1.EndTransferResponse{}, nil
 }

@@ -95,12 +95,17 @@ func (d *Daemon) resumable(account, sid string) (*account, *transfer, error) {
 	return nil, nil, connect.NewError(connect.CodeFailedPrecondition, err)
 }
 
-// giveUp ends an interrupted transfer for the user. It returns false for one with a session.
-func (a *account) giveUp(x *transfer, reason *jingle.Reason) bool {
-	if reason == nil {
-		reason = &jingle.Reason{Condition: jingle.Cancel}
+// cancel ends a transfer for good, with a session or without.
+func (a *account) cancel(x *transfer, why *jingle.Reason) {
+	if a.end(x, &jingledv1.TransferFailed{Reason: string(why.Condition), Text: why.Text}) {
+		return
 	}
-	return a.end(x, &jingledv1.TransferFailed{Reason: string(reason.Condition), Text: reason.Text})
+	a.mu.Lock()
+	t := x.t
+	a.mu.Unlock()
+	if t != nil {
+		t.Cancel(why)
+	}
 }
 
 // RequestFiles asks a peer for files that it shares.
