@@ -44,6 +44,9 @@ type Config struct {
 	RTCPComponent bool
 	// Name is the content of the audio in an offer; "" stands for [ContentName].
 	Name string
+	// InBandDTMF looks for keys in the peer's sound while it sends none as telephone events, and sends them so to a peer
+	// that takes none. It is for gateways: speech may be taken for a key now and then.
+	InBandDTMF bool
 	// Bundle announces a BUNDLE group in an offer (XEP-0338). An answer follows the offer.
 	Bundle bool
 	// Notify is told what happens. It is called from several goroutines and must only post.
@@ -102,6 +105,7 @@ func New(cfg Config) (*Call, error) {
 	}
 	// RFC 7022 section 4.2: a random name for each session tells nothing.
 	c.stream = newStream(nil, rand.Text()[:16], cfg.Notify)
+	c.stream.inBand = cfg.InBandDTMF
 	var err error
 	c.group, err = NewGroup(GroupConfig{
 		ICE: cfg.ICE, Certificate: cfg.Certificate, Controlling: cfg.Role == jingle.Initiator, Log: cfg.Log,
@@ -348,6 +352,9 @@ func (c *Call) SendKeys(keys ...dtmf.Key) error {
 		return errors.New("the call is not answered yet")
 	}
 	if !c.stream.agreed.hasEvents {
+		if c.stream.inBand {
+			return c.stream.tones.Queue(keys...)
+		}
 		return ErrNoEvents
 	}
 	return c.stream.keys.Queue(keys...)

@@ -30,8 +30,10 @@ type party struct {
 	mu     sync.Mutex
 	events []Event
 	seen   chan struct{} // a new event
-	cancel context.CancelCauseFunc
-	ended  chan error
+
+	withoutEvents bool // it offers no telephone events
+	cancel        context.CancelCauseFunc
+	ended         chan error
 }
 
 func newParty(t testing.TB, w *wide, role jingle.Role, change func(*Config)) *party {
@@ -143,6 +145,9 @@ func dial(t *testing.T, a, b *party) (hangUp func()) {
 	t.Helper()
 	a.other, b.other = b, a
 	contents, groups := transported2(t, a.Offer)
+	if a.withoutEvents {
+		contents = eventless(contents)
+	}
 	if err := b.Adopt(contents, groups); err != nil {
 		t.Fatal(err)
 	}

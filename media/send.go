@@ -103,9 +103,10 @@ func (w *sender) frame(pcm []float32) error {
 	a := s.agreed
 	now := s.now()
 	quiet := !s.canSend || s.held || s.holding
-	passing := !s.muted && now-w.passed < passPause
+	passing := !s.muted && !s.tones.Busy() && now-w.passed < passPause
 	if !quiet && !passing {
 		s.readFrame(pcm)
+		s.tones.Frame(pcm)
 	}
 	w.step, w.eventStep = uint32(a.send.ClockRate/50), uint32(a.eventClock/50)
 	key, isKey := s.keys.Tick(w.eventTime)

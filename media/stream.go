@@ -43,6 +43,8 @@ type stream struct {
 	source   audio.Source
 	sink     audio.Sink
 	keys     *dtmf.Sender
+	tones    *dtmf.Tones // keys in the sound, for peers without events
+	inBand   bool        // they are sent and looked for
 	sent     sendStats
 	incoming *incoming
 	rtt      time.Duration
@@ -66,10 +68,12 @@ type incoming struct {
 	player *playout.Player
 	heard  bool
 	passed bool // the sound goes to the sink as it comes
+
+	listener listener
 }
 
 func newStream(out writer, cname string, notify func(Event)) *stream {
-	return &stream{out: out, cname: cname, notify: notify, origin: time.Now(), ssrc: rand.Uint32() | 1}
+	return &stream{out: out, cname: cname, notify: notify, origin: time.Now(), ssrc: rand.Uint32() | 1, tones: dtmf.NewTones(0)}
 }
 
 // now is the time in the stream's own count, which has no jumps.
@@ -143,6 +147,7 @@ func (s *stream) received(h *rtp.Header, payload []byte, now time.Duration) {
 		if passed {
 			s.pass(codec, h, payload, false)
 		}
+		s.listen(in, codec, h, payload)
 		if !in.heard && decodes(codec, payload) {
 			in.heard = true
 			s.pending = append(s.pending, Heard{Codec: codec.Name, At: time.Now()})

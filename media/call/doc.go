@@ -35,6 +35,8 @@ type Config struct {
 	Name string
 	// Info goes along with a session-initiate, as a <muji/> or a <transfer/> does.
 	Info []jingle.Payload
+	// InBandDTMF is as in [media.Config].
+	InBandDTMF bool
 	// Bundle announces BUNDLE in an offer: for peers with the feature urn:ietf:rfc:5888 or that are Conversations. Dino
 	// has none of it.
 	Bundle bool
