@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/daemon/apiserver"
 	"github.com/jingled/jingled/daemon/configfile"
+	"github.com/jingled/jingled/daemon/secrets"
 	"github.com/jingled/jingled/internal/memlisten"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/media"
@@ -187,6 +188,7 @@ func (g *global) daemonConfig() (daemon.Config, error) {
 			return cfg, &exitError{exitUsage, err}
 		}
 		cfg.Log, cfg.Version = g.logger(), version
+		cfg.Secrets = secrets.New(secrets.Config{Dir: cfg.StateDir, Credentials: os.Getenv("CREDENTIALS_DIRECTORY")})
 		cfg.Loopback = cfg.Loopback || g.loopback
 	}
 	if g.encryption != "" {

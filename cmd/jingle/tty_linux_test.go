@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,6 +20,15 @@ func terminals(of func(*testscript.TestScript) *jobs) map[string]func(*testscrip
 		// type NAME KEYS: presses keys there.
 		"type": func(ts *testscript.TestScript, _ bool, args []string) {
 			_, err := io.WriteString(of(ts).get(ts, args[0]).tty, args[1])
+			ts.Check(err)
+		},
+		// enter NAME TEXT, or enter NAME -f FILE: types a line, that of a file.
+		"enter": func(ts *testscript.TestScript, _ bool, args []string) {
+			text := args[1]
+			if text == "-f" {
+				text = strings.TrimSpace(ts.ReadFile(args[2]))
+			}
+			_, err := io.WriteString(of(ts).get(ts, args[0]).tty, text+"\r")
 			ts.Check(err)
 		},
 	}

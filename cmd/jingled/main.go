@@ -60,6 +60,10 @@ A configuration:
   jid = "alice@example.org"
   password_file = "alice.password"
 
+Accounts can also be added while it runs, with "jingle account add". Their passwords, and those of accounts without a
+password_file, are in the keyring of the desktop, or where there is none in a file of the state folder that only this user
+can read. Credentials of systemd that are named like an account go first.
+
 A program that starts jingled for itself alone uses --parent-stdin: jingled then prints one line of JSON with its socket
 when it is ready, reads no configuration unless --config names one, keeps no state unless --state names a folder, and
 quits when its standard input is closed, so it never outlives that program.

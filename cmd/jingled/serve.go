@@ -19,6 +19,7 @@ import (
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/daemon/apiserver"
 	"github.com/jingled/jingled/daemon/configfile"
+	"github.com/jingled/jingled/daemon/secrets"
 	"github.com/jingled/jingled/daemon/state"
 )
 
@@ -39,6 +40,7 @@ func (o *options) serve(ctx context.Context) error {
 	if cfg.StateDir, err = o.stateDir(cfg.StateDir); err != nil {
 		return err
 	}
+	cfg.Secrets = secrets.New(secrets.Config{Dir: cfg.StateDir, Credentials: os.Getenv("CREDENTIALS_DIRECTORY")})
 	// The state is opened first: a second daemon must neither log in nor take the socket.
 	d, err := daemon.New(cfg)
 	if errors.Is(err, state.ErrInUse) {
@@ -98,7 +100,8 @@ func (o *options) load() (daemon.Config, error) {
 	}
 	cfg, err := configfile.Load(path)
 	if errors.Is(err, os.ErrNotExist) && path != o.config {
-		return cfg, fmt.Errorf("there is no configuration %s: write one, see jingled --help", path)
+		o.log.Info("there is no configuration: accounts can be added with jingle account add", "file", path)
+		return daemon.Config{}, nil
 	}
 	return cfg, err
 }

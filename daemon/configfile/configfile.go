@@ -143,8 +143,10 @@ func account(a fileAccount, at func(string) string) (daemon.Account, error) {
 	if out.Resource == "" {
 		out.Resource = j.Resource()
 	}
-	if out.Password, err = PasswordFile(at(a.PasswordFile)); err != nil {
-		return out, err
+	if a.PasswordFile != "" { // else it is where [daemon.Config].Secrets has it
+		if out.Password, err = PasswordFile(at(a.PasswordFile)); err != nil {
+			return out, err
+		}
 	}
 	if a.CA != "" {
 		if out.RootCAs, err = CertPool(at(a.CA)); err != nil {

@@ -106,7 +106,6 @@ func TestMistakesAreNamed(t *testing.T) {
 		"= 3":                                                "line 1",
 		account + "bytestreams = { advertise = [\"here\"] }": "line 4",
 		"[[account]]\njid = \"a@b@c\"":                       `account "a@b@c"`,
-		"[[account]]\njid = \"alice@example.org\"":           "no password: name a file",
 		"[[account]]\njid = \"alice@example.org\"\npassword_file = \"none\"": "password file",
 		account + "ca = \"alice.password\"":                                  "holds no certificate",
 		account + "ca = \"bad.pem\"":                                         "holds no certificate",
