@@ -28,6 +28,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 		return
 	}
 	a.peerBack(p.From.Bare())
+	a.elsewhere(p.From)
 	a.mu.Lock()
 	for _, c := range a.waiting[p.From.Bare()] {
 		select {

@@ -9,6 +9,7 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
@@ -139,6 +140,21 @@ func (a *account) peerBack(bare jid.JID) {
 	a.mu.Unlock()
 	if found {
 		a.wake()
+	}
+}
+
+// elsewhere ends in-band sessions with a device of a peer that is gone, as another one shows itself: it is the same
+// program, started again, or the one to go on with. Other roads tell by themselves whether they still lead there.
+func (a *account) elsewhere(shown jid.JID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, x := range a.transfers {
+		if x.j == nil || x.t == nil || x.road != roadNames[ibb.NS] || x.peer.Bare() != shown.Bare() || x.peer == shown {
+			continue
+		}
+		if _, there := a.client.Resource(x.peer); !there {
+			x.t.Interrupt(&jingle.Reason{Condition: jingle.Gone, Text: "The other side has been started again."})
+		}
 	}
 }
 
