@@ -31,6 +31,7 @@ type call struct {
 	ended     bool
 	successor string // the sid of the call that takes its place, or ""
 	bridge    bridged
+	keys      keys
 }
 
 // addCall enters a call, unless there is one of this name or the daemon is stopping.

@@ -37,6 +37,9 @@ type Config struct {
 	// CallEncryption is the least that calls must have. The zero value wants DTLS-SRTP. Peers whose clients have that are
 	// held to it in any case; with less, calls by raw UDP (XEP-0177) are possible, too.
 	CallEncryption media.Encryption
+	// InBandDTMF takes keys for pressed whose tones are in a peer's sound, and presses keys so where a peer has no telephone
+	// events. It is for gateways: speech can be taken for a key now and then.
+	InBandDTMF bool
 	// Loopback lets media and files use the loopback interface, which no peer elsewhere can reach. For demos and tests.
 	Loopback bool
 	// StateDir is a folder for the history, see package state. It can be used by one daemon at a time. Empty: nothing is

@@ -51,12 +51,13 @@ func (a *account) keepAccount() {
 func (c *call) keepCall(e *jingledv1.CallEnded) {
 	c.account.d.keep("call", func(ctx context.Context, s *state.Store) error {
 		c.account.mu.Lock()
-		peer := c.peer
+		peer, keys := c.peer, c.keys
 		c.account.mu.Unlock()
 		return s.AddCall(ctx, state.Call{Account: c.account.cfg.JID.String(), Peer: peer.String(), SID: c.sid, Incoming: c.incoming,
 			Video: c.video, Began: c.since, Ended: time.Now(), Connected: e.GetWasConnected(), Conversation: e.GetDuration().AsDuration(),
 			Reason: e.GetReason(), Text: e.GetText(), ByPeer: e.GetByPeer(), PacketsSent: e.GetStats().GetPacketsSent(),
-			PacketsReceived: e.GetStats().GetPacketsReceived(), PacketsLost: e.GetStats().GetPacketsLost()})
+			PacketsReceived: e.GetStats().GetPacketsReceived(), PacketsLost: e.GetStats().GetPacketsLost(),
+			KeysSent: keys.sent, KeysReceived: keys.received})
 	})
 }
 
@@ -190,7 +191,8 @@ func pastCall(c state.Call) *jingledv1.PastCall {
 	return &jingledv1.PastCall{Account: c.Account, Peer: c.Peer, Sid: c.SID, Incoming: c.Incoming, Video: c.Video,
 		Began: timestamppb.New(c.Began), Ended: timestamppb.New(c.Ended), Connected: c.Connected,
 		Conversation: durationpb.New(c.Conversation), Reason: c.Reason, Text: c.Text, ByPeer: c.ByPeer,
-		PacketsSent: c.PacketsSent, PacketsReceived: c.PacketsReceived, PacketsLost: c.PacketsLost}
+		PacketsSent: c.PacketsSent, PacketsReceived: c.PacketsReceived, PacketsLost: c.PacketsLost,
+		KeysSent: c.KeysSent, KeysReceived: c.KeysReceived}
 }
 
 func pastTransfer(t state.Transfer) *jingledv1.PastTransfer {

@@ -124,6 +124,7 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		Certificate: a.certificate,
 		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(c.peer), Log: a.log},
 		Encryption:  a.d.cfg.CallEncryption,
+		InBandDTMF:  a.d.cfg.InBandDTMF,
 		Bundle:      bundle,
 		VideoAdded:  c.videoAdded,
 		Notify:      c.mediaEvent,
@@ -229,6 +230,7 @@ func (p *phone) press(digits string) error {
 	if err := p.media.SendDTMF(digits, 0); err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
+	p.call.keysSent(digits)
 	return nil
 }
 
@@ -248,6 +250,7 @@ func (c *call) mediaEvent(e mediacall.Event) {
 			SetupMs: float64(e.Setup.Microseconds()) / 1000, Codec: e.Codec, CandidatePair: candidatePair(e.Pair),
 			Encryption: e.Encryption.String(), ZrtpHash: e.ZRTPHash}}})
 	case mediacall.DTMF:
+		c.keyReceived(e.Digit)
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmf{CallDtmf: &jingledv1.CallDtmf{
 			Digit: string(e.Digit), Duration: durationpb.New(e.Duration)}}})
 	case mediacall.PeerMuted:

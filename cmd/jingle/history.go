@@ -77,6 +77,12 @@ func past(p *printer, e *jingledv1.HistoryEntry) {
 		if c.GetConnected() {
 			what = clock(c.GetConversation().AsDuration())
 		}
+		if k := c.GetKeysReceived(); k != "" {
+			what += ", they pressed " + clean(k)
+		}
+		if k := c.GetKeysSent(); k != "" {
+			what += ", we pressed " + clean(k)
+		}
 		p.line("%s  call %-4s %-30s %s", local(c.GetBegan().AsTime()), way(c.GetIncoming()), c.GetPeer(), what)
 	}
 	if t := e.GetTransfer(); t != nil {
@@ -104,8 +110,11 @@ func pastRecord(e *jingledv1.HistoryEntry) any {
 			Reason    string  `json:"reason"`
 			Text      string  `json:"text,omitempty"`
 			ByPeer    bool    `json:"by_peer"`
+			Sent      string  `json:"keys_sent,omitempty"`
+			Received  string  `json:"keys_received,omitempty"`
 		}{head{"history.call", stamp(c.GetEnded().AsTime()), c.GetAccount(), c.GetPeer(), c.GetSid()}, c.GetIncoming(), c.GetVideo(),
-			stamp(c.GetBegan().AsTime()), c.GetConnected(), c.GetConversation().AsDuration().Seconds(), c.GetReason(), c.GetText(), c.GetByPeer()}
+			stamp(c.GetBegan().AsTime()), c.GetConnected(), c.GetConversation().AsDuration().Seconds(), c.GetReason(), c.GetText(), c.GetByPeer(),
+			c.GetKeysSent(), c.GetKeysReceived()}
 	}
 	t := e.GetTransfer()
 	return struct {

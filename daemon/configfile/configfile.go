@@ -33,6 +33,7 @@ type file struct {
 	ReachTimeout duration      `toml:"reach_timeout"`
 	RelayOnly    bool          `toml:"relay_only"`
 	Encryption   string        `toml:"call_encryption"`
+	InBandDTMF   bool          `toml:"dtmf_in_band"`
 	Upload       bool          `toml:"upload"`
 	Loopback     bool          `toml:"loopback"`
 	Accounts     []fileAccount `toml:"account"`
@@ -108,7 +109,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 		}
 		return filepath.Join(dir, p)
 	}
-	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly, Upload: f.Upload,
+	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly, InBandDTMF: f.InBandDTMF, Upload: f.Upload,
 		StateDir: at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
 	var err error
 	if cfg.CallEncryption, err = media.ParseEncryption(f.Encryption); err != nil {

@@ -37,6 +37,7 @@ type Call struct {
 	Reason, Text                              string // XEP-0166 section 7.4
 	ByPeer                                    bool
 	PacketsSent, PacketsReceived, PacketsLost uint64
+	KeysSent, KeysReceived                    string // DTMF
 }
 
 // Transfer is a file transfer that has ended.
@@ -69,9 +70,11 @@ func (s *Store) Pin(ctx context.Context, i Identity, now time.Time) error {
 // AddCall keeps a call. When it returns nil, the record is on the disk.
 func (s *Store) AddCall(ctx context.Context, c Call) error {
 	return s.add(ctx, "call", `INSERT INTO call (account, peer, sid, incoming, video, began, ended, connected, seconds, reason,
-		text, by_peer, packets_sent, packets_received, packets_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		text, by_peer, packets_sent, packets_received, packets_lost, keys_sent, keys_received)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Account, c.Peer, c.SID, c.Incoming, c.Video, ms(c.Began), ms(c.Ended), c.Connected, c.Conversation.Seconds(), c.Reason,
-		c.Text, c.ByPeer, count(c.PacketsSent), count(c.PacketsReceived), count(c.PacketsLost))
+		c.Text, c.ByPeer, count(c.PacketsSent), count(c.PacketsReceived), count(c.PacketsLost),
+		c.KeysSent, c.KeysReceived)
 }
 
 // AddTransfer keeps a transfer. When it returns nil, the record is on the disk.
@@ -139,11 +142,11 @@ func (f Filter) where() (string, []any) {
 func (s *Store) Calls(ctx context.Context, f Filter) ([]Call, error) {
 	where, args := f.where()
 	return query(ctx, s.db, `SELECT id, account, peer, sid, incoming, video, began, ended, connected, seconds, reason, text,
-		by_peer, packets_sent, packets_received, packets_lost FROM call`+where, args, func(scan func(...any) error) (c Call, err error) {
+		by_peer, packets_sent, packets_received, packets_lost, keys_sent, keys_received FROM call`+where, args, func(scan func(...any) error) (c Call, err error) {
 		var began, ended int64
 		var seconds float64
 		err = scan(&c.ID, &c.Account, &c.Peer, &c.SID, &c.Incoming, &c.Video, &began, &ended, &c.Connected, &seconds, &c.Reason,
-			&c.Text, &c.ByPeer, &c.PacketsSent, &c.PacketsReceived, &c.PacketsLost)
+			&c.Text, &c.ByPeer, &c.PacketsSent, &c.PacketsReceived, &c.PacketsLost, &c.KeysSent, &c.KeysReceived)
 		c.Began, c.Ended, c.Conversation = at(began), at(ended), time.Duration(seconds*float64(time.Second))
 		return c, err
 	})

@@ -64,7 +64,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func TestRecordsAreKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "with ? and # and %41", "state")
-	call := state.Call{ID: 1, Account: "alice@x", Peer: "bob@x/phone", SID: "s1", Incoming: true, Video: true, Began: noon,
+	call := state.Call{ID: 1, KeysSent: "12#", KeysReceived: "*0", Account: "alice@x", Peer: "bob@x/phone", SID: "s1", Incoming: true, Video: true, Began: noon,
 		Ended: noon.Add(time.Minute), Connected: true, Conversation: 30 * time.Second, Reason: "success", Text: "t'); DROP TABLE call;",
 		ByPeer: true, PacketsSent: 1, PacketsReceived: 2, PacketsLost: 3}
 	transfer := state.Transfer{ID: 1, Account: "alice@x", Peer: "bob@x/phone", SID: "s2", Began: noon, Ended: noon.Add(time.Hour),

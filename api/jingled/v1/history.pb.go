@@ -234,6 +234,8 @@ type PastCall struct {
 	PacketsSent     uint64                 `protobuf:"varint,13,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
 	PacketsReceived uint64                 `protobuf:"varint,14,opt,name=packets_received,json=packetsReceived,proto3" json:"packets_received,omitempty"`
 	PacketsLost     uint64                 `protobuf:"varint,15,opt,name=packets_lost,json=packetsLost,proto3" json:"packets_lost,omitempty"`
+	KeysSent        string                 `protobuf:"bytes,16,opt,name=keys_sent,json=keysSent,proto3" json:"keys_sent,omitempty"` // DTMF, in order
+	KeysReceived    string                 `protobuf:"bytes,17,opt,name=keys_received,json=keysReceived,proto3" json:"keys_received,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -371,6 +373,20 @@ func (x *PastCall) GetPacketsLost() uint64 {
 		return x.PacketsLost
 	}
 	return 0
+}
+
+func (x *PastCall) GetKeysSent() string {
+	if x != nil {
+		return x.KeysSent
+	}
+	return ""
+}
+
+func (x *PastCall) GetKeysReceived() string {
+	if x != nil {
+		return x.KeysReceived
+	}
+	return ""
 }
 
 type PastTransfer struct {
@@ -856,7 +872,7 @@ const file_jingled_v1_history_proto_rawDesc = "" +
 	"\fHistoryEntry\x12*\n" +
 	"\x04call\x18\x01 \x01(\v2\x14.jingled.v1.PastCallH\x00R\x04call\x126\n" +
 	"\btransfer\x18\x02 \x01(\v2\x18.jingled.v1.PastTransferH\x00R\btransferB\b\n" +
-	"\x06record\"\xf3\x03\n" +
+	"\x06record\"\xb5\x04\n" +
 	"\bPastCall\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x10\n" +
@@ -873,7 +889,9 @@ const file_jingled_v1_history_proto_rawDesc = "" +
 	"\aby_peer\x18\f \x01(\bR\x06byPeer\x12!\n" +
 	"\fpackets_sent\x18\r \x01(\x04R\vpacketsSent\x12)\n" +
 	"\x10packets_received\x18\x0e \x01(\x04R\x0fpacketsReceived\x12!\n" +
-	"\fpackets_lost\x18\x0f \x01(\x04R\vpacketsLost\"\xcf\x03\n" +
+	"\fpackets_lost\x18\x0f \x01(\x04R\vpacketsLost\x12\x1b\n" +
+	"\tkeys_sent\x18\x10 \x01(\tR\bkeysSent\x12#\n" +
+	"\rkeys_received\x18\x11 \x01(\tR\fkeysReceived\"\xcf\x03\n" +
 	"\fPastTransfer\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x10\n" +
