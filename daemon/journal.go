@@ -26,6 +26,7 @@ type resumable struct {
 	next       time.Time         // when it is tried again
 	delay      time.Duration     // before the try after that
 	attempting bool
+	over       bool // it was given up, and the history has to hear of it
 }
 
 // journals is what an account has for transfers that are interrupted.
@@ -165,7 +166,7 @@ func (a *account) expire(now time.Time) {
 	var oldest *transfer
 	n := 0
 	for _, x := range a.transfers {
-		if x.j == nil || x.state < jingledv1.TransferState_TRANSFER_STATE_WAITING || x.attempting {
+		if !x.resting() || x.attempting {
 			continue
 		}
 		keep := keepPart
@@ -192,12 +193,12 @@ func (a *account) expire(now time.Time) {
 // end gives up an interrupted transfer with what is there of it. It returns false if it is not interrupted any more.
 func (a *account) end(x *transfer, why *jingledv1.TransferFailed) bool {
 	a.mu.Lock()
-	if a.transfers[x.id] != x || x.j == nil || x.state < jingledv1.TransferState_TRANSFER_STATE_WAITING {
+	if a.transfers[x.id] != x || !x.resting() {
 		a.mu.Unlock()
 		return false
 	}
-	delete(a.transfers, x.id)
 	row := *x.j
+	x.over = true // nobody goes on with it any more
 	a.mu.Unlock()
 	if x.incoming && row.Part != "" {
 		if err := removePart(row); err != nil {

@@ -24,6 +24,8 @@ const (
 	// firstDelay and lastDelay are how long an interrupted transfer waits before it is tried again, if nothing else says
 	// that the peer is back.
 	firstDelay, lastDelay = time.Second, 5 * time.Minute
+	// soon is the same after a session that brought something.
+	soon = 100 * time.Millisecond
 	// maxFruitless is how many tries in a row may bring no byte before the user has to say whether to go on.
 	maxFruitless = 20
 	// maxTries bounds the tries at one time.
@@ -71,6 +73,9 @@ func (a *account) interrupted(e transfers.Failed) bool {
 		x.rest(state.PausedByPeer)
 	default:
 		x.rest(state.Waiting)
+		if x.j.Fruitless == 0 {
+			x.next = time.Now().Add(soon)
+		}
 	}
 	told := &jingledv1.TransferInterrupted{Bytes: x.j.Bytes, Size: x.j.Size, Reason: string(e.Reason), Text: e.Text,
 		ByPeer: e.ByPeer, State: x.state}
@@ -105,7 +110,7 @@ func (x *transfer) begin(t *transfers.Transfer) {
 
 // resting reports whether a transfer is interrupted; the account's lock is held.
 func (x *transfer) resting() bool {
-	return x.j != nil && x.state >= jingledv1.TransferState_TRANSFER_STATE_WAITING
+	return x.j != nil && !x.over && x.state >= jingledv1.TransferState_TRANSFER_STATE_WAITING
 }
 
 func (a *account) wake() {
@@ -184,18 +189,8 @@ func (a *account) continues(e transfers.Offered) bool {
 	case x != nil:
 		a.journals.tasks.Go(func() { a.goOn(x, e.Transfer, sure) })
 		return true
-	case named && a.d.state != nil:
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		known, complete, err := a.d.state.Ended(ctx, a.cfg.JID.String(), peer.Bare().String(), r.SID, true)
-		if err != nil {
-			a.log.Error("history", "err", err)
-		}
-		if known {
-			why := &jingle.Reason{Condition: jingle.Decline}
-			if complete { // the sender was killed before it heard of it
-				why = &jingle.Reason{Condition: jingle.Success}
-			}
+	case named:
+		if why := a.whyEnded(peer, r.SID); why != nil {
 			e.Transfer.Dismiss(why)
 			return true
 		}
@@ -205,6 +200,27 @@ func (a *account) continues(e transfers.Offered) bool {
 		return true
 	}
 	return false
+}
+
+// whyEnded tells a sender that offers a file again how it ended here: it was killed before it heard of it. The reason is nil
+// if nothing is known of such a file.
+func (a *account) whyEnded(peer jid.JID, id string) *jingle.Reason {
+	if a.d.state == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	known, complete, err := a.d.state.Ended(ctx, a.cfg.JID.String(), peer.Bare().String(), id, true)
+	switch {
+	case err != nil:
+		a.log.Error("history", "err", err)
+		return nil
+	case complete:
+		return &jingle.Reason{Condition: jingle.Success}
+	case known:
+		return &jingle.Reason{Condition: jingle.Decline}
+	}
+	return nil
 }
 
 // goOn lets an offer go on with an interrupted transfer: from where it stopped, if that is sure to be the same file.
@@ -219,7 +235,11 @@ func (a *account) goOn(x *transfer, t *transfers.Transfer, sure bool) {
 	a.mu.Lock()
 	if a.transfers[x.id] != x || !x.resting() || x.j.Phase == state.Paused {
 		a.mu.Unlock()
-		t.Dismiss(&jingle.Reason{Condition: jingle.Cancel})
+		why := a.whyEnded(t.Peer(), x.id)
+		if why == nil {
+			why = &jingle.Reason{Condition: jingle.Cancel}
+		}
+		t.Dismiss(why)
 		return
 	}
 	x.begin(t)

@@ -271,7 +271,7 @@ func (a *account) transferEvent(e transfers.Event) {
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferProgress{TransferProgress: &jingledv1.TransferProgress{
 			Bytes: uint64(max(x.base+e.Bytes, 0)), Size: uint64(max(x.base+e.Total, 0)), BytesPerSecond: rate}}})
 	case transfers.Done:
-		x := a.leave(e.Transfer)
+		x := a.update(e.Transfer, nil)
 		done := &jingledv1.TransferDone{Bytes: uint64(max(x.base+e.Bytes, 0)), Seconds: e.Elapsed.Seconds(),
 			Transport: roadNames[e.Transport], Path: e.Path, Hash: map[string]string{},
 			Verified: e.Verified != "" || e.Confirmed}
@@ -283,19 +283,21 @@ func (a *account) transferEvent(e transfers.Event) {
 		}
 		a.keepTransfer(x, done, nil)
 		a.strike(x)
+		a.drop(x)
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferDone{TransferDone: done}})
 	case transfers.Failed:
 		if e.Interruption != transfers.Ended && a.interrupted(e) {
 			return
 		}
-		a.failed(a.leave(e.Transfer), &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
+		a.failed(a.update(e.Transfer, nil), &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
 	}
 }
 
-// failed tells that a transfer that was left has come to nothing.
+// failed tells that a transfer has come to nothing. It stays on the list until the history has it.
 func (a *account) failed(x *transfer, failed *jingledv1.TransferFailed) {
 	a.keepTransfer(x, nil, failed)
 	a.strike(x)
+	a.drop(x)
 	a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferFailed{TransferFailed: failed}})
 }
 
@@ -309,12 +311,6 @@ func (a *account) update(t *transfers.Transfer, change func(*transfer)) *transfe
 	if change != nil {
 		change(x)
 	}
-	return x
-}
-
-func (a *account) leave(t *transfers.Transfer) *transfer {
-	x := a.update(t, nil)
-	a.drop(x)
 	return x
 }
 
