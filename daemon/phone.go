@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	mediacall "github.com/jingled/jingled/media/call"
+	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/media/video"
 	"github.com/jingled/jingled/xmpp/disco"
 )
@@ -130,6 +131,14 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		Notify:      c.mediaEvent,
 		Go:          a.media.Go,
 		Log:         a.log,
+	}
+	if a.localTo(c.peer) != "" {
+		// The account's certificate would tell somebody in a room who we are.
+		if fresh, err := dtlssrtp.NewCertificate(); err == nil {
+			cfg.Certificate = fresh
+		} else {
+			cfg.Certificate = nil // which is refused
+		}
 	}
 	if a.relaysOnly(&jingledv1.Media{Ice: policy}) {
 		cfg.ICE.Policy = agent.RelayOnly

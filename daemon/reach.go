@@ -9,6 +9,7 @@ import (
 
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/muc"
 )
 
 // maxGreeted bounds the strangers that we remember having shown ourselves to.
@@ -23,6 +24,10 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 		delete(a.greeted, gone)
 		delete(a.greeted, gone.Bare()) // whoever comes back has to be shown again
 		a.mu.Unlock()
+	}
+	// What comes by a room is not for us alone, and an answer to it would be an entering.
+	if a.rooms.Receive(p.Element) || p.Element.Child(muc.NSUser, "x") != nil {
+		return
 	}
 	if p.Type != "" || p.From.IsBare() || p.From.Bare() == a.cfg.JID {
 		return
@@ -44,6 +49,9 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 
 // show sends our presence to one who would not get it otherwise, once.
 func (a *account) show(to jid.JID) {
+	if _, inRoom := a.rooms.Self(to.Bare()); inRoom {
+		return // who is there sees us already, and presence to them would be for another name
+	}
 	a.mu.Lock()
 	done := a.greeted[to]
 	if !done {

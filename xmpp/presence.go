@@ -84,6 +84,20 @@ func (c *Client) SendPresence(to jid.JID) error {
 	return c.Send(p.element(to, c.ownCaps))
 }
 
+// PresenceExtra returns what goes with our presence to everybody, capabilities first, for one that somebody else makes.
+func (c *Client) PresenceExtra() []*xmltree.Element {
+	var out []*xmltree.Element
+	if c.ownCaps.Ver != "" {
+		out = append(out, c.ownCaps.Element())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, x := range c.presence.Extra {
+		out = append(out, x.Clone())
+	}
+	return out
+}
+
 // SendUnavailable ends what [Client.SendPresence] began.
 func (c *Client) SendUnavailable(to jid.JID) error { return c.presenceOf("unavailable", to) }
 

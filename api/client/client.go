@@ -18,6 +18,7 @@ type Client struct {
 	Accounts  jingledv1connect.AccountServiceClient
 	Contacts  jingledv1connect.ContactServiceClient
 	Blocks    jingledv1connect.BlockServiceClient
+	Rooms     jingledv1connect.RoomServiceClient
 	History   jingledv1connect.HistoryServiceClient
 	Tunnels   jingledv1connect.TunnelServiceClient
 	Phone     jingledv1connect.PhoneServiceClient
@@ -49,6 +50,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Accounts:  jingledv1connect.NewAccountServiceClient(h, base),
 		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
 		Blocks:    jingledv1connect.NewBlockServiceClient(h, base),
+		Rooms:     jingledv1connect.NewRoomServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		Phone:     jingledv1connect.NewPhoneServiceClient(h, base),

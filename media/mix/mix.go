@@ -118,11 +118,7 @@ func (m *Mixer) Run(ctx context.Context) error {
 		select {
 		case <-next.C:
 		case <-ctx.Done():
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.closeSource(nil)
-			m.closeSink(nil)
-			return m.err
+			return m.close()
 		}
 		if late := time.Since(at); late > maxLate {
 			at = at.Add(late - maxLate)
@@ -131,6 +127,14 @@ func (m *Mixer) Run(ctx context.Context) error {
 		next.Reset(time.Until(at))
 		m.frame(said, heard, one)
 	}
+}
+
+func (m *Mixer) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closeSource(nil)
+	m.closeSink(nil)
+	return m.err
 }
 
 func (m *Mixer) frame(said, heard, one []float32) {

@@ -15,7 +15,7 @@ type Info struct {
 	Name, Description string
 	Occupants         int // -1 if it does not say
 	// NonAnonymous says that everybody sees the address of everybody.
-	NonAnonymous                                        bool
+	NonAnonymous                                       bool
 	MembersOnly, PasswordProtected, Persistent, Hidden bool
 }
 

@@ -178,19 +178,25 @@ func (r *Room) Leave(now time.Time) []Effect {
 	return []Effect{Send{presence(r.Self(), "unavailable")}}
 }
 
-// Grant gives people an affiliation, such as member (section 9.3). The outcome is told by [Granted] with the id of the
-// [Ask].
+// Grant gives people an affiliation, such as member (section 9.3), each by a request of its own, as Prosody takes one at a
+// time. The outcome is told by [Granted] with the id of the [Ask].
 func (r *Room) Grant(affiliation string, people ...jid.JID) ([]Effect, error) {
 	if r.state != present {
 		return nil, errState
 	}
-	q := xmltree.New(NSAdmin, "query")
+	var out []Effect
 	for _, p := range people {
-		q.Add(xmltree.New(NSAdmin, "item").Set("affiliation", affiliation).Set("jid", p.Bare().String()))
+		out = append(out, r.request(xmltree.New(NSAdmin, "query").
+			Add(xmltree.New(NSAdmin, "item").Set("affiliation", affiliation).Set("jid", p.Bare().String()))))
 	}
-	a := r.ask(r.cfg.Room, "set", q)
+	return out, nil
+}
+
+// request asks the room for something that the state does not wait for.
+func (r *Room) request(payload *xmltree.Element) Ask {
+	a := r.ask(r.cfg.Room, "set", payload)
 	r.grants[a.ID], r.awaiting = true, ""
-	return []Effect{a}, nil
+	return a
 }
 
 // Destroy ends the room for all (section 10.9).
@@ -202,9 +208,7 @@ func (r *Room) Destroy(reason string) ([]Effect, error) {
 	if reason != "" {
 		d.Add(xmltree.New(NSOwner, "reason").AddText(reason))
 	}
-	a := r.ask(r.cfg.Room, "set", xmltree.New(NSOwner, "query").Add(d))
-	r.grants[a.ID], r.awaiting = true, ""
-	return []Effect{a}, nil
+	return []Effect{r.request(xmltree.New(NSOwner, "query").Add(d))}, nil
 }
 
 // Advance is told the time at or after the deadline.

@@ -1,0 +1,243 @@
+package daemon
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/jingle/muji"
+	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/media"
+	"github.com/jingled/jingled/media/audio"
+	mediacall "github.com/jingled/jingled/media/call"
+	"github.com/jingled/jingled/media/dtlssrtp"
+	"github.com/jingled/jingled/xmpp/disco"
+	"github.com/jingled/jingled/xmpp/muc"
+)
+
+// leg is our session with one participant of a room's call. It belongs to the room's goroutine.
+type leg struct {
+	nick  string
+	peer  jid.JID
+	media *mediacall.Call
+}
+
+func (l *leg) hangUp() { l.media.HangUp(&jingle.Reason{Condition: jingle.Success}) }
+
+// audioAbilities are what we would announce in a room.
+func audioAbilities() []rtp.Capabilities {
+	c := rtp.Capabilities{Media: "audio"}
+	for _, codec := range audio.Codecs() {
+		p := rtp.PayloadType{ID: codec.PayloadType, Name: codec.Name, Clockrate: uint32(codec.ClockRate)}
+		if codec.Channels > 1 {
+			p.Channels = uint8(codec.Channels)
+		}
+		c.PayloadTypes = append(c.PayloadTypes, p)
+	}
+	return []rtp.Capabilities{c}
+}
+
+// follow carries out what the conference wants.
+func (r *room) follow(effects []muji.Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case muji.Announce:
+			if err := r.account.rooms.Update(r.address, r.presence(e.Muji)...); err != nil {
+				r.account.log.Debug("presence in a room", "err", err)
+			}
+		case muji.Joined:
+			r.joined(e)
+		case muji.Call:
+			r.call(e.Participant)
+		case muji.Appeared:
+			// Their presence has told it already.
+		case muji.Disappeared:
+			if l := r.legs[e.Participant.Nick]; l != nil {
+				l.hangUp()
+			}
+		case muji.Full:
+			r.left = &muc.Left{Reason: e.Text()}
+			r.leave()
+		}
+	}
+}
+
+func (r *room) joined(e muji.Joined) {
+	r.began = time.Now()
+	for _, content := range e.Contents {
+		d, _ := content.Description.(rtp.Description)
+		if d.Media != "audio" {
+			continue
+		}
+		r.name = content.Name
+		for _, codec := range audio.Codecs() {
+			for _, p := range d.PayloadTypes {
+				if codec.Is(p.Name, int(p.Clockrate), int(p.Channels)) {
+					ours := *codec
+					ours.PayloadType = p.ID
+					r.codecs = append(r.codecs, &ours)
+				}
+			}
+		}
+	}
+	r.mu.Lock()
+	r.inCall = true
+	r.mu.Unlock()
+	r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomCall{RoomCall: &jingledv1.RoomCall{Joined: true,
+		Others: uint32(len(r.conf.Participants()))}}})
+}
+
+// call calls a participant, once it is known how.
+func (r *room) call(p muji.Participant) {
+	a := r.account
+	a.media.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		known, err := a.client.Capabilities(ctx, jid.JID(r.address.String()+"/"+p.Nick))
+		if err != nil || known.Info == nil {
+			known.Info = &disco.Info{}
+		}
+		r.inbox.post(func() { r.dial(p, *known.Info) })
+	})
+}
+
+func (r *room) dial(p muji.Participant, known disco.Info) {
+	now, there := r.conf.Find(p.JID)
+	if !there || r.over || r.leaving || r.legs[now.Nick] != nil {
+		return
+	}
+	l := &leg{nick: now.Nick, peer: p.JID}
+	cfg, err := r.config(l)
+	if err == nil {
+		cfg.Bundle, cfg.GatherFirst = known.Has("urn:ietf:rfc:5888") || known.Has(ice.NSDataChannel), known.Has(ice.FeatureOfferAnswer)
+		cfg.Codecs, cfg.Name, cfg.Info = r.codecs, r.name, []jingle.Payload{muji.Muji{Room: r.address}}
+		err = suit(&cfg, known)
+	}
+	if err == nil {
+		ours := r.mixer.Leg()
+		l.media, err = mediacall.Dial(r.account.engine, p.JID, "", cfg, ours, ours)
+	}
+	if err != nil {
+		r.change(now.Nick, func(o *jingledv1.RoomOccupant) { o.Text = err.Error() })
+		return
+	}
+	r.adopt(l)
+}
+
+// config is how a session of the room is made.
+func (r *room) config(l *leg) (mediacall.Config, error) {
+	a := r.account
+	cfg := mediacall.Config{
+		Certificate: a.certificate,
+		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(l.peer), Log: a.log},
+		Notify:      func(e mediacall.Event) { r.inbox.post(func() { r.legEvent(l, e) }) },
+		Go:          a.media.Go,
+		Log:         a.log,
+	}
+	if a.relaysOnly(r.req.GetMedia()) {
+		cfg.ICE.Policy = agent.RelayOnly
+	}
+	var err error
+	if l.peer.Bare() == r.address {
+		cfg.Certificate, err = dtlssrtp.NewCertificate() // the account's would tell who we are
+	}
+	return cfg, err
+}
+
+// adopt enters a session. One that a participant makes anew takes the place of the old one.
+func (r *room) adopt(l *leg) {
+	if r.over || r.leaving {
+		l.hangUp()
+		return
+	}
+	if old := r.legs[l.nick]; old != nil {
+		old.media.HangUp(&jingle.Reason{Condition: jingle.Expired})
+	}
+	r.legs[l.nick] = l
+	r.mu.Lock()
+	muted := r.muted
+	r.mu.Unlock()
+	if muted {
+		l.media.Mute(true)
+	}
+}
+
+func (r *room) legEvent(l *leg, e mediacall.Event) {
+	if r.over || r.legs[l.nick] != l {
+		return
+	}
+	switch e := e.(type) {
+	case mediacall.Connected:
+		r.change(l.nick, func(o *jingledv1.RoomOccupant) { o.Connected, o.Text = true, "" })
+	case mediacall.PeerMuted:
+		r.change(l.nick, func(o *jingledv1.RoomOccupant) { o.Muted = e.On })
+	case mediacall.Ended:
+		delete(r.legs, l.nick)
+		r.mu.Lock()
+		there := r.people[l.nick] != nil
+		r.mu.Unlock()
+		if !there {
+			return
+		}
+		r.change(l.nick, func(o *jingledv1.RoomOccupant) {
+			o.Connected, o.Muted, o.Text = false, false, ""
+			if e.Reason.Condition != jingle.Success {
+				o.Text = strings.TrimSpace(e.Reason.Text + " (" + string(e.Reason.Condition) + ")")
+			}
+		})
+	}
+}
+
+// mute has everybody in the call hear us or not.
+func (r *room) mute(on bool) {
+	r.mu.Lock()
+	r.muted = on
+	r.mu.Unlock()
+	for _, l := range r.legs {
+		l.media.Mute(on)
+	}
+}
+
+// roomOf returns the room whose call a session-initiate is about, "" for none (XEP-0272 section 3).
+func roomOf(m *jingle.Message) jid.JID {
+	for _, p := range m.Info {
+		if x, ok := p.(muji.Muji); ok {
+			return x.Room
+		}
+	}
+	return ""
+}
+
+// incomingGroup takes a session of a room's call, from somebody who is in the room, and nobody else.
+func (a *account) incomingGroup(s *engine.Session, m *jingle.Message, address jid.JID) (engine.Application, error) {
+	a.mu.Lock()
+	r := a.groups[address]
+	a.mu.Unlock()
+	if r == nil || r.mixer == nil {
+		return nil, jingle.ErrServiceUnavailable()
+	}
+	r.mu.Lock()
+	nick, there := r.addresses[s.Peer()]
+	r.mu.Unlock()
+	if !there {
+		return nil, jingle.ErrServiceUnavailable()
+	}
+	l := &leg{nick: nick, peer: s.Peer()}
+	cfg, err := r.config(l)
+	if err != nil {
+		return nil, &engine.Rejection{Reason: media.Reason(err)}
+	}
+	if l.media, err = mediacall.PickUp(s, m, cfg); err != nil {
+		return nil, err
+	}
+	ours := r.mixer.Leg()
+	l.media.Answer(ours, ours)
+	r.inbox.post(func() { r.adopt(l) })
+	return l.media, nil
+}
