@@ -24,6 +24,9 @@ func (a *account) receiveMessage(m *xmpp.Message) {
 	}
 	in.From, in.To, in.Sent = m.From, m.To, m.Delayed
 	in.Archived = m.Kind == carbons.Archived
+	if !in.Sent.IsZero() && in.Message != nil && in.Message.Kind == jmi.Propose {
+		a.late()
+	}
 	if err := a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) { return s.Receive(now, in), nil }); err != nil {
 		a.log.Debug("message of a call", "err", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ type home struct {
 	dir    string
 	events chan *jingledv1.Event
 	jid    string
+
+	mu  sync.Mutex
+	all []*jingledv1.Event // since the beginning
 }
 
 // atHome runs a daemon until the test ends and waits until its account is online.
@@ -58,6 +62,9 @@ func atHome(t *testing.T, who, server string, roots *x509.CertPool, tune func(*d
 					t.Errorf("accept: %v", err)
 				}
 			}
+			h.mu.Lock()
+			h.all = append(h.all, e)
+			h.mu.Unlock()
 			h.events <- e
 		}
 	}()
@@ -90,6 +97,29 @@ func (h *home) until(t *testing.T, want func(*jingledv1.Event) bool) *jingledv1.
 			}
 		case <-limit:
 			t.Fatalf("%s: nothing happens", h.jid)
+		}
+	}
+}
+
+// since waits for an event that may have come at any time since the beginning, and returns all of that sid.
+func (h *home) since(t *testing.T, what, sid string, want func(*jingledv1.Event) bool) (all []*jingledv1.Event) {
+	t.Helper()
+	for end := time.Now().Add(40 * time.Second); ; time.Sleep(5 * time.Millisecond) { // the events of a daemon that runs
+		all = all[:0]
+		found := false
+		h.mu.Lock()
+		for _, e := range h.all {
+			if e.GetSid() == sid {
+				all = append(all, e)
+				found = found || want(e)
+			}
+		}
+		h.mu.Unlock()
+		if found {
+			return all
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s waits for %s in vain; there are %v", h.jid, what, all)
 		}
 	}
 }

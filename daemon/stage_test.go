@@ -17,7 +17,7 @@ import (
 	"github.com/jingled/jingled/xmpp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.Main(m)) }
 
 // newServer has alice and bob, who are friends, and carol and dave, whom nobody knows.
 func newServer(t *testing.T) *xmppserver.Server {
@@ -67,12 +67,6 @@ func act(t *testing.T, srv *xmppserver.Server, user string, change func(*Config)
 	if change != nil {
 		change(&cfg)
 	}
-	return perform(t, cfg)
-}
-
-// perform is act with a whole configuration.
-func perform(t *testing.T, cfg Config) *actor {
-	t.Helper()
 	d, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -115,9 +109,8 @@ func (a *actor) idle() {
 	a.t.Helper()
 	for _, acc := range a.accounts {
 		acc.mu.Lock()
-		if len(acc.calls) > 0 || len(acc.transfers) > 0 || len(acc.waiting) > 0 || len(acc.groups) > 0 {
-			a.t.Errorf("%s: left are %d calls, %d transfers, %d who wait, %d rooms", a.jid, len(acc.calls), len(acc.transfers),
-				len(acc.waiting), len(acc.groups))
+		if len(acc.calls) > 0 || len(acc.transfers) > 0 || len(acc.waiting) > 0 {
+			a.t.Errorf("%s: left are %d calls, %d transfers, %d who wait", a.jid, len(acc.calls), len(acc.transfers), len(acc.waiting))
 		}
 		acc.mu.Unlock()
 		acc.media.Wait() // the last event comes before the last goroutine has returned
