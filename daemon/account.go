@@ -21,6 +21,7 @@ import (
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
 	"github.com/jingled/jingled/xmpp/caps"
+	"github.com/jingled/jingled/xmpp/muc"
 	"github.com/jingled/jingled/xmpp/roster"
 )
 
@@ -35,6 +36,7 @@ type account struct {
 	engine   *engine.Engine
 	files    *files
 	contacts *contacts
+	rooms    *muc.Driver
 	caps     *caps.Cache // of all accounts
 	relays   relays
 	media    tasks // the goroutines of calls
@@ -61,6 +63,9 @@ type account struct {
 	greeted   map[jid.JID]bool     // strangers, by full address, that got our presence
 	waiting   map[jid.JID][]chan jid.JID
 	stopping  bool
+
+	groups      map[jid.JID]*room // by the room's address
+	invitations []*roomInvitation
 }
 
 // sessionKey names a call: the peer's bare address is part of it, as peers choose session ids.
@@ -75,6 +80,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 		caps: d.caps, calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
 		ended:   make(chan struct{}),
 		greeted: make(map[jid.JID]bool), waiting: make(map[jid.JID][]chan jid.JID),
+		groups: make(map[jid.JID]*room),
 	}
 	a.stopped, a.stop = context.WithCancel(context.Background())
 	password := cfg.Password
@@ -97,8 +103,9 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	if a.client, err = xmpp.New(stream); err != nil {
 		return nil, err
 	}
+	a.rooms = muc.NewDriver(a.client, a.roomEffect)
 	a.engine, err = engine.New(engine.Config{
-		Local: a.client.JID, Signaler: signaler{a.client}, Registry: a.registry, Incoming: a.incoming, Log: a.log,
+		Local: a.client.JID, LocalTo: a.localTo, Signaler: signaler{a.client}, Registry: a.registry, Incoming: a.incoming, Log: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -112,6 +119,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a.client.HandleIQ(jingle.NS, "jingle", a.receiveJingle)
 	a.client.HandleIQ(resume.NS, "blocks", a.receiveBlocks)
 	a.client.HandleMessage(a.receiveMessage)
+	a.client.HandleMessage(a.receiveInvitation)
 	a.client.HandlePresence(a.receivePresence)
 	a.client.OnState(a.stateChanged)
 	a.contacts = newContacts(a)
@@ -159,7 +167,7 @@ func (a *account) run(ctx context.Context) error {
 	closeStream()
 	err := <-streamEnded
 	a.journals.tasks.Wait() // no handler runs any more that could begin another
-	a.stopSearch() // no handler runs any more that could begin another
+	a.stopSearch()          // no handler runs any more that could begin another
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -180,6 +188,7 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 		a.peerBack("")
 	}
 	if c.State == xmpp.Online && !c.Resumed {
+		a.rooms.Disconnected() // what we were in under another stream
 		a.mu.Lock()
 		var lost []*call
 		if a.proposals == nil || a.bound != c.JID {
@@ -281,6 +290,9 @@ func (a *account) receiveJingle(iq *xmpp.IQ) {
 func (a *account) incoming(s *engine.Session, m *jingle.Message) (engine.Application, error) {
 	switch kindOf(m) {
 	case kindCall:
+		if address := roomOf(m); address != "" {
+			return a.incomingGroup(s, m, address)
+		}
 		return a.incomingCall(s, m)
 	case kindFile:
 		return a.incomingFile(s, m)

@@ -67,6 +67,12 @@ func act(t *testing.T, srv *xmppserver.Server, user string, change func(*Config)
 	if change != nil {
 		change(&cfg)
 	}
+	return perform(t, cfg)
+}
+
+// perform is act with a whole configuration.
+func perform(t *testing.T, cfg Config) *actor {
+	t.Helper()
 	d, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +115,9 @@ func (a *actor) idle() {
 	a.t.Helper()
 	for _, acc := range a.accounts {
 		acc.mu.Lock()
-		if len(acc.calls) > 0 || len(acc.transfers) > 0 || len(acc.waiting) > 0 {
-			a.t.Errorf("%s: left are %d calls, %d transfers, %d who wait", a.jid, len(acc.calls), len(acc.transfers), len(acc.waiting))
+		if len(acc.calls) > 0 || len(acc.transfers) > 0 || len(acc.waiting) > 0 || len(acc.groups) > 0 {
+			a.t.Errorf("%s: left are %d calls, %d transfers, %d who wait, %d rooms", a.jid, len(acc.calls), len(acc.transfers),
+				len(acc.waiting), len(acc.groups))
 		}
 		acc.mu.Unlock()
 		acc.media.Wait() // the last event comes before the last goroutine has returned
