@@ -16,6 +16,7 @@ import (
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
+	"github.com/jingled/jingled/jingle/jet/pinned"
 	"github.com/jingled/jingled/jingle/jmi"
 	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/xmltree"
@@ -44,6 +45,7 @@ type account struct {
 	share    *store.Shared
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
+	trust       *trust
 	blockedMu   sync.Mutex // held while the block list is written down and told
 
 	stopped context.Context // ends with stop
@@ -89,13 +91,13 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	}
 	a.journals.wake, a.share = make(chan struct{}, 1), store.NewShared(cfg.Share.Dir)
 	var err error
-	if a.certificate, err = dtlssrtp.NewCertificate(); err != nil {
+	if err = a.openTrust(); err != nil {
 		return nil, err
 	}
 	stream := xmpp.Config{
 		JID: cfg.JID, Password: password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
-		Features: d.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
+		Features: a.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Logger: d.cfg.Log,
 	}
 	if cfg.tunnel != nil {
 		stream.Borrow, stream.Backoff, stream.Resource = borrowOnce(cfg.tunnel), tunnelBackoff, cfg.tunnel.JID().Resource()
@@ -118,6 +120,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	}
 	a.client.HandleIQ(jingle.NS, "jingle", a.receiveJingle)
 	a.client.HandleIQ(resume.NS, "blocks", a.receiveBlocks)
+	a.client.HandleIQ(pinned.NS, "key", a.tellKey)
 	a.client.HandleMessage(a.receiveMessage)
 	a.client.HandleMessage(a.receiveInvitation)
 	a.client.HandlePresence(a.receivePresence)

@@ -126,7 +126,9 @@ func TestAddAccount(t *testing.T) {
 	if _, err := again.RemoveAccount(ctx, &jingledv1.RemoveAccountRequest{Account: alice.jid.String()}); err != nil {
 		t.Fatal(err)
 	}
-	again.await("that it is gone", func(e *jingledv1.Event) bool { return e.GetAccountRemoved() != nil && e.GetAccount() == alice.jid.String() })
+	again.await("that it is gone", func(e *jingledv1.Event) bool {
+		return e.GetAccountRemoved() != nil && e.GetAccount() == alice.jid.String()
+	})
 	if acc := again.account(alice.jid.String()); acc != nil {
 		t.Errorf("it is there: %v", acc)
 	}

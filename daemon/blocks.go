@@ -201,7 +201,12 @@ func (a *account) fetch(ctx context.Context, sender jid.JID, row state.Unfinishe
 	want.Range = &filetransfer.Range{Offset: &s.Offset, Length: &s.Length}
 	want.Hashes = nil // these are of the whole
 	ended := make(chan error, 1)
-	info := a.client.Known(sender)
+	caps := xmpp.Capabilities{Info: a.client.Known(sender)}
+	opts, err := a.protection(ctx, sender, caps, wish(row.Encryption))
+	if err != nil {
+		return err
+	}
+	opts.Transports = a.roadsTo(sender, caps)
 	ts, err := a.files.manager.Request(a.engine, sender, []transfers.Request{{File: want,
 		Take: func(*transfers.Transfer, filetransfer.File) (transfers.Target, error) {
 			return &patch{io.NewOffsetWriter(file, s.Offset), file}, nil
@@ -213,7 +218,7 @@ func (a *account) fetch(ctx context.Context, sender jid.JID, row state.Unfinishe
 			case transfers.Failed:
 				ended <- fmt.Errorf("a part of the file could not be fetched: %s (%s)", e.Text, e.Reason)
 			}
-		}}}, transfers.SendOptions{Transports: a.roadsTo(sender, xmpp.Capabilities{Info: info})})
+		}}}, opts)
 	if err != nil {
 		return err
 	}
@@ -264,6 +269,9 @@ func (a *account) shared(peer jid.JID, t *transfers.Transfer, want filetransfer.
 		a.mu.Lock()
 		row, live := *x.j, x.t
 		a.mu.Unlock()
+		if weaker(t, &row) {
+			return transfers.Shared{}, &jingle.Reason{Condition: jingle.SecurityError, Text: "The file goes on end-to-end encrypted only."}
+		}
 		src, err := sourceOf(row)
 		if err != nil {
 			return transfers.Shared{}, transfers.NotAvailable()

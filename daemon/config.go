@@ -31,6 +31,8 @@ type Config struct {
 	// Upload lets files go by the XMPP server's web server (XEP-0363) to people who are not online or cannot take them
 	// directly: the server then holds a copy. Who asks for this road by name gets it in any case.
 	Upload bool
+	// RequireEncryption neither sends nor takes files that others could read on their way.
+	RequireEncryption bool
 	// RelayOnly sends calls through TURN servers and files through proxies or the XMPP server only, so that no peer
 	// learns our addresses.
 	RelayOnly bool

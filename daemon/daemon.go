@@ -35,7 +35,7 @@ const APIMinor = 3
 type Daemon struct {
 	cfg   Config
 	hub   hub
-	state *state.Store   // nil: no history is kept
+	state *state.Store // nil: no history is kept
 	caps  *caps.Cache
 	lent  sync.WaitGroup // accounts of tunnels, and those that came after Run began
 

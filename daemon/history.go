@@ -67,7 +67,8 @@ func (a *account) keepTransfer(x *transfer, done *jingledv1.TransferDone, failed
 		a.mu.Lock()
 		r := state.Transfer{Account: a.cfg.JID.String(), Peer: x.peer.String(), SID: x.id, Incoming: x.incoming,
 			Began: x.since, Ended: time.Now(), Name: x.name, Size: x.size(), Bytes: x.bytes(), Transport: x.road, Complete: done != nil,
-			Reason: failed.GetReason(), Text: failed.GetText(), ByPeer: failed.GetByPeer()}
+			Encryption: x.encryption,
+			Reason:     failed.GetReason(), Text: failed.GetText(), ByPeer: failed.GetByPeer()}
 		if !x.incoming {
 			r.Path = x.path
 		}
@@ -199,5 +200,5 @@ func pastTransfer(t state.Transfer) *jingledv1.PastTransfer {
 	return &jingledv1.PastTransfer{Account: t.Account, Peer: t.Peer, Sid: t.SID, Incoming: t.Incoming,
 		Began: timestamppb.New(t.Began), Ended: timestamppb.New(t.Ended), Name: t.Name, Size: t.Size, Bytes: t.Bytes,
 		Transport: t.Transport, Path: t.Path, Complete: t.Complete, Verified: t.Verified, Hash: t.Hash,
-		Reason: t.Reason, Text: t.Text, ByPeer: t.ByPeer}
+		Reason: t.Reason, Text: t.Text, ByPeer: t.ByPeer, Encryption: t.Encryption}
 }

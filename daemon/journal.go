@@ -75,7 +75,7 @@ func (a *account) row(x *transfer, more func(*state.Unfinished)) *state.Unfinish
 	}
 	f := x.t.File()
 	u := &state.Unfinished{Account: a.cfg.JID.String(), ID: x.id, Peer: x.peer.String(), SID: x.t.SID(), Content: x.t.Content(),
-		Incoming: x.incoming, Phase: state.Running, Name: f.Name, Size: sizeOf(x.t), Date: f.Date, MediaType: f.MediaType,
+		Incoming: x.incoming, Encryption: int32(x.wishFor()), Phase: state.Running, Name: f.Name, Size: sizeOf(x.t), Date: f.Date, MediaType: f.MediaType,
 		Began: x.since, ModTime: time.Unix(0, 0)}
 	for _, h := range f.Hashes {
 		if h.Usable() {

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"slices"
+
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/resume"
@@ -11,6 +13,7 @@ import (
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/dtmf"
 	"github.com/jingled/jingled/jingle/jet"
+	"github.com/jingled/jingled/jingle/jet/pinned"
 	"github.com/jingled/jingled/jingle/muji"
 	"github.com/jingled/jingled/jingle/rtp"
 	jingletransfer "github.com/jingled/jingled/jingle/transfer"
@@ -41,6 +44,16 @@ func (d *Daemon) features() []string {
 		parts = append(parts, xeps.RawUDP)
 	}
 	return append(xeps.Features(parts...), resume.NS)
+}
+
+// features adds what hangs on the account.
+func (a *account) features() []string {
+	out := a.d.features()
+	if a.trust.keys != nil {
+		out = append(append(out, xeps.Features(xeps.JET)...), pinned.NS)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // kind is what a session is for.

@@ -179,10 +179,14 @@ func (a *account) continues(e transfers.Offered) bool {
 			break
 		}
 	}
+	weak := x != nil && weaker(e.Transfer, x.j)
 	paused := x != nil && x.j.Phase == state.Paused
 	sure := x != nil && (named || certain(x.j, e.File))
 	a.mu.Unlock()
 	switch {
+	case weak:
+		e.Transfer.Dismiss(&jingle.Reason{Condition: jingle.SecurityError, Text: "The transfer began end-to-end encrypted and goes on only so."})
+		return true
 	case paused:
 		e.Transfer.Dismiss(&jingle.Reason{Condition: jingle.Cancel, Text: "The transfer is paused.", App: resume.PausedElement()})
 		return true
@@ -386,7 +390,11 @@ func (a *account) try(ctx context.Context, x *transfer) error {
 	if err != nil {
 		return err
 	}
-	opts := transfers.SendOptions{Transports: a.roadsTo(device, caps)}
+	opts, err := a.protection(ctx, device, caps, wish(row.Encryption))
+	if err != nil {
+		return err
+	}
+	opts.Transports = a.roadsTo(device, caps)
 	switch jingledv1.Via(row.Via) {
 	case jingledv1.Via_VIA_S5B:
 		opts.Transports = opts.Transports[:0:0]

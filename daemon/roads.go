@@ -102,7 +102,8 @@ func (a *account) roadsTo(device jid.JID, c xmpp.Capabilities) []engine.Transpor
 
 // way is how a file gets to somebody.
 type way struct {
-	send func(transfers.Source) (*transfers.Transfer, error)
+	send   func(transfers.Source) (*transfers.Transfer, error)
+	sealed bool // end to end
 }
 
 // canTakeSI is what a peer must have for stream initiation.
@@ -110,39 +111,45 @@ var canTakeSI = can{"receive files by stream initiation (XEP-0096)", []string{si
 
 // wayTo finds out how a file gets to a person or a device, as asked for or, if that is left to us, the best that both
 // have.
-func (a *account) wayTo(ctx context.Context, peer jid.JID, via jingledv1.Via) (way, error) {
+func (a *account) wayTo(ctx context.Context, peer jid.JID, via jingledv1.Via, w wish) (way, error) {
+	if w == required && (via == jingledv1.Via_VIA_SI || via == jingledv1.Via_VIA_HTTP) {
+		return way{}, errNotEncrypted("nothing is encrypted by this road")
+	}
 	switch via {
 	case jingledv1.Via_VIA_UNSPECIFIED:
-		return a.bestWay(ctx, peer)
+		return a.bestWay(ctx, peer, w)
 	case jingledv1.Via_VIA_SI:
 		device, _, err := a.find(ctx, peer, canTakeSI)
 		return a.bySI(device), err
 	case jingledv1.Via_VIA_HTTP:
 		return a.byWeb(ctx, peer)
 	}
-	device, _, err := a.find(ctx, peer, canTakeFiles)
+	device, c, err := a.find(ctx, peer, canTakeFiles)
 	if err != nil {
 		return way{}, err
 	}
 	switch via {
 	case jingledv1.Via_VIA_S5B:
-		return a.byJingle(device, a.s5b(device)), nil
+		return a.byJingle(ctx, device, c, w, a.s5b(device))
 	case jingledv1.Via_VIA_IBB:
-		return a.byJingle(device, a.files.ibb), nil
+		return a.byJingle(ctx, device, c, w, a.files.ibb)
 	case jingledv1.Via_VIA_DATACHANNEL:
-		return a.byJingle(device, a.files.channel), nil
+		return a.byJingle(ctx, device, c, w, a.files.channel)
 	}
 	return way{}, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("there is no road %s", via))
 }
 
 // bestWay takes what is there at once before it waits for a device to show itself.
-func (a *account) bestWay(ctx context.Context, peer jid.JID) (way, error) {
+func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error) {
 	for _, r := range a.client.Resources(peer.Bare()) {
 		if !peer.IsBare() && r.JID != peer {
 			continue
 		}
 		if _, ok := a.has(ctx, r.JID, canTakeFiles); !ok {
 			if _, ok := a.has(ctx, r.JID, canTakeSI); ok && !a.anyone(ctx, peer, canTakeFiles) {
+				if w == required {
+					return way{}, errNotEncrypted("the client of %s can receive files by stream initiation only", r.JID)
+				}
 				a.show(r.JID)
 				return a.bySI(r.JID), nil
 			}
@@ -150,9 +157,12 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID) (way, error) {
 	}
 	device, c, err := a.find(ctx, peer, canTakeFiles)
 	if err == nil {
-		return a.byJingle(device, a.roadsTo(device, c)...), nil
+		return a.byJingle(ctx, device, c, w, a.roadsTo(device, c)...)
 	}
 	if ctx.Err() != nil {
+		return way{}, err
+	}
+	if w == required {
 		return way{}, err
 	}
 	if !a.d.cfg.Upload {
@@ -162,11 +172,11 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID) (way, error) {
 		}
 		return way{}, err
 	}
-	w, webErr := a.byWeb(ctx, peer)
+	web, webErr := a.byWeb(ctx, peer)
 	if webErr != nil {
 		return way{}, connect.NewError(connect.CodeUnavailable, errors.Join(err, webErr))
 	}
-	return w, nil
+	return web, nil
 }
 
 // anyone reports whether a device of a peer that is online has all the features.
@@ -177,14 +187,16 @@ func (a *account) anyone(ctx context.Context, peer jid.JID, need can) bool {
 	})
 }
 
-func (a *account) byJingle(device jid.JID, roads ...engine.TransportFactory) way {
-	return way{func(src transfers.Source) (*transfers.Transfer, error) {
-		return a.files.manager.Send(a.engine, device, src, transfers.SendOptions{Transports: roads})
-	}}
+func (a *account) byJingle(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish, roads ...engine.TransportFactory) (way, error) {
+	opts, err := a.protection(ctx, device, c, w)
+	opts.Transports = roads
+	return way{sealed: opts.Envelope != nil, send: func(src transfers.Source) (*transfers.Transfer, error) {
+		return a.files.manager.Send(a.engine, device, src, opts)
+	}}, err
 }
 
 func (a *account) bySI(device jid.JID) way {
-	return way{func(src transfers.Source) (*transfers.Transfer, error) { return a.files.si.Send(device, src) }}
+	return way{send: func(src transfers.Source) (*transfers.Transfer, error) { return a.files.si.Send(device, src) }}
 }
 
 // canTakeFiles is what a peer must have for a Jingle file transfer.

@@ -47,6 +47,9 @@ type transfer struct {
 	since    time.Time
 	base     int64   // where in the file the session began
 	rate     float64 // bytes per second
+	wish     wish    // of what is sent
+	// encryption is as [transfers.Encryption] says it, or "" before that is known.
+	encryption string
 	resumable
 }
 
@@ -118,7 +121,8 @@ func newFiles(a *account) (*files, error) {
 		Checkpoint: a.checkpoint(),
 		Shared:     a.shared,
 		Mend:       a.mendAll,
-		Log:        a.log,
+		Envelopes:  a.envelopes(), RequireEncryption: a.d.cfg.RequireEncryption,
+		Log: a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -197,7 +201,7 @@ func (a *account) listTransfers() []*jingledv1.Transfer {
 		out = append(out, &jingledv1.Transfer{
 			Account: a.cfg.JID.String(), Peer: x.peer.String(), Sid: x.id, Incoming: x.incoming, State: x.state,
 			Name: x.name, Size: x.size(), Bytes: x.bytes(), Transport: x.road, Path: x.path, BytesPerSecond: x.rate,
-			Since: timestamppb.New(x.since),
+			Since: timestamppb.New(x.since), Encryption: x.encryption,
 		})
 	}
 	return out
@@ -236,20 +240,21 @@ func (a *account) transferEvent(e transfers.Event) {
 		if a.continues(e) {
 			return
 		}
-		x := a.update(e.Transfer, nil)
+		x := a.update(e.Transfer, func(x *transfer) { x.encryption = encryptionOf(e.Transfer, false) })
 		desc := ""
 		if len(e.File.Desc) > 0 {
 			desc = filetransfer.PlainText(e.File.Desc[0].Text, 1024)
 		}
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferOffered{TransferOffered: &jingledv1.TransferOffered{
-			Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc}}})
+			Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc,
+			Encrypted: e.Transfer.Encryption() == transfers.EndToEnd, Fingerprint: e.Transfer.Identity()}}})
 	case transfers.Started:
 		x := a.update(e.Transfer, func(x *transfer) {
 			x.state, x.road, x.base = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport], e.Offset
-			x.name, x.rate = e.Transfer.Name(), 0
+			x.name, x.rate, x.encryption = e.Transfer.Name(), 0, encryptionOf(e.Transfer, true)
 		})
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferStarted{TransferStarted: &jingledv1.TransferStarted{
-			Transport: x.road, Offset: uint64(max(e.Offset, 0))}}})
+			Transport: x.road, Encryption: x.encryption, Offset: uint64(max(e.Offset, 0))}}})
 	case transfers.Checkpoint:
 		a.journal(a.update(e.Transfer, func(x *transfer) {
 			if x.j != nil {
@@ -273,7 +278,7 @@ func (a *account) transferEvent(e transfers.Event) {
 	case transfers.Done:
 		x := a.update(e.Transfer, nil)
 		done := &jingledv1.TransferDone{Bytes: uint64(max(x.base+e.Bytes, 0)), Seconds: e.Elapsed.Seconds(),
-			Transport: roadNames[e.Transport], Path: e.Path, Hash: map[string]string{},
+			Transport: roadNames[e.Transport], Encryption: x.encryption, Path: e.Path, Hash: map[string]string{},
 			Verified: e.Verified != "" || e.Confirmed}
 		if !x.incoming {
 			done.Path = x.path
@@ -366,14 +371,21 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if a.blocks(peer) {
 		return nil, errBlocked(peer)
 	}
-	way, err := a.wayTo(ctx, peer, req.GetVia())
+	w, err := d.wishOf(req)
+	if err != nil {
+		return nil, err
+	}
+	way, err := a.wayTo(ctx, peer, req.GetVia(), w)
 	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, connect.NewError(connect.CodeCanceled, context.Cause(ctx))
 	}
-	x := &transfer{path: req.GetPath()}
+	x := &transfer{path: req.GetPath(), wish: w}
+	if way.sealed {
+		x.wish = endToEnd
+	}
 	a.mu.Lock() // its first event waits until it has a name
 	t, err := way.send(src)
 	if err == nil {
@@ -404,6 +416,9 @@ func (d *Daemon) AcceptFile(_ context.Context, req *jingledv1.AcceptFileRequest)
 	}
 	if dir == "" || !filepath.IsAbs(dir) {
 		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("%q is no absolute path of a folder", dir))
+	}
+	if err := a.acquaint(x.t); err != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
 	}
 	folder, err := store.Open(dir, store.Config{})
 	if err != nil {

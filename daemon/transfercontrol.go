@@ -159,6 +159,11 @@ func (d *Daemon) RequestFiles(ctx context.Context, req *jingledv1.RequestFilesRe
 	if err != nil {
 		return nil, err
 	}
+	opts, err := a.protection(ctx, device, caps, d.wish())
+	if err != nil {
+		return nil, err
+	}
+	opts.Transports = a.roadsTo(device, caps)
 	var requests []transfers.Request
 	for _, f := range files {
 		requests = append(requests, transfers.Request{File: f, Take: func(t *transfers.Transfer, answer filetransfer.File) (transfers.Target, error) {
@@ -168,7 +173,7 @@ func (d *Daemon) RequestFiles(ctx context.Context, req *jingledv1.RequestFilesRe
 	out := &jingledv1.RequestFilesResponse{}
 	a.mu.Lock()
 	defer a.mu.Unlock() // their first events wait until they have names
-	ts, err := a.files.manager.Request(a.engine, device, requests, transfers.SendOptions{Transports: a.roadsTo(device, caps)})
+	ts, err := a.files.manager.Request(a.engine, device, requests, opts)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, err)
 	}

@@ -44,7 +44,7 @@ func (d *Daemon) OpenTunnel(ctx context.Context, req *jingledv1.OpenTunnelReques
 		return errors.Join(err, a.discard())
 	}
 	defer d.leaveTunnel(name, a)
-	ready := &jingledv1.TunnelReady{Tunnel: name, Features: a.d.features(), Requests: a.client.Requests()}
+	ready := &jingledv1.TunnelReady{Tunnel: name, Features: a.features(), Requests: a.client.Requests()}
 	if err := send(&jingledv1.OpenTunnelResponse{Message: &jingledv1.OpenTunnelResponse_Ready{Ready: ready}}); err != nil {
 		t.Close()
 		return errors.Join(err, a.discard())

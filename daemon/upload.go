@@ -83,7 +83,7 @@ func (a *account) byWeb(ctx context.Context, peer jid.JID) (way, error) {
 	if len(services) == 0 {
 		return way{}, connect.NewError(connect.CodeUnavailable, errNoUpload)
 	}
-	return way{func(src transfers.Source) (*transfers.Transfer, error) {
+	return way{send: func(src transfers.Source) (*transfers.Transfer, error) {
 		return a.files.web.Send(services[0], peer, src)
 	}}, nil
 }

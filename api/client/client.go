@@ -19,6 +19,7 @@ type Client struct {
 	Contacts  jingledv1connect.ContactServiceClient
 	Blocks    jingledv1connect.BlockServiceClient
 	Rooms     jingledv1connect.RoomServiceClient
+	Trust     jingledv1connect.IdentityServiceClient
 	History   jingledv1connect.HistoryServiceClient
 	Tunnels   jingledv1connect.TunnelServiceClient
 	Phone     jingledv1connect.PhoneServiceClient
@@ -51,6 +52,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
 		Blocks:    jingledv1connect.NewBlockServiceClient(h, base),
 		Rooms:     jingledv1connect.NewRoomServiceClient(h, base),
+		Trust:     jingledv1connect.NewIdentityServiceClient(h, base),
 		History:   jingledv1connect.NewHistoryServiceClient(h, base),
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		Phone:     jingledv1connect.NewPhoneServiceClient(h, base),

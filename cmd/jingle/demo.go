@@ -296,7 +296,8 @@ func (d *demo) send(ctx context.Context, from, to party, via, name string, size 
 			return runReceive(ctx, to.session, d.printer(&got), "", &inbox{dir: inboxDir, from: []string{from.jid}, once: true})
 		},
 		func(ctx context.Context) error {
-			return runSend(ctx, from.session, d.printer(&sent), "", to.jid, []string{source}, roads[via], "")
+			return runSend(ctx, from.session, d.printer(&sent), "", []string{source},
+				&jingledv1.SendFileRequest{Peer: to.jid, Via: roads[via]})
 		})
 	if err != nil {
 		return fmt.Errorf("the file: %w", err)

@@ -34,7 +34,7 @@ type global struct {
 	standalone                               bool
 	jid, passwordFile, connect, tls, ca, pin string
 	proxy                                    string
-	resource                                 string
+	resource, state                          string
 	loopback                                 bool
 	encryption                               string
 }
@@ -54,6 +54,7 @@ func (g *global) register(root *cobra.Command) {
 	f.StringVar(&g.tls, "tls", "", "standalone: `MODE` auto, starttls, direct or plain-loopback (default auto)")
 	f.StringVar(&g.ca, "ca", "", "standalone: `FILE` of certificates (PEM) to trust besides the system's")
 	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `fingerprint` of the server certificate to trust")
+	f.StringVar(&g.state, "state", "", "standalone: `FOLDER` of the history and of the identity that files are encrypted by (default: none)")
 	f.StringVar(&g.resource, "resource", "", "standalone: the `NAME` of this device")
 	f.BoolVar(&g.loopback, "loopback", false, "standalone: use the loopback interface too, for tests on one machine")
 	f.StringVar(&g.encryption, "call-encryption", "", "standalone: the `LEAST` that calls must have: dtls, sdes (keys that the XMPP servers can read) or none (default dtls)")
@@ -127,7 +128,7 @@ func (g *global) ofAccount() [][2]string {
 }
 
 func (g *global) dial() (*session, error) {
-	for _, f := range append(g.ofAccount(), [2]string{"config", g.config}) {
+	for _, f := range append(g.ofAccount(), [2]string{"config", g.config}, [2]string{"state", g.state}) {
 		if f[1] != "" {
 			return nil, exitf(exitUsage, "--%s goes with --standalone only: a running daemon has its own accounts", f[0])
 		}
@@ -190,6 +191,9 @@ func (g *global) daemonConfig() (daemon.Config, error) {
 		cfg.Log, cfg.Version = g.logger(), version
 		cfg.Secrets = secrets.New(secrets.Config{Dir: cfg.StateDir, Credentials: os.Getenv("CREDENTIALS_DIRECTORY")})
 		cfg.Loopback = cfg.Loopback || g.loopback
+	}
+	if g.state != "" {
+		cfg.StateDir = g.state
 	}
 	if g.encryption != "" {
 		var err error

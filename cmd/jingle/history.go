@@ -90,7 +90,8 @@ func past(p *printer, e *jingledv1.HistoryEntry) {
 		if !t.GetComplete() {
 			what = clean(t.GetReason()) + " after " + what
 		}
-		p.line("%s  file %-4s %-30s %s, %s", local(t.GetBegan().AsTime()), way(t.GetIncoming()), t.GetPeer(), clean(t.GetName()), what)
+		p.line("%s  file %-4s %-30s %s, %s%s", local(t.GetBegan().AsTime()), way(t.GetIncoming()), t.GetPeer(), clean(t.GetName()),
+			what, encryption(t.GetEncryption()))
 	}
 }
 
@@ -128,13 +129,14 @@ func pastRecord(e *jingledv1.HistoryEntry) any {
 		Path      string `json:"path,omitempty"`
 		Complete  bool   `json:"complete"`
 		Verified  bool   `json:"verified"`
+		Encrypted string `json:"encryption,omitempty"`
 		Hash      string `json:"hash,omitempty"`
 		Reason    string `json:"reason,omitempty"`
 		Text      string `json:"text,omitempty"`
 		ByPeer    bool   `json:"by_peer"`
 	}{head{"history.transfer", stamp(t.GetEnded().AsTime()), t.GetAccount(), t.GetPeer(), t.GetSid()}, t.GetIncoming(),
 		stamp(t.GetBegan().AsTime()), t.GetName(), t.GetSize(), t.GetBytes(), t.GetTransport(), t.GetPath(), t.GetComplete(),
-		t.GetVerified(), t.GetHash(), t.GetReason(), t.GetText(), t.GetByPeer()}
+		t.GetVerified(), t.GetEncryption(), t.GetHash(), t.GetReason(), t.GetText(), t.GetByPeer()}
 }
 
 func newExport(g *global) *cobra.Command {

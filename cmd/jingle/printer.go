@@ -120,14 +120,21 @@ func (p *printer) showText(e *jingledv1.Event) {
 		}
 	case *jingledv1.Event_TransferOffered:
 		p.names[e.GetSid()] = b.TransferOffered.GetName()
-		p.line("%s: offers %s (%s)", peer, clean(b.TransferOffered.GetName()), size(b.TransferOffered.GetSize()))
+		with := ""
+		if b.TransferOffered.GetEncrypted() {
+			with = encryption("end-to-end")
+		}
+		p.line("%s: offers %s (%s%s)", peer, clean(b.TransferOffered.GetName()), size(b.TransferOffered.GetSize()), with)
+	case *jingledv1.Event_IdentityRefused:
+		p.line("%s shows an identity that is not trusted: a new device, or somebody in between. If the fingerprint is theirs, say\n"+
+			"  jingle trust %s %s", peer, peer, b.IdentityRefused.GetFingerprint())
 	case *jingledv1.Event_TransferProgress:
 		p.showProgress(e.GetSid(), b.TransferProgress)
 	case *jingledv1.Event_TransferDone:
 		p.finishBar(e.GetSid(), true)
 		t := b.TransferDone
-		p.line("%s: %s, %s in %.1f s (%s/s) by %s%s", peer, clean(t.GetPath()), size(t.GetBytes()), t.GetSeconds(),
-			size(uint64(float64(t.GetBytes())/max(t.GetSeconds(), 0.001))), t.GetTransport(), verified(t))
+		p.line("%s: %s, %s in %.1f s (%s/s) by %s%s%s", peer, clean(t.GetPath()), size(t.GetBytes()), t.GetSeconds(),
+			size(uint64(float64(t.GetBytes())/max(t.GetSeconds(), 0.001))), t.GetTransport(), encryption(t.GetEncryption()), verified(t))
 	case *jingledv1.Event_TransferFailed:
 		p.finishBar(e.GetSid(), false)
 		t := b.TransferFailed
@@ -148,6 +155,19 @@ func (p *printer) showVideo(peer string, v *jingledv1.CallVideo) {
 	default:
 		p.line("%s: no video any more", peer)
 	}
+}
+
+// encryption is how a file is protected, in words behind a comma.
+func encryption(e string) string {
+	switch e {
+	case "end-to-end":
+		return ", end-to-end encrypted"
+	case "dtls":
+		return ", encrypted (DTLS)"
+	case "none":
+		return ", not encrypted"
+	}
+	return ""
 }
 
 func verified(t *jingledv1.TransferDone) string {

@@ -84,8 +84,11 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 	p.ready(account)
 	taken := make(map[string]bool)
 	later := func(e *jingledv1.Event) {
-		if e.GetTransferOffered() != nil {
+		switch {
+		case e.GetTransferOffered() != nil:
 			waiting = append(waiting, e)
+		case e.GetIdentityRefused() != nil && e.GetAccount() == account:
+			p.show(e)
 		}
 	}
 	for {
@@ -97,6 +100,9 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 				return nil // an interrupt is how this command ends
 			}
 			return err
+		}
+		if e.GetIdentityRefused() != nil && e.GetAccount() == account {
+			p.show(e)
 		}
 		offer := e.GetTransferOffered()
 		if offer == nil || e.GetAccount() != account || !comesFrom(in.from, e.GetPeer()) || taken[e.GetSid()] {

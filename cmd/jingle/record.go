@@ -130,12 +130,15 @@ func record(e *jingledv1.Event) any {
 			Size        uint64 `json:"size"`
 			MediaType   string `json:"media_type,omitempty"`
 			Description string `json:"description,omitempty"`
-		}{named("transfer.offered"), t.GetName(), t.GetSize(), t.GetMediaType(), t.GetDescription()}
+			Encrypted   bool   `json:"encrypted"`
+			Fingerprint string `json:"fingerprint,omitempty"`
+		}{named("transfer.offered"), t.GetName(), t.GetSize(), t.GetMediaType(), t.GetDescription(), t.GetEncrypted(), t.GetFingerprint()}
 	case *jingledv1.Event_TransferStarted:
 		return struct {
 			head
-			Transport string `json:"transport"`
-		}{named("transfer.started"), b.TransferStarted.GetTransport()}
+			Transport  string `json:"transport"`
+			Encryption string `json:"encryption"`
+		}{named("transfer.started"), b.TransferStarted.GetTransport(), b.TransferStarted.GetEncryption()}
 	case *jingledv1.Event_TransferProgress:
 		t := b.TransferProgress
 		return struct {
@@ -154,7 +157,14 @@ func record(e *jingledv1.Event) any {
 			Hash      map[string]string `json:"hash"`
 			Verified  bool              `json:"verified"`
 			Path      string            `json:"path"`
-		}{named("transfer.done"), t.GetBytes(), t.GetSeconds(), t.GetTransport(), t.GetHash(), t.GetVerified(), t.GetPath()}
+			Encrypted string            `json:"encryption"`
+		}{named("transfer.done"), t.GetBytes(), t.GetSeconds(), t.GetTransport(), t.GetHash(), t.GetVerified(), t.GetPath(),
+			t.GetEncryption()}
+	case *jingledv1.Event_IdentityRefused:
+		return struct {
+			head
+			Fingerprint string `json:"fingerprint"`
+		}{named("identity.refused"), b.IdentityRefused.GetFingerprint()}
 	case *jingledv1.Event_TransferFailed:
 		t := b.TransferFailed
 		return struct {

@@ -26,7 +26,8 @@ func road(via string) (jingledv1.Via, error) {
 }
 
 func newSend(g *global) *cobra.Command {
-	var via, description string
+	var via string
+	req := &jingledv1.SendFileRequest{}
 	c := &cobra.Command{
 		Use:   "send JID FILE...",
 		Short: "Send files",
@@ -36,6 +37,9 @@ one that is accepted.`,
   jingle send --via ibb bob@example.org/phone notes.txt`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if req.GetRequireEncryption() && req.GetNoEncryption() {
+				return exitf(exitUsage, "--require-encryption and --no-encryption do not go together")
+			}
 			road, err := road(via)
 			if err != nil {
 				return err
@@ -59,16 +63,19 @@ one that is accepted.`,
 				paths = append(paths, path)
 			}
 			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
-				return runSend(ctx, s, p, g.account, args[0], paths, road, description)
+				req.Peer, req.Via = args[0], road
+				return runSend(ctx, s, p, g.account, paths, req)
 			})
 		},
 	}
 	c.Flags().StringVar(&via, "via", "auto", "`ROAD` to take: auto, s5b, ibb, datachannel, si, or http, by which the server keeps a copy")
-	c.Flags().StringVar(&description, "description", "", "`TEXT` to offer the file with")
+	c.Flags().StringVar(&req.Description, "description", "", "`TEXT` to offer the file with")
+	c.Flags().BoolVar(&req.RequireEncryption, "require-encryption", false, "send nothing that servers and others on the way could read")
+	c.Flags().BoolVar(&req.NoEncryption, "no-encryption", false, "send in the clear, even where both sides can encrypt")
 	return c
 }
 
-func runSend(ctx context.Context, s *session, p *printer, account, peer string, paths []string, via jingledv1.Via, description string) error {
+func runSend(ctx context.Context, s *session, p *printer, account string, paths []string, req *jingledv1.SendFileRequest) error {
 	w, err := s.watch(ctx)
 	if err != nil {
 		return s.cause(err)
@@ -79,7 +86,7 @@ func runSend(ctx context.Context, s *session, p *printer, account, peer string, 
 		return err
 	}
 	for _, path := range paths {
-		req := &jingledv1.SendFileRequest{Account: account, Peer: peer, Path: path, Via: via, Description: description}
+		req.Account, req.Path = account, path
 		res, err := s.Transfers.SendFile(ctx, req)
 		if err != nil {
 			return s.cause(err)
@@ -129,7 +136,7 @@ func endOfTransfer(t *jingledv1.TransferFailed) error {
 	switch t.GetReason() {
 	case "busy", "decline", "gone", "unsupported-applications", "unsupported-transports", "alternative-session", "connectivity-error":
 		code = exitPeer
-	case "media-error": // a file that is too large for the peer
+	case "media-error", "security-error": // a file that is too large for the peer, or not as it wants it encrypted
 		if t.GetByPeer() {
 			code = exitPeer
 		}

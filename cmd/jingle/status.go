@@ -118,8 +118,9 @@ func statusJSON(p *printer, accounts []*jingledv1.Account, calls []*jingledv1.Ca
 			Bytes     uint64 `json:"bytes"`
 			Size      uint64 `json:"size"`
 			Transport string `json:"transport,omitempty"`
+			Encrypted string `json:"encryption,omitempty"`
 		}{head{"status.transfer", now, t.GetAccount(), t.GetPeer(), t.GetSid()}, transferState(t.GetState()), t.GetIncoming(),
-			t.GetName(), t.GetBytes(), t.GetSize(), t.GetTransport()}); err != nil {
+			t.GetName(), t.GetBytes(), t.GetSize(), t.GetTransport(), t.GetEncryption()}); err != nil {
 			return err
 		}
 	}

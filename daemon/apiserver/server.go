@@ -64,6 +64,7 @@ func handler(d *daemon.Daemon, more []Mount) http.Handler {
 	mux.Handle(jingledv1connect.NewContactServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewBlockServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewRoomServiceHandler(d, limit))
+	mux.Handle(jingledv1connect.NewIdentityServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewHistoryServiceHandler(history{d}, limit))
 	mux.Handle(jingledv1connect.NewTunnelServiceHandler(tunnels{d}, connect.WithReadMaxBytes(maxPush)))
 	mux.Handle("GET /v1/events", serverSentEvents{d})

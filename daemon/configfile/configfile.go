@@ -35,6 +35,7 @@ type file struct {
 	Encryption   string        `toml:"call_encryption"`
 	InBandDTMF   bool          `toml:"dtmf_in_band"`
 	Upload       bool          `toml:"upload"`
+	Encrypt      bool          `toml:"require_encryption"`
 	Loopback     bool          `toml:"loopback"`
 	Accounts     []fileAccount `toml:"account"`
 }
@@ -110,7 +111,8 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 		return filepath.Join(dir, p)
 	}
 	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly, InBandDTMF: f.InBandDTMF, Upload: f.Upload,
-		StateDir: at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
+		RequireEncryption: f.Encrypt,
+		StateDir:          at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
 	var err error
 	if cfg.CallEncryption, err = media.ParseEncryption(f.Encryption); err != nil {
 		return cfg, fmt.Errorf("call_encryption: %w", err)

@@ -26,6 +26,10 @@ type Identity struct {
 // lower-case hex. Its peer is the server's domain.
 const ServerCertificate = "server-certificate"
 
+// ClientCertificate is the kind of an [Identity] whose value is the SHA-256 fingerprint of the certificate that a
+// person's client shows in DTLS handshakes and signs with, in lower-case hex. Its peer is a bare address.
+const ClientCertificate = "client-certificate"
+
 // Call is a call that has ended.
 type Call struct {
 	ID                                        int64 // given by AddCall
@@ -49,6 +53,7 @@ type Transfer struct {
 	Name               string
 	Size, Bytes        uint64
 	Transport, Path    string
+	Encryption         string // "none", "dtls", "end-to-end", or "" if no connection was made
 	Complete, Verified bool
 	Hash               string // "algorithm:hex", or ""
 	Reason, Text       string // of one that is not complete
@@ -67,6 +72,21 @@ func (s *Store) Pin(ctx context.Context, i Identity, now time.Time) error {
 		ON CONFLICT DO UPDATE SET last_seen = ?5`, i.Account, i.Peer, i.Kind, i.Value, ms(now))
 }
 
+// Unpin forgets an identity, or all of a peer's of this kind if it has no value, and reports whether there was one.
+func (s *Store) Unpin(ctx context.Context, i Identity) (found bool, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM identity WHERE account = ?1 AND peer = ?2 AND kind = ?3 AND (?4 = '' OR value = ?4)`,
+			i.Account, i.Peer, i.Kind, i.Value)
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		found = n > 0
+		return err
+	})
+	return found, err
+}
+
 // AddCall keeps a call. When it returns nil, the record is on the disk.
 func (s *Store) AddCall(ctx context.Context, c Call) error {
 	return s.add(ctx, "call", `INSERT INTO call (account, peer, sid, incoming, video, began, ended, connected, seconds, reason,
@@ -80,9 +100,9 @@ func (s *Store) AddCall(ctx context.Context, c Call) error {
 // AddTransfer keeps a transfer. When it returns nil, the record is on the disk.
 func (s *Store) AddTransfer(ctx context.Context, t Transfer) error {
 	return s.add(ctx, "transfer", `INSERT INTO transfer (account, peer, sid, incoming, began, ended, name, size, bytes, transport,
-		path, complete, verified, hash, reason, text, by_peer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		path, complete, verified, hash, reason, text, by_peer, encryption) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		t.Account, t.Peer, t.SID, t.Incoming, ms(t.Began), ms(t.Ended), t.Name, count(t.Size), count(t.Bytes), t.Transport,
-		t.Path, t.Complete, t.Verified, t.Hash, t.Reason, t.Text, t.ByPeer)
+		t.Path, t.Complete, t.Verified, t.Hash, t.Reason, t.Text, t.ByPeer, t.Encryption)
 }
 
 // add inserts a record and lets the oldest of its table go.
@@ -156,10 +176,10 @@ func (s *Store) Calls(ctx context.Context, f Filter) ([]Call, error) {
 func (s *Store) Transfers(ctx context.Context, f Filter) ([]Transfer, error) {
 	where, args := f.where()
 	return query(ctx, s.db, `SELECT id, account, peer, sid, incoming, began, ended, name, size, bytes, transport, path, complete,
-		verified, hash, reason, text, by_peer FROM transfer`+where, args, func(scan func(...any) error) (t Transfer, err error) {
+		verified, hash, reason, text, by_peer, encryption FROM transfer`+where, args, func(scan func(...any) error) (t Transfer, err error) {
 		var began, ended int64
 		err = scan(&t.ID, &t.Account, &t.Peer, &t.SID, &t.Incoming, &began, &ended, &t.Name, &t.Size, &t.Bytes, &t.Transport,
-			&t.Path, &t.Complete, &t.Verified, &t.Hash, &t.Reason, &t.Text, &t.ByPeer)
+			&t.Path, &t.Complete, &t.Verified, &t.Hash, &t.Reason, &t.Text, &t.ByPeer, &t.Encryption)
 		t.Began, t.Ended = at(began), at(ended)
 		return t, err
 	})

@@ -30,6 +30,7 @@ type Store struct {
 	jots *sql.DB // the same database, for what need not be on the disk at once
 	lock *os.File
 	keep int
+	dir  string
 }
 
 // Config says how a [Store] works. The zero value has sensible defaults.
@@ -55,7 +56,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	s := &Store{lock: lock, keep: cfg.Keep}
+	s := &Store{lock: lock, keep: cfg.Keep, dir: dir}
 	if err := s.open(filepath.Join(dir, "jingled.db")); err != nil {
 		return nil, errors.Join(fmt.Errorf("state in %s: %w", dir, err), s.Close())
 	}

@@ -37,13 +37,14 @@ const (
 	IBB         Part = "ibb"
 	DataChannel Part = "datachannel"
 	SI          Part = "si"
+	JET         Part = "jet"
 	Muji        Part = "muji"
 	Invites     Part = "invites"
 	Transfer    Part = "transfer"
 	RawUDP      Part = "rawudp"
 )
 
-var parts = []Part{Always, Calls, Video, Files, S5B, IBB, DataChannel, SI, Muji, Invites, Transfer, RawUDP}
+var parts = []Part{Always, Calls, Video, Files, S5B, IBB, DataChannel, SI, JET, Muji, Invites, Transfer, RawUDP}
 
 // Feature is a variable of service discovery and the part that it tells of.
 type Feature struct {

@@ -104,7 +104,7 @@ func Seal(e Envelope, c Context) (Security, Secret, error) {
 	}
 	envelope, err := e.Seal(c, secret.Bytes())
 	if err != nil {
-		return Security{}, Secret{}, fmt.Errorf("seal the envelope: %w", err)
+		return Security{}, Secret{}, err
 	}
 	return Security{Name: c.Content, Cipher: string(c.Cipher), Type: e.Type(), Envelope: envelope}, secret, nil
 }
@@ -120,7 +120,7 @@ func (s Security) Open(c Context, envelopes ...Envelope) (secret Secret, identit
 		if e.Type() == s.Type {
 			b, identity, err := e.Open(c, s.Envelope)
 			if err != nil {
-				return Secret{}, "", fmt.Errorf("open the envelope: %w", err)
+				return Secret{}, "", err
 			}
 			secret, err = ParseSecret(c.Cipher, b)
 			return secret, identity, err

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -57,6 +58,16 @@ func LoadCertificate(certPEM, keyPEM []byte) (*Certificate, error) {
 		return nil, fmt.Errorf("dtls: %w", err)
 	}
 	return &Certificate{c}, nil
+}
+
+// PEM returns the certificate and behind it its key, unencrypted, as [LoadCertificate] reads them.
+func (c *Certificate) PEM() ([]byte, error) {
+	key, err := x509.MarshalPKCS8PrivateKey(c.tls.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	out := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.tls.Certificate[0]})
+	return append(out, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), nil
 }
 
 // Fingerprint returns what is signalled for the certificate: SHA-256, as Dino knows no other.

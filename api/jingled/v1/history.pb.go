@@ -408,6 +408,7 @@ type PastTransfer struct {
 	Reason        string                 `protobuf:"bytes,15,opt,name=reason,proto3" json:"reason,omitempty"`      // of one that is not complete
 	Text          string                 `protobuf:"bytes,16,opt,name=text,proto3" json:"text,omitempty"`
 	ByPeer        bool                   `protobuf:"varint,17,opt,name=by_peer,json=byPeer,proto3" json:"by_peer,omitempty"`
+	Encryption    string                 `protobuf:"bytes,20,opt,name=encryption,proto3" json:"encryption,omitempty"` // as in TransferStarted, or empty if no connection was made
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -559,6 +560,13 @@ func (x *PastTransfer) GetByPeer() bool {
 		return x.ByPeer
 	}
 	return false
+}
+
+func (x *PastTransfer) GetEncryption() string {
+	if x != nil {
+		return x.Encryption
+	}
+	return ""
 }
 
 type ExportStateRequest struct {
@@ -891,7 +899,7 @@ const file_jingled_v1_history_proto_rawDesc = "" +
 	"\x10packets_received\x18\x0e \x01(\x04R\x0fpacketsReceived\x12!\n" +
 	"\fpackets_lost\x18\x0f \x01(\x04R\vpacketsLost\x12\x1b\n" +
 	"\tkeys_sent\x18\x10 \x01(\tR\bkeysSent\x12#\n" +
-	"\rkeys_received\x18\x11 \x01(\tR\fkeysReceived\"\xcf\x03\n" +
+	"\rkeys_received\x18\x11 \x01(\tR\fkeysReceived\"\xef\x03\n" +
 	"\fPastTransfer\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x10\n" +
@@ -910,7 +918,10 @@ const file_jingled_v1_history_proto_rawDesc = "" +
 	"\x04hash\x18\x0e \x01(\tR\x04hash\x12\x16\n" +
 	"\x06reason\x18\x0f \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x10 \x01(\tR\x04text\x12\x17\n" +
-	"\aby_peer\x18\x11 \x01(\bR\x06byPeer\"\x14\n" +
+	"\aby_peer\x18\x11 \x01(\bR\x06byPeer\x12\x1e\n" +
+	"\n" +
+	"encryption\x18\x14 \x01(\tR\n" +
+	"encryption\"\x14\n" +
 	"\x12ExportStateRequest\"\xf2\x01\n" +
 	"\x13ExportStateResponse\x123\n" +
 	"\aaccount\x18\x01 \x01(\v2\x17.jingled.v1.PastAccountH\x00R\aaccount\x128\n" +

@@ -1470,12 +1470,16 @@ func (x *Call) GetPeerHeld() bool {
 }
 
 type SendFileRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
-	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"` // absolute
-	Via           Via                    `protobuf:"varint,4,opt,name=via,proto3,enum=jingled.v1.Via" json:"via,omitempty"`
-	Description   string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Account     string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Peer        string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Path        string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"` // absolute
+	Via         Via                    `protobuf:"varint,4,opt,name=via,proto3,enum=jingled.v1.Via" json:"via,omitempty"`
+	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	// Send nothing that servers or others on the way could read; refuse if the other side cannot do it.
+	RequireEncryption bool `protobuf:"varint,20,opt,name=require_encryption,json=requireEncryption,proto3" json:"require_encryption,omitempty"`
+	// Send in the clear even where both sides can encrypt.
+	NoEncryption  bool `protobuf:"varint,21,opt,name=no_encryption,json=noEncryption,proto3" json:"no_encryption,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1543,6 +1547,20 @@ func (x *SendFileRequest) GetDescription() string {
 		return x.Description
 	}
 	return ""
+}
+
+func (x *SendFileRequest) GetRequireEncryption() bool {
+	if x != nil {
+		return x.RequireEncryption
+	}
+	return false
+}
+
+func (x *SendFileRequest) GetNoEncryption() bool {
+	if x != nil {
+		return x.NoEncryption
+	}
+	return false
 }
 
 type SendFileResponse struct {
@@ -2226,6 +2244,7 @@ type Transfer struct {
 	Path           string                 `protobuf:"bytes,10,opt,name=path,proto3" json:"path,omitempty"`                                               // of the file that is sent, or the folder of the one received; empty before it is known
 	BytesPerSecond float64                `protobuf:"fixed64,11,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"` // while it is running
 	Since          *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=since,proto3" json:"since,omitempty"`
+	Encryption     string                 `protobuf:"bytes,20,opt,name=encryption,proto3" json:"encryption,omitempty"` // as in TransferStarted; empty before bytes flow, unless it is "end-to-end"
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2342,6 +2361,13 @@ func (x *Transfer) GetSince() *timestamppb.Timestamp {
 		return x.Since
 	}
 	return nil
+}
+
+func (x *Transfer) GetEncryption() string {
+	if x != nil {
+		return x.Encryption
+	}
+	return ""
 }
 
 type WatchRequest struct {
@@ -2551,6 +2577,7 @@ type Event struct {
 	//	*Event_RoomCall
 	//	*Event_RoomLeft
 	//	*Event_RoomInvited
+	//	*Event_IdentityRefused
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2907,6 +2934,15 @@ func (x *Event) GetRoomInvited() *RoomInvited {
 	return nil
 }
 
+func (x *Event) GetIdentityRefused() *IdentityRefused {
+	if x != nil {
+		if x, ok := x.Body.(*Event_IdentityRefused); ok {
+			return x.IdentityRefused
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -3035,6 +3071,10 @@ type Event_RoomInvited struct {
 	RoomInvited *RoomInvited `protobuf:"bytes,64,opt,name=room_invited,json=roomInvited,proto3,oneof"`
 }
 
+type Event_IdentityRefused struct {
+	IdentityRefused *IdentityRefused `protobuf:"bytes,70,opt,name=identity_refused,json=identityRefused,proto3,oneof"`
+}
+
 func (*Event_Hello) isEvent_Body() {}
 
 func (*Event_Gap) isEvent_Body() {}
@@ -3096,6 +3136,8 @@ func (*Event_RoomCall) isEvent_Body() {}
 func (*Event_RoomLeft) isEvent_Body() {}
 
 func (*Event_RoomInvited) isEvent_Body() {}
+
+func (*Event_IdentityRefused) isEvent_Body() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4076,6 +4118,8 @@ type TransferOffered struct {
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	MediaType     string                 `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
 	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Encrypted     bool                   `protobuf:"varint,20,opt,name=encrypted,proto3" json:"encrypted,omitempty"`    // end to end
+	Fingerprint   string                 `protobuf:"bytes,21,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of the identity that it is encrypted by, or empty; see IdentityService
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4138,11 +4182,28 @@ func (x *TransferOffered) GetDescription() string {
 	return ""
 }
 
+func (x *TransferOffered) GetEncrypted() bool {
+	if x != nil {
+		return x.Encrypted
+	}
+	return false
+}
+
+func (x *TransferOffered) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
 // TransferStarted says that bytes can flow.
 type TransferStarted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transport     string                 `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
-	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // where in the file: more than 0 if it goes on after an interruption
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Transport string                 `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
+	Offset    uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // where in the file: more than 0 if it goes on after an interruption
+	// Who can read the bytes on their way: "end-to-end" nobody; "dtls" nobody but a server that lies about the devices' keys;
+	// "none" servers and proxies.
+	Encryption    string `protobuf:"bytes,20,opt,name=encryption,proto3" json:"encryption,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4189,6 +4250,13 @@ func (x *TransferStarted) GetOffset() uint64 {
 		return x.Offset
 	}
 	return 0
+}
+
+func (x *TransferStarted) GetEncryption() string {
+	if x != nil {
+		return x.Encryption
+	}
+	return ""
 }
 
 // TransferInterrupted says that the session of a transfer ended, but not the transfer. It goes on under the same sid, with
@@ -4345,6 +4413,7 @@ type TransferDone struct {
 	Hash          map[string]string      `protobuf:"bytes,4,rep,name=hash,proto3" json:"hash,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // algorithm to hex
 	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`                                                                           // of the received file, or of the one sent
 	Verified      bool                   `protobuf:"varint,6,opt,name=verified,proto3" json:"verified,omitempty"`                                                                  // the hash is the one that the other side has
+	Encryption    string                 `protobuf:"bytes,20,opt,name=encryption,proto3" json:"encryption,omitempty"`                                                              // as in TransferStarted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4421,6 +4490,13 @@ func (x *TransferDone) GetVerified() bool {
 	return false
 }
 
+func (x *TransferDone) GetEncryption() string {
+	if x != nil {
+		return x.Encryption
+	}
+	return ""
+}
+
 type TransferFailed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -4486,7 +4562,7 @@ var File_jingled_v1_jingled_proto protoreflect.FileDescriptor
 const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"\x18jingled/v1/jingled.proto\x12\n" +
-	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/blocking.proto\x1a\x19jingled/v1/contacts.proto\x1a\x1bjingled/v1/roomevents.proto\"\x10\n" +
+	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19jingled/v1/blocking.proto\x1a\x19jingled/v1/contacts.proto\x1a\x19jingled/v1/identity.proto\x1a\x1bjingled/v1/roomevents.proto\"\x10\n" +
 	"\x0eGetInfoRequest\"d\n" +
 	"\x0fGetInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1b\n" +
@@ -4561,13 +4637,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"peer_muted\x18\t \x01(\bR\tpeerMuted\x12\x1b\n" +
 	"\tpeer_held\x18\n" +
-	" \x01(\bR\bpeerHeld\"\x98\x01\n" +
+	" \x01(\bR\bpeerHeld\"\xec\x01\n" +
 	"\x0fSendFileRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12!\n" +
 	"\x03via\x18\x04 \x01(\x0e2\x0f.jingled.v1.ViaR\x03via\x12 \n" +
-	"\vdescription\x18\x05 \x01(\tR\vdescription\"$\n" +
+	"\vdescription\x18\x05 \x01(\tR\vdescription\x12-\n" +
+	"\x12require_encryption\x18\x14 \x01(\bR\x11requireEncryption\x12#\n" +
+	"\rno_encryption\x18\x15 \x01(\bR\fnoEncryption\"$\n" +
 	"\x10SendFileResponse\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\"Q\n" +
 	"\x11AcceptFileRequest\x12\x18\n" +
@@ -4601,7 +4679,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x14ListTransfersRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\"K\n" +
 	"\x15ListTransfersResponse\x122\n" +
-	"\ttransfers\x18\x01 \x03(\v2\x14.jingled.v1.TransferR\ttransfers\"\xe3\x02\n" +
+	"\ttransfers\x18\x01 \x03(\v2\x14.jingled.v1.TransferR\ttransfers\"\x83\x03\n" +
 	"\bTransfer\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x10\n" +
@@ -4615,7 +4693,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x04path\x18\n" +
 	" \x01(\tR\x04path\x12(\n" +
 	"\x10bytes_per_second\x18\v \x01(\x01R\x0ebytesPerSecond\x120\n" +
-	"\x05since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"Z\n" +
+	"\x05since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1e\n" +
+	"\n" +
+	"encryption\x18\x14 \x01(\tR\n" +
+	"encryption\"Z\n" +
 	"\fWatchRequest\x12\x1b\n" +
 	"\tsince_seq\x18\x01 \x01(\x04R\bsinceSeq\x12-\n" +
 	"\awelcome\x18\x02 \x03(\v2\x13.jingled.v1.WelcomeR\awelcome\"c\n" +
@@ -4625,7 +4706,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xf7\x10\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xc1\x11\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -4666,7 +4747,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\rroom_occupant\x18= \x01(\v2\x18.jingled.v1.RoomOccupantH\x00R\froomOccupant\x123\n" +
 	"\troom_call\x18> \x01(\v2\x14.jingled.v1.RoomCallH\x00R\broomCall\x123\n" +
 	"\troom_left\x18? \x01(\v2\x14.jingled.v1.RoomLeftH\x00R\broomLeft\x12<\n" +
-	"\froom_invited\x18@ \x01(\v2\x17.jingled.v1.RoomInvitedH\x00R\vroomInvitedB\x06\n" +
+	"\froom_invited\x18@ \x01(\v2\x17.jingled.v1.RoomInvitedH\x00R\vroomInvited\x12H\n" +
+	"\x10identity_refused\x18F \x01(\v2\x1b.jingled.v1.IdentityRefusedH\x00R\x0fidentityRefusedB\x06\n" +
 	"\x04body\"\a\n" +
 	"\x05Hello\"\x10\n" +
 	"\x0eAccountRemoved\"\x05\n" +
@@ -4739,16 +4821,21 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05stats\x18\x06 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\x12\x1c\n" +
 	"\tsuccessor\x18\a \x01(\tR\tsuccessor\x12\x1f\n" +
 	"\vaudio_error\x18\b \x01(\tR\n" +
-	"audioError\"z\n" +
+	"audioError\"\xba\x01\n" +
 	"\x0fTransferOffered\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
 	"\n" +
 	"media_type\x18\x03 \x01(\tR\tmediaType\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"G\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x1c\n" +
+	"\tencrypted\x18\x14 \x01(\bR\tencrypted\x12 \n" +
+	"\vfingerprint\x18\x15 \x01(\tR\vfingerprint\"g\n" +
 	"\x0fTransferStarted\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x04R\x06offset\"\xb5\x01\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x1e\n" +
+	"\n" +
+	"encryption\x18\x14 \x01(\tR\n" +
+	"encryption\"\xb5\x01\n" +
 	"\x13TransferInterrupted\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
@@ -4759,14 +4846,17 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10TransferProgress\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12(\n" +
-	"\x10bytes_per_second\x18\x03 \x01(\x01R\x0ebytesPerSecond\"\xfd\x01\n" +
+	"\x10bytes_per_second\x18\x03 \x01(\x01R\x0ebytesPerSecond\"\x9d\x02\n" +
 	"\fTransferDone\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x18\n" +
 	"\aseconds\x18\x02 \x01(\x01R\aseconds\x12\x1c\n" +
 	"\ttransport\x18\x03 \x01(\tR\ttransport\x126\n" +
 	"\x04hash\x18\x04 \x03(\v2\".jingled.v1.TransferDone.HashEntryR\x04hash\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\tR\x04path\x12\x1a\n" +
-	"\bverified\x18\x06 \x01(\bR\bverified\x1a7\n" +
+	"\bverified\x18\x06 \x01(\bR\bverified\x12\x1e\n" +
+	"\n" +
+	"encryption\x18\x14 \x01(\tR\n" +
+	"encryption\x1a7\n" +
 	"\tHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
@@ -4929,7 +5019,8 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*RoomCall)(nil),               // 77: jingled.v1.RoomCall
 	(*RoomLeft)(nil),               // 78: jingled.v1.RoomLeft
 	(*RoomInvited)(nil),            // 79: jingled.v1.RoomInvited
-	(*durationpb.Duration)(nil),    // 80: google.protobuf.Duration
+	(*IdentityRefused)(nil),        // 80: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 81: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -4980,52 +5071,53 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	77, // 45: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
 	78, // 46: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
 	79, // 47: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	53, // 48: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	80, // 49: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	58, // 50: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	80, // 51: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	57, // 52: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	80, // 53: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	57, // 54: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	5,  // 55: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	67, // 56: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 57: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 58: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 59: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 60: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 61: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 62: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 63: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 64: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	25, // 65: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	27, // 66: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	29, // 67: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	31, // 68: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	33, // 69: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	35, // 70: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	38, // 71: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	41, // 72: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 73: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 74: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 75: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 76: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 77: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 78: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 79: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 80: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	26, // 81: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	28, // 82: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	30, // 83: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	32, // 84: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	34, // 85: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	37, // 86: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	39, // 87: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	43, // 88: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	73, // [73:89] is the sub-list for method output_type
-	57, // [57:73] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	80, // 48: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	53, // 49: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	81, // 50: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	58, // 51: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	81, // 52: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	57, // 53: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	81, // 54: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	57, // 55: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	5,  // 56: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	67, // 57: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 58: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 59: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 60: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 61: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 62: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 63: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 64: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 65: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	25, // 66: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	27, // 67: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	29, // 68: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	31, // 69: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	33, // 70: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	35, // 71: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	38, // 72: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	41, // 73: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 74: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 75: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 76: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 77: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 78: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 79: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 80: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 81: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	26, // 82: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	28, // 83: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	30, // 84: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	32, // 85: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	34, // 86: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	37, // 87: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	39, // 88: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	43, // 89: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	74, // [74:90] is the sub-list for method output_type
+	58, // [58:74] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -5035,6 +5127,7 @@ func file_jingled_v1_jingled_proto_init() {
 	}
 	file_jingled_v1_blocking_proto_init()
 	file_jingled_v1_contacts_proto_init()
+	file_jingled_v1_identity_proto_init()
 	file_jingled_v1_roomevents_proto_init()
 	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
 	file_jingled_v1_jingled_proto_msgTypes[38].OneofWrappers = []any{
@@ -5069,6 +5162,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_RoomCall)(nil),
 		(*Event_RoomLeft)(nil),
 		(*Event_RoomInvited)(nil),
+		(*Event_IdentityRefused)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
