@@ -18,6 +18,7 @@ npm|command -v npm|making the page for a browser
 iproute2|command -v ip|tests in a network of their own
 nftables|command -v nft|tests of calls through NATs
 opus-tools|command -v opusdec|tests of sound files
+pulseaudio|command -v pulseaudio|tests with a sound server of other people
 clang|command -v clang|building the kernel relay again
 llvm|command -v llvm-strip|building the kernel relay again
 libbpf-dev|test -e /usr/include/bpf/bpf_helpers.h|building the kernel relay again
