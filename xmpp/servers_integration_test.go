@@ -76,13 +76,35 @@ func account(s *testkit.Server, j jid.JID, resource string) xmpp.Config {
 	return xmpp.Config{JID: j, Resource: resource, Password: password("secret"), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool()}
 }
 
-func TestProsodyLogin(t *testing.T) {
-	s := testkit.ProsodyWith(t, testkit.ProsodyConfig{Host: `
+// withServices starts servers that know a STUN and a TURN server.
+var withServices = map[testkit.Kind]func(testing.TB) *testkit.Server{
+	testkit.KindProsody: func(t testing.TB) *testkit.Server {
+		return testkit.ProsodyWith(t, testkit.ProsodyConfig{Host: `
   external_service_secret = "relay secret"
   external_services = {
     { type = "stun"; transport = "udp"; host = "127.0.0.1"; port = 3478 };
     { type = "turn"; transport = "udp"; host = "127.0.0.1"; port = 3478; secret = true };
   }`})
+	},
+	testkit.KindEjabberd: func(t testing.TB) *testkit.Server {
+		return testkit.EjabberdWith(t, testkit.EjabberdConfig{Modules: `  mod_stun_disco:
+    access: all
+    offer_local_services: false
+    secret: "relay secret"
+    services:
+      - {host: "127.0.0.1", port: 3478, type: stun, transport: udp, restricted: false}
+      - {host: "127.0.0.1", port: 3478, type: turn, transport: udp, restricted: true}
+`})
+	},
+}
+
+func TestLogin(t *testing.T) {
+	for kind, launch := range withServices {
+		t.Run(string(kind), func(t *testing.T) { logins(t, launch(t)) })
+	}
+}
+
+func logins(t *testing.T, s *testkit.Server) {
 	alice := jid.MustParse(s.AddUser(t, "alice", "secret"))
 	for _, tc := range []struct {
 		name   string
@@ -138,11 +160,12 @@ func TestProsodyLogin(t *testing.T) {
 	}
 }
 
-// TestProsodyPeers has two accounts of a real server see, ask and write each other.
-func TestProsodyPeers(t *testing.T) {
-	s := testkit.Prosody(t)
+// TestPeers has two accounts of a real server see, ask and write each other.
+func TestPeers(t *testing.T) { testkit.Each(t, peers) }
+
+func peers(t *testing.T, s *testkit.Server) {
 	alice, bob := jid.MustParse(s.AddUser(t, "alice", "secret")), jid.MustParse(s.AddUser(t, "bob", "secret"))
-	s.AddUser(t, "carol", "secret")
+	carolJID := jid.MustParse(s.AddUser(t, "carol", "secret"))
 	s.Befriend(t, "alice", "bob")
 	seen := make(chan xmpp.PresenceStanza, 100)
 	mine := make(chan *xmpp.Message, 100)
@@ -228,20 +251,20 @@ func TestProsodyPeers(t *testing.T) {
 	}
 
 	// Subscriptions, through the server.
-	if err := phone.SetContact(t.Context(), roster.Item{JID: "carol@example.test", Name: "Carol", Groups: []string{"Friends"}}); err != nil {
+	if err := phone.SetContact(t.Context(), roster.Item{JID: carolJID, Name: "Carol", Groups: []string{"Friends"}}); err != nil {
 		t.Error(err)
 	}
 	if i := wait(t, "push", pushed); i.Name != "Carol" || i.Subscription != roster.None {
 		t.Errorf("%+v", i)
 	}
-	if err := phone.Subscribe("carol@example.test"); err != nil {
+	if err := phone.Subscribe(carolJID); err != nil {
 		t.Error(err)
 	}
 	if i := wait(t, "push", pushed); !i.Asked {
 		t.Errorf("%+v", i)
 	}
 	subs := make(chan jid.JID, 1)
-	carol := start(t, account(s, "carol@example.test", "x"), func(c *xmpp.Client) {
+	carol := start(t, account(s, carolJID, "x"), func(c *xmpp.Client) {
 		c.HandlePresence(func(p *xmpp.PresenceStanza) {
 			if p.Type == "subscribe" {
 				subs <- p.From
@@ -270,55 +293,59 @@ func message(to jid.JID, text string) *xmltree.Element {
 		Add(xmltree.New("jabber:client", "body").AddText(text))
 }
 
-// TestProsodyRestart loses the server and finds it again.
-func TestProsodyRestart(t *testing.T) {
-	s := testkit.Prosody(t)
-	alice := jid.MustParse(s.AddUser(t, "alice", "secret"))
-	states := make(chan xmpp.StateChange, 100)
-	c := start(t, account(s, alice, "phone"), func(c *xmpp.Client) { c.OnState(func(ch xmpp.StateChange) { states <- ch }) })
-	s.Restart(t)
-	var lost error
-	for n := 0; n < 2; {
-		switch ch := wait(t, "state", states); ch.State {
-		case xmpp.Online:
-			n++
-		case xmpp.Offline:
-			if lost == nil {
-				lost = ch.Err
-			}
-		}
-	}
-	if lost == nil || xmpp.Permanent(lost) {
-		t.Errorf("lost: %v", lost)
-	}
-	t.Log(lost)
-	if c.JID() != alice+"/phone" {
-		t.Errorf("bound %s", c.JID())
-	}
-	if err := c.Ping(t.Context(), ""); err != nil {
-		t.Error(err)
-	}
+// eachOwn runs a test once with every server, started for it alone.
+func eachOwn(t *testing.T, run func(t *testing.T, s *testkit.Server)) {
+	t.Run("prosody", func(t *testing.T) {
+		run(t, testkit.ProsodyWith(t, testkit.ProsodyConfig{Global: `conflict_resolve = "kick_old"`}))
+	})
+	t.Run("ejabberd", func(t *testing.T) { run(t, testkit.Ejabberd(t)) })
 }
 
-// TestProsodyConflict logs in with a resource that is taken: the first of the two clients ends and does not fight.
-func TestProsodyConflict(t *testing.T) {
-	s := testkit.ProsodyWith(t, testkit.ProsodyConfig{Global: `conflict_resolve = "kick_old"`})
-	alice := jid.MustParse(s.AddUser(t, "alice", "secret"))
-	first, err := xmpp.New(account(s, alice, "phone"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	online := make(chan struct{}, 1)
-	first.OnState(func(ch xmpp.StateChange) {
-		if ch.State == xmpp.Online {
-			online <- struct{}{}
+// TestConflictAndRestart logs in with a resource that is taken: the first of the two clients ends and does not fight. Then
+// it loses the server and finds it again.
+func TestConflictAndRestart(t *testing.T) {
+	eachOwn(t, func(t *testing.T, s *testkit.Server) {
+		alice := jid.MustParse(s.AddUser(t, "alice", "secret"))
+		first, err := xmpp.New(account(s, alice, "phone"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		online := make(chan struct{}, 1)
+		first.OnState(func(ch xmpp.StateChange) {
+			if ch.State == xmpp.Online {
+				online <- struct{}{}
+			}
+		})
+		end := make(chan error, 1)
+		go func() { end <- first.Run(t.Context()) }()
+		wait(t, "first client", online)
+		states := make(chan xmpp.StateChange, 100)
+		c := start(t, account(s, alice, "phone"), func(c *xmpp.Client) { c.OnState(func(ch xmpp.StateChange) { states <- ch }) })
+		if err := wait(t, "end of the first client", end); !errors.Is(err, xmpp.ErrConflict) {
+			t.Errorf("Run: %v", err)
+		}
+
+		s.Restart(t)
+		var lost error
+		for n := 0; n < 2; {
+			switch ch := wait(t, "state", states); ch.State {
+			case xmpp.Online:
+				n++
+			case xmpp.Offline:
+				if lost == nil {
+					lost = ch.Err
+				}
+			}
+		}
+		if lost == nil || xmpp.Permanent(lost) {
+			t.Errorf("lost: %v", lost)
+		}
+		t.Log(lost)
+		if c.JID() != alice+"/phone" {
+			t.Errorf("bound %s", c.JID())
+		}
+		if err := c.Ping(t.Context(), ""); err != nil {
+			t.Error(err)
 		}
 	})
-	end := make(chan error, 1)
-	go func() { end <- first.Run(t.Context()) }()
-	wait(t, "first client", online)
-	start(t, account(s, alice, "phone"), nil)
-	if err := wait(t, "end of the first client", end); !errors.Is(err, xmpp.ErrConflict) {
-		t.Errorf("Run: %v", err)
-	}
 }
