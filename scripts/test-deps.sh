@@ -23,6 +23,13 @@ clang|command -v clang|building the kernel relay again
 llvm|command -v llvm-strip|building the kernel relay again
 libbpf-dev|test -e /usr/include/bpf/bpf_helpers.h|building the kernel relay again
 systemd|command -v systemd-socket-activate|tests of sockets that systemd opens
+python3-aiortc|/usr/bin/python3 -c "import aiortc"|tests with a WebRTC client of other people
+python3-gst-1.0|/usr/bin/python3 -c "import gi; gi.require_version(\"Gst\", \"1.0\")"|tests with the WebRTC of GStreamer
+gir1.2-gst-plugins-bad-1.0|ls /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib|tests with the WebRTC of GStreamer
+gstreamer1.0-plugins-base|ls /usr/lib/*/gstreamer-1.0/libgstopus.so|tests with the WebRTC of GStreamer
+gstreamer1.0-plugins-bad|ls /usr/lib/*/gstreamer-1.0/libgstwebrtc.so|tests with the WebRTC of GStreamer
+gstreamer1.0-plugins-good|ls /usr/lib/*/gstreamer-1.0/libgstvpx.so|tests with the WebRTC of GStreamer
+gstreamer1.0-nice|ls /usr/lib/*/gstreamer-1.0/libgstnice.so|tests with the WebRTC of GStreamer
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
 gnome-keyring|command -v gnome-keyring-daemon|tests with a keyring of other people
 dbus|command -v dbus-run-session && command -v dbus-send|tests with a keyring of other people

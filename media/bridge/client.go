@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +61,7 @@ type Client struct {
 type offered struct {
 	sendsAudio, playsAudio bool
 	sendsVideo, playsVideo bool
+	hosts                  []net.IP // where it says that it is
 }
 
 // ID names the client within its line.
@@ -102,6 +105,7 @@ func (c *Client) look(offer string) error {
 	if !audio && !video {
 		return &OfferError{"has neither audio nor video"}
 	}
+	c.media.hosts = hosts(&s)
 	if c.role == Source {
 		c.media.playsAudio, c.media.playsVideo = false, false
 		if !c.media.sendsAudio && !c.media.sendsVideo {
@@ -116,6 +120,26 @@ func (c *Client) look(offer string) error {
 	}
 	return nil
 }
+
+// hosts returns the addresses of the host candidates; names, as browsers have them, are passed over.
+func hosts(s *sdp.SessionDescription) []net.IP {
+	var ips []net.IP
+	for _, m := range s.MediaDescriptions {
+		for _, a := range m.Attributes {
+			// RFC 8839 section 5.1: foundation, component, transport, priority, address, port, "typ", type.
+			f := strings.Fields(a.Value)
+			if a.Key != "candidate" || len(f) < 8 || f[7] != "host" || len(ips) == maxHosts {
+				continue
+			}
+			if ip := net.ParseIP(f[4]); ip != nil {
+				ips = append(ips, ip)
+			}
+		}
+	}
+	return ips
+}
+
+const maxHosts = 64
 
 func directions(s *sdp.SessionDescription, m *sdp.MediaDescription) (sends, plays bool) {
 	for _, as := range [][]sdp.Attribute{m.Attributes, s.Attributes} {
@@ -140,7 +164,7 @@ func (c *Client) connect(ctx context.Context, offer string) (answer string, err 
 	if err := c.look(offer); err != nil {
 		return "", err
 	}
-	if c.pc, err = c.line.newPeerConnection(); err != nil {
+	if c.pc, err = c.newPeerConnection(); err != nil {
 		return "", err
 	}
 	c.pc.OnTrack(c.receive)

@@ -1,19 +1,12 @@
 package bridge
 
 import (
-	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/nack"
-	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/webrtc/v4"
 
-	"github.com/jingled/jingled/internal/pionlog"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/video"
 )
@@ -85,53 +78,4 @@ func (l *Line) pictureTypes() []webrtc.RTPCodecParameters {
 		})
 	}
 	return out
-}
-
-// newPeerConnection makes one that is to be found on the loopback only, and that only answers: as an ICE lite agent (RFC
-// 8445 section 2.5) it sends to nobody who has not proved to be the client, whatever candidates an offer names. So a
-// browser's mDNS names need not be resolved.
-func (l *Line) newPeerConnection() (*webrtc.PeerConnection, error) {
-	var m webrtc.MediaEngine
-	for kind, types := range map[webrtc.RTPCodecType][]webrtc.RTPCodecParameters{
-		webrtc.RTPCodecTypeAudio: l.soundTypes(), webrtc.RTPCodecTypeVideo: l.pictureTypes(),
-	} {
-		for _, t := range types {
-			if err := m.RegisterCodec(t, kind); err != nil {
-				return nil, fmt.Errorf("bridge: %w", err)
-			}
-		}
-	}
-	var r interceptor.Registry
-	generator, err := nack.NewGeneratorInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	responder, err := nack.NewResponderInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	receiver, err := report.NewReceiverInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	sender, err := report.NewSenderInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	for _, f := range []interceptor.Factory{generator, responder, receiver, sender} {
-		r.Add(f)
-	}
-	s := webrtc.SettingEngine{LoggerFactory: pionlog.Factory(l.log)}
-	s.SetLite(true)
-	s.SetIncludeLoopbackCandidate(true)
-	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
-	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetICETimeouts(disconnectedAfter, failedAfter, keepAlive)
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(&m), webrtc.WithInterceptorRegistry(&r), webrtc.WithSettingEngine(s)).
-		NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	return pc, nil
 }
