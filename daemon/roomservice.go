@@ -93,7 +93,9 @@ func (a *account) enterRoom(r *room) error {
 func (r *room) discard() {
 	if r.conf != nil {
 		r.stop()
-		_ = <-r.mixed
+		if err := <-r.mixed; err != nil {
+			r.account.log.Debug("sound", "err", err)
+		}
 	}
 }
 

@@ -177,10 +177,14 @@ func checkMode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// untilGrown is grow FILE BYTES: waits until a file has so many bytes.
+// untilGrown is grow FILE BYTES, or grow FILE +BYTES: waits until a file has so many bytes, or so many more than now.
 func untilGrown(ts *testscript.TestScript, _ bool, args []string) {
-	want, err := strconv.ParseInt(args[1], 10, 64)
+	more, relative := strings.CutPrefix(args[1], "+") // than there is now
+	want, err := strconv.ParseInt(more, 10, 64)
 	ts.Check(err)
+	if st, err := os.Stat(ts.MkAbs(args[0])); err == nil && relative {
+		want += st.Size()
+	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if st, err := os.Stat(ts.MkAbs(args[0])); err == nil && st.Size() >= want {
 			return

@@ -135,6 +135,7 @@ that --jid names, and logs out when it is done.`,
 	g.register(root)
 	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newHistory(g), newExport(g), newDemo(g), newMan())
 	root.AddCommand(newControls(g)...)
+	root.AddCommand(newRooms(g)...)
 	root.AddCommand(newAccount(g), newContacts(g), newPresence(g), newBlock(g), newUnblock(g), newBlocked(g))
 	root.AddCommand(newPhone(g), newTrust(g))
 	root.InitDefaultCompletionCmd("completion")

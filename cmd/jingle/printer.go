@@ -98,6 +98,8 @@ func (p *printer) showText(e *jingledv1.Event) {
 		}
 	case *jingledv1.Event_CallVideo:
 		p.showVideo(peer, b.CallVideo)
+	case *jingledv1.Event_RoomEntered, *jingledv1.Event_RoomOccupant, *jingledv1.Event_RoomCall, *jingledv1.Event_RoomLeft, *jingledv1.Event_RoomInvited:
+		p.showRoom(e)
 	case *jingledv1.Event_CallMeter:
 		p.showMeter(b.CallMeter)
 	case *jingledv1.Event_CallEnded:
@@ -201,8 +203,29 @@ func (p *printer) showMeter(m *jingledv1.CallMeter) {
 	}
 	text := fmt.Sprintf("  %s  %s  loss %.1f %%  round trip %.0f ms  jitter %.1f ms  %s", clock(m.GetDuration().AsDuration()),
 		m.GetCodec(), loss(m.GetStats()), m.GetStats().GetRoundTripMs(), m.GetStats().GetJitterMs(), path)
-	fmt.Fprintf(p.out, "\r%-*s", p.meter, text)
-	p.meter = len(text)
+	p.status(text)
+}
+
+// status shows a line that the next one takes the place of, on a terminal.
+func (p *printer) status(text string) {
+	if p.tty {
+		fmt.Fprintf(p.out, "\r%-*s", p.meter, text)
+		p.meter = len(text)
+	}
+}
+
+// head begins an object that is no event.
+func (p *printer) head(name, account, peer string) head {
+	return head{Event: name, Time: now(), Account: account, Peer: peer}
+}
+
+// answer prints an answer: as JSON or as a line of text.
+func (p *printer) answer(o any, format string, args ...any) {
+	if p.json {
+		p.object(o)
+		return
+	}
+	p.line(format, args...)
 }
 
 func (p *printer) clearMeter() {

@@ -122,6 +122,8 @@ func record(e *jingledv1.Event) any {
 			stats
 		}{named("call.ended"), c.GetReason(), c.GetText(), c.GetByPeer(), c.GetDuration().AsDuration().Seconds(), c.GetSuccessor(),
 			c.GetAudioError(), callStats(c.GetStats())}
+	case *jingledv1.Event_RoomEntered, *jingledv1.Event_RoomOccupant, *jingledv1.Event_RoomCall, *jingledv1.Event_RoomLeft, *jingledv1.Event_RoomInvited:
+		return roomRecord(e, named)
 	case *jingledv1.Event_TransferOffered:
 		t := b.TransferOffered
 		return struct {

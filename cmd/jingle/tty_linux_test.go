@@ -16,7 +16,9 @@ import (
 func terminals(of func(*testscript.TestScript) *jobs) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		// tty NAME PROGRAM ARGS...: starts a program on a terminal of its own, whose output goes to NAME.out.
-		"tty": func(ts *testscript.TestScript, _ bool, args []string) { of(ts).startOnTTY(ts, args[0], args[1], args[2:]) },
+		"tty": func(ts *testscript.TestScript, _ bool, args []string) {
+			of(ts).startOnTTY(ts, args[0], args[1], args[2:])
+		},
 		// type NAME KEYS: presses keys there.
 		"type": func(ts *testscript.TestScript, _ bool, args []string) {
 			_, err := io.WriteString(of(ts).get(ts, args[0]).tty, args[1])
