@@ -44,6 +44,7 @@ var rooms = []room{
 	{"internal/codectest", core},
 	{"internal/interop/...", commands}, // tests of the whole against strangers
 	{"internal/natlab", commands},      // tests of the whole through NATs
+	{"internal/bench", commands},       // benchmarks of the whole
 	{"jingle/...", payloads},
 	{"ice", payloads},
 	{"filetransfer", payloads},
