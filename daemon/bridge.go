@@ -17,14 +17,17 @@ import (
 // bridged is a call's end towards WebRTC clients. The account's lock guards it.
 type bridged struct {
 	line  *bridge.Line // nil until it is needed
-	video *bool        // whether the phone or source that was attached last has pictures; nil before
+	video *clientVideo // of the phone or source that was attached last; nil before
 	last  *jingledv1.CallClients
 }
 
+// clientVideo is what a client does with pictures.
+type clientVideo struct{ sends, plays bool }
+
 // checkBridged is checkMedia for calls with WebRTC clients.
 func checkBridged(m *jingledv1.Media) error {
-	if m.GetAudioIn() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" {
-		return errors.New("webrtc: the media is the clients', so audio_in, record, video_in and record_video must be empty")
+	if m.GetAudioIn() != "" || m.GetAudioOut() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" {
+		return errors.New("webrtc: the media is the clients', so audio_in, audio_out, record, video_in and record_video must be empty")
 	}
 	return nil
 }
@@ -77,7 +80,7 @@ func (c *call) openLine(withVideo bool) (audio.Source, audio.Sink, *mediacall.Vi
 		return nil, nil, nil, err
 	}
 	source, sink := line.Sound()
-	if withVideo || c.clientHasVideo() {
+	if withVideo || c.clientVideo().sends {
 		return source, sink, lineVideo(line), nil
 	}
 	return source, sink, nil, nil
@@ -88,19 +91,23 @@ func lineVideo(l *bridge.Line) *mediacall.Video {
 	return &mediacall.Video{Source: source, Sink: sink}
 }
 
-func (c *call) clientHasVideo() bool {
+// clientVideo is what the phone or source that was attached last has.
+func (c *call) clientVideo() clientVideo {
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
-	return c.bridge.video != nil && *c.bridge.video
+	if c.bridge.video == nil {
+		return clientVideo{}
+	}
+	return *c.bridge.video
 }
 
-// videoAdded decides about video that the peer adds: with WebRTC clients it is taken if one of them has video.
+// videoAdded decides about video that the peer adds: with WebRTC clients it is taken if theirs sends or plays it.
 func (c *call) videoAdded() (v *mediacall.Video, decided bool) {
 	if !c.answerWith().GetWebrtc() {
 		return nil, false
 	}
 	line, err := c.line()
-	if err != nil || !c.clientHasVideo() {
+	if v := c.clientVideo(); err != nil || !v.sends && !v.plays {
 		return nil, true
 	}
 	return lineVideo(line), true
@@ -139,7 +146,8 @@ func (c *call) clientsChanged() {
 	}
 }
 
-// matchVideo adds video to the call or drops it, as the phone or source that was attached last has it.
+// matchVideo adds video to the call or drops it, as the phone or source that was attached last has it. One that only plays
+// adds none, and takes the peer's.
 func (c *call) matchVideo() {
 	a := c.account
 	a.mu.Lock()
@@ -151,12 +159,12 @@ func (c *call) matchVideo() {
 	}
 	has, wanted := p.media.Video()
 	switch {
-	case !*want && has && wanted:
+	case !want.sends && !want.plays && has && wanted:
 		p.media.RemoveVideo()
-	case *want && has && !wanted:
+	case want.sends && has && !wanted:
 		p.media.RemoveVideo() // it was accepted for the peer's sake only
 		p.media.AddVideo(*lineVideo(line))
-	case *want && !has:
+	case want.sends && !has:
 		p.media.AddVideo(*lineVideo(line))
 	}
 }
@@ -231,7 +239,7 @@ func (d *Daemon) AttachClient(ctx context.Context, account, sid string, role bri
 		return Attached{}, err
 	}
 	if role != bridge.Player {
-		video := client.HasVideo()
+		video := clientVideo{sends: client.SendsVideo(), plays: client.HasVideo()}
 		c.account.mu.Lock()
 		c.bridge.video = &video
 		c.account.mu.Unlock()

@@ -36,11 +36,7 @@ func checkMedia(m *jingledv1.Media) error {
 	if m.GetWebrtc() {
 		return checkBridged(m)
 	}
-	source, err := audio.Open(m.GetAudioIn())
-	if err != nil {
-		return fmt.Errorf("audio_in: %w", err)
-	}
-	if err := source.Close(); err != nil {
+	if err := checkSound(m); err != nil {
 		return err
 	}
 	if r := strings.ToLower(m.GetRecord()); r != "" && !strings.HasSuffix(r, ".wav") && !strings.HasSuffix(r, ".ogg") {
@@ -104,19 +100,6 @@ func (c *call) openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink
 		return nil, nil, nil, errors.Join(err, v.Close())
 	}
 	return source, sink, v, nil
-}
-
-// openMedia opens what checkMedia has looked at.
-func openMedia(m *jingledv1.Media) (source audio.Source, sink audio.Sink, err error) {
-	if source, err = audio.Open(m.GetAudioIn()); err != nil {
-		return nil, nil, err
-	}
-	if m.GetRecord() != "" {
-		if sink, err = audio.Create(m.GetRecord()); err != nil {
-			return nil, nil, errors.Join(err, source.Close())
-		}
-	}
-	return source, sink, nil
 }
 
 // callConfig is how a call with this peer is made.

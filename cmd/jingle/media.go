@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
-	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/video"
 )
 
@@ -19,6 +18,7 @@ type mediaFlags struct {
 	video           bool
 	videoIn         string
 	recordVideo     string
+	audio, audioOut string
 	audioIn, record string
 	dtmf, ice       string
 	duration        time.Duration
@@ -29,7 +29,9 @@ func (m *mediaFlags) register(c *cobra.Command) {
 	f.BoolVar(&m.video, "video", false, "offer video too, or take it, though there may be nothing to show")
 	f.StringVar(&m.videoIn, "video-in", "", "video to send: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
 	f.StringVar(&m.recordVideo, "record-video", "", "record what is seen to this `FILE`, .ivf or .h264, or send it to rtp:PORT")
-	f.StringVar(&m.audioIn, "audio-in", "silence", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ or silence")
+	f.StringVar(&m.audio, "audio", "", "`WHERE` to speak and listen: pulse (PulseAudio or PipeWire) or none (default: pulse on the terminal of a desktop, unless another flag says where sound comes from or goes)")
+	f.StringVar(&m.audioIn, "audio-in", "", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ, pulse, pulse:DEVICE or silence")
+	f.StringVar(&m.audioOut, "audio-out", "", "where to listen: pulse or pulse:`DEVICE`")
 	f.StringVar(&m.record, "record", "", "record what is heard to this `FILE`, .ogg or .wav")
 	f.StringVar(&m.dtmf, "dtmf", "", "send these `DIGITS` (0-9 * # A-D, a comma pauses) when the call is connected")
 	f.DurationVar(&m.duration, "duration", 0, "hang up after this time of conversation, e.g. 30s (default: never)")
@@ -37,7 +39,7 @@ func (m *mediaFlags) register(c *cobra.Command) {
 }
 
 func (m *mediaFlags) media() (*jingledv1.Media, error) {
-	out := &jingledv1.Media{AudioIn: m.audioIn, Video: m.video || m.videoIn != "" || m.recordVideo != ""}
+	out := &jingledv1.Media{Video: m.video || m.videoIn != "" || m.recordVideo != ""}
 	switch m.ice {
 	case "all":
 		out.Ice = jingledv1.IcePolicy_ICE_POLICY_ALL
@@ -52,18 +54,7 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 	if bad := notKeys(m.dtmf); bad != "" {
 		return nil, exitf(exitUsage, "--dtmf: %q is no key of a telephone", bad)
 	}
-	var err error
-	if m.audioIn != "silence" && m.audioIn != "" && !strings.HasPrefix(m.audioIn, "tone:") {
-		if out.AudioIn, err = absolute(m.audioIn); err != nil {
-			return nil, err
-		}
-	}
-	// The daemon looks again; here nobody has to log in to be told.
-	source, err := audio.Open(out.AudioIn)
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--audio-in: %w", err)}
-	}
-	if err := source.Close(); err != nil {
+	if err := m.sound(out); err != nil {
 		return nil, err
 	}
 	if m.record != "" {
@@ -74,6 +65,7 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 			return nil, exitf(exitUsage, "--record: there is no folder %s", filepath.Dir(m.record))
 		}
 	}
+	var err error
 	if out.Record, err = absolute(m.record); err != nil {
 		return nil, err
 	}

@@ -644,7 +644,8 @@ func (x *Account) GetOrigin() AccountOrigin {
 // Media says where a call's media comes from and goes to. Paths are of the daemon's machine and absolute.
 type Media struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Audio to send: a path of a WAV or Ogg/Opus file, "tone:HZ", or "silence" (the default).
+	// Audio to send: a path of a WAV or Ogg/Opus file, "tone:HZ", "silence" (the default), or the daemon's microphone by
+	// PulseAudio or PipeWire: "pulse", "pulse:DEVICE", or "auto" for that if it is there.
 	AudioIn string `protobuf:"bytes,1,opt,name=audio_in,json=audioIn,proto3" json:"audio_in,omitempty"`
 	// A path to record what is heard to, ending in .wav or .ogg; empty for none.
 	Record string `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
@@ -659,7 +660,9 @@ type Media struct {
 	// Sound and pictures come from and go to WebRTC clients, such as a page in a browser, that are attached over HTTP:
 	// POST /v1/calls/{sid}/webrtc, /whip and /whep, before this or after. Without one there is silence. audio_in, record,
 	// video_in and record_video must be empty.
-	Webrtc        bool `protobuf:"varint,7,opt,name=webrtc,proto3" json:"webrtc,omitempty"`
+	Webrtc bool `protobuf:"varint,7,opt,name=webrtc,proto3" json:"webrtc,omitempty"`
+	// Where the peer is heard, besides a recording: "pulse", "pulse:DEVICE" or "auto", the daemon's loudspeaker; empty for nowhere.
+	AudioOut      string `protobuf:"bytes,8,opt,name=audio_out,json=audioOut,proto3" json:"audio_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -741,6 +744,13 @@ func (x *Media) GetWebrtc() bool {
 		return x.Webrtc
 	}
 	return false
+}
+
+func (x *Media) GetAudioOut() string {
+	if x != nil {
+		return x.AudioOut
+	}
+	return ""
 }
 
 type StartCallRequest struct {
@@ -4579,7 +4589,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10untrusted_sha256\x18\x05 \x01(\tR\x0funtrustedSha256\x12#\n" +
 	"\rpinned_sha256\x18\x06 \x01(\tR\fpinnedSha256\x12%\n" +
 	"\x0epassword_place\x18\a \x01(\tR\rpasswordPlace\x121\n" +
-	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\xcf\x01\n" +
+	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\xec\x01\n" +
 	"\x05Media\x12\x19\n" +
 	"\baudio_in\x18\x01 \x01(\tR\aaudioIn\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\tR\x06record\x12\x14\n" +
@@ -4587,7 +4597,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x03ice\x18\x04 \x01(\x0e2\x15.jingled.v1.IcePolicyR\x03ice\x12\x19\n" +
 	"\bvideo_in\x18\x05 \x01(\tR\avideoIn\x12!\n" +
 	"\frecord_video\x18\x06 \x01(\tR\vrecordVideo\x12\x16\n" +
-	"\x06webrtc\x18\a \x01(\bR\x06webrtc\"i\n" +
+	"\x06webrtc\x18\a \x01(\bR\x06webrtc\x12\x1b\n" +
+	"\taudio_out\x18\b \x01(\tR\baudioOut\"i\n" +
 	"\x10StartCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12'\n" +
