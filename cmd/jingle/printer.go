@@ -137,6 +137,18 @@ func (p *printer) showText(e *jingledv1.Event) {
 		t := b.TransferDone
 		p.line("%s: %s, %s in %.1f s (%s/s) by %s%s%s", peer, clean(t.GetPath()), size(t.GetBytes()), t.GetSeconds(),
 			size(uint64(float64(t.GetBytes())/max(t.GetSeconds(), 0.001))), t.GetTransport(), encryption(t.GetEncryption()), verified(t))
+	case *jingledv1.Event_TransferStarted:
+		if n := b.TransferStarted.GetOffset(); n > 0 {
+			p.line("%s: goes on at %s", peer, size(n))
+		}
+	case *jingledv1.Event_TransferInterrupted:
+		p.finishBar(e.GetSid(), false)
+		t := b.TransferInterrupted
+		what := "waits for the peer, and goes on by itself"
+		if t.GetState() != jingledv1.TransferState_TRANSFER_STATE_WAITING {
+			what = strings.ReplaceAll(transferState(t.GetState()), "-", " ")
+		}
+		p.line("%s: interrupted after %s of %s (%s): %s", peer, size(t.GetBytes()), size(t.GetSize()), t.GetReason(), what)
 	case *jingledv1.Event_TransferFailed:
 		p.finishBar(e.GetSid(), false)
 		t := b.TransferFailed

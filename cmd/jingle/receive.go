@@ -105,6 +105,9 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 			p.show(e)
 		}
 		offer := e.GetTransferOffered()
+		if offer == nil && taken[e.GetSid()] {
+			p.show(e) // it goes on after it was interrupted
+		}
 		if offer == nil || e.GetAccount() != account || !comesFrom(in.from, e.GetPeer()) || taken[e.GetSid()] {
 			continue
 		}

@@ -140,7 +140,19 @@ func record(e *jingledv1.Event) any {
 			head
 			Transport  string `json:"transport"`
 			Encryption string `json:"encryption"`
-		}{named("transfer.started"), b.TransferStarted.GetTransport(), b.TransferStarted.GetEncryption()}
+			Offset     uint64 `json:"offset,omitempty"`
+		}{named("transfer.started"), b.TransferStarted.GetTransport(), b.TransferStarted.GetEncryption(), b.TransferStarted.GetOffset()}
+	case *jingledv1.Event_TransferInterrupted:
+		t := b.TransferInterrupted
+		return struct {
+			head
+			State  string `json:"state"`
+			Bytes  uint64 `json:"bytes"`
+			Size   uint64 `json:"size"`
+			Reason string `json:"reason"`
+			Text   string `json:"text,omitempty"`
+			ByPeer bool   `json:"by_peer"`
+		}{named("transfer.interrupted"), transferState(t.GetState()), t.GetBytes(), t.GetSize(), t.GetReason(), t.GetText(), t.GetByPeer()}
 	case *jingledv1.Event_TransferProgress:
 		t := b.TransferProgress
 		return struct {

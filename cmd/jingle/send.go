@@ -118,11 +118,8 @@ func (s *session) followTransfer(ctx context.Context, w *watcher, p *printer, ac
 			continue
 		}
 		p.show(e)
-		switch b := e.GetBody().(type) {
-		case *jingledv1.Event_TransferDone:
-			return b.TransferDone, nil
-		case *jingledv1.Event_TransferFailed:
-			return nil, endOfTransfer(b.TransferFailed)
+		if ended, err := endOf(e); ended {
+			return e.GetTransferDone(), err
 		}
 	}
 }

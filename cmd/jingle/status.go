@@ -70,11 +70,7 @@ func runStatus(ctx context.Context, g *global, s *session, p *printer) error {
 			clock(time.Since(c.GetSince().AsTime())))
 	}
 	for _, t := range transfers.GetTransfers() {
-		way := "to"
-		if t.GetIncoming() {
-			way = "from"
-		}
-		p.line("%s %s %s, %s of %s", clean(t.GetName()), way, t.GetPeer(), size(t.GetBytes()), size(t.GetSize()))
+		p.line("%s", describeTransfer(t))
 	}
 	return nil
 }
@@ -118,9 +114,12 @@ func statusJSON(p *printer, accounts []*jingledv1.Account, calls []*jingledv1.Ca
 			Bytes     uint64 `json:"bytes"`
 			Size      uint64 `json:"size"`
 			Transport string `json:"transport,omitempty"`
+			Path      string `json:"path,omitempty"`
+			Since     string `json:"since,omitempty"`
 			Encrypted string `json:"encryption,omitempty"`
 		}{head{"status.transfer", now, t.GetAccount(), t.GetPeer(), t.GetSid()}, transferState(t.GetState()), t.GetIncoming(),
-			t.GetName(), t.GetBytes(), t.GetSize(), t.GetTransport(), t.GetEncryption()}); err != nil {
+			t.GetName(), t.GetBytes(), t.GetSize(), t.GetTransport(), t.GetPath(), t.GetSince().AsTime().Format(time.RFC3339Nano),
+			t.GetEncryption()}); err != nil {
 			return err
 		}
 	}
@@ -145,6 +144,12 @@ func transferState(s jingledv1.TransferState) string {
 		return "connecting"
 	case jingledv1.TransferState_TRANSFER_STATE_RUNNING:
 		return "running"
+	case jingledv1.TransferState_TRANSFER_STATE_WAITING:
+		return "waiting"
+	case jingledv1.TransferState_TRANSFER_STATE_PAUSED:
+		return "paused"
+	case jingledv1.TransferState_TRANSFER_STATE_PAUSED_BY_PEER:
+		return "paused-by-peer"
 	}
 	return "offered"
 }

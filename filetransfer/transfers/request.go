@@ -60,8 +60,11 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 		}
 		t := m.newTransfer(peer, id, r.File)
 		t.demand = opts.RequireEncryption
-		t.sid, t.request, t.events, t.have = sid, &r, r.Events, r.File.Range.Start()
-		t.resumed = t.have > 0
+		t.sid, t.request, t.events = sid, &r, r.Events
+		if r.File.Range != nil && r.File.Range.Length == nil { // it goes on with what is there before
+			t.have = r.File.Range.Start()
+			t.resumed = t.have > 0
+		}
 		t.receiving, _ = filetransfer.NewReceiving(filetransfer.ReceivingConfig{Content: id, SizeLater: true})
 		t.signaling = session{t, app}
 		app.items = append(app.items, &item{t: t, id: id})
