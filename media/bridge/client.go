@@ -73,6 +73,9 @@ func (c *Client) Role() Role { return c.role }
 // HasVideo reports whether the client sends or plays pictures.
 func (c *Client) HasVideo() bool { return c.media.sendsVideo || c.media.playsVideo }
 
+// SendsVideo reports whether the client sends pictures. One that only plays them takes those that the peer has.
+func (c *Client) SendsVideo() bool { return c.media.sendsVideo }
+
 // Done is closed when the client has gone or was closed, and all that it ran has ended.
 func (c *Client) Done() <-chan struct{} { return c.ended }
 
