@@ -14,7 +14,7 @@ import (
 func (d *Daemon) GetInfo(context.Context, *jingledv1.GetInfoRequest) (*jingledv1.GetInfoResponse, error) {
 	return &jingledv1.GetInfoResponse{
 		Version: d.cfg.Version, ApiMinor: APIMinor,
-		Features: []string{"calls.audio", "calls.dtmf", "files.s5b", "files.ibb", "accounts", "contacts", "history", "tunnel"},
+		Features: []string{"calls.audio", "calls.dtmf", "files.s5b", "files.ibb", "accounts", "contacts", "doctor", "history", "tunnel"},
 	}, nil
 }
 

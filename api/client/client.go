@@ -16,6 +16,7 @@ type Client struct {
 	Transfers jingledv1connect.TransferServiceClient
 	Events    jingledv1connect.EventServiceClient
 	Accounts  jingledv1connect.AccountServiceClient
+	Doctor    jingledv1connect.DoctorServiceClient
 	Contacts  jingledv1connect.ContactServiceClient
 	Blocks    jingledv1connect.BlockServiceClient
 	Rooms     jingledv1connect.RoomServiceClient
@@ -49,6 +50,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Transfers: jingledv1connect.NewTransferServiceClient(h, base),
 		Events:    jingledv1connect.NewEventServiceClient(h, base),
 		Accounts:  jingledv1connect.NewAccountServiceClient(h, base),
+		Doctor:    jingledv1connect.NewDoctorServiceClient(h, base),
 		Contacts:  jingledv1connect.NewContactServiceClient(h, base),
 		Blocks:    jingledv1connect.NewBlockServiceClient(h, base),
 		Rooms:     jingledv1connect.NewRoomServiceClient(h, base),

@@ -137,7 +137,7 @@ that --jid names, and logs out when it is done.`,
 	root.AddCommand(newControls(g)...)
 	root.AddCommand(newRooms(g)...)
 	root.AddCommand(newTransferControls(g)...)
-	root.AddCommand(newAccount(g), newContacts(g), newPresence(g), newBlock(g), newUnblock(g), newBlocked(g))
+	root.AddCommand(newDoctor(g), newAccount(g), newContacts(g), newPresence(g), newBlock(g), newUnblock(g), newBlocked(g))
 	root.AddCommand(newPhone(g), newTrust(g))
 	root.InitDefaultCompletionCmd("completion")
 	strict(root)

@@ -61,6 +61,7 @@ func handler(d *daemon.Daemon, more []Mount) http.Handler {
 	mux.Handle(jingledv1connect.NewTransferServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewEventServiceHandler(events{d}, limit))
 	mux.Handle(jingledv1connect.NewAccountServiceHandler(d, limit))
+	mux.Handle(jingledv1connect.NewDoctorServiceHandler(doctor{d}, limit))
 	mux.Handle(jingledv1connect.NewContactServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewBlockServiceHandler(d, limit))
 	mux.Handle(jingledv1connect.NewRoomServiceHandler(d, limit))

@@ -33,6 +33,7 @@ var (
 // The addresses of the internet's servers: XMPP with TLS on port 443, and TURN, on 3478 and with TLS on 443.
 const (
 	xmpp4, turn4 = "10.99.0.2", "10.99.0.3"
+	second4      = "10.99.0.4" // of the TURN server, for RFC 5780
 	xmpp6, turn6 = "2001:db8:ff::2", "2001:db8:ff::3"
 	secret       = "a secret that relay and server share"
 )
@@ -114,7 +115,7 @@ type lab struct {
 
 func newLab(t *testing.T, program string) *lab {
 	t.Helper()
-	natlab.Enable(t, xmpp4+"/24", turn4+"/24", xmpp6+"/64", turn6+"/64")
+	natlab.Enable(t, xmpp4+"/24", turn4+"/24", second4+"/24", xmpp6+"/64", turn6+"/64")
 	l := &lab{program: program, dir: t.TempDir()}
 	var services strings.Builder
 	for _, host := range []string{turn4, turn6} {
@@ -147,6 +148,7 @@ func newLab(t *testing.T, program string) *lab {
 		TLS:   relay.TLS{Certificate: file("cert.pem", chain.Cert), Key: file("key.pem", chain.Key)},
 		Peers: relay.Peers{Allow: []netip.Prefix{netip.MustParsePrefix("198.51.0.0/16"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("10.99.0.0/24"), netip.MustParsePrefix(turn4 + "/32"), netip.MustParsePrefix("2001:db8::/32")}},
 	}
+	cfg.Discovery = &relay.Discovery{Primary: netip.MustParseAddr(turn4), Alternate: netip.MustParseAddr(second4), PrimaryPort: 3478}
 	for _, a := range []string{turn4, turn6} {
 		ip := netip.MustParseAddr(a)
 		cfg.Listen = append(cfg.Listen, relay.Listen{Transport: "udp", Address: netip.AddrPortFrom(ip, 3478)},
