@@ -59,10 +59,13 @@ func TestPhone(t *testing.T) {
 		}
 	}
 	away(t, srv, "carol", jingledv1.Availability_AVAILABILITY_AWAY, "Back at three")
+	cameras := t.TempDir()
+	writeCamera(t, cameras+"/alice.y4m", [3]float64{214, 196, 178}, [3]float64{46, 92, 110})
+	writeCamera(t, cameras+"/bob.y4m", [3]float64{150, 178, 184}, [3]float64{150, 78, 60})
 	drive(t, map[string]any{
 		"chromium": testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell"),
 		"modules":  filepath.Join(os.Getenv(modulesEnv), "node_modules"), "shots": absolute(t, shots),
-		"alice": alice.page(t), "bob": bob.page(t), "domain": srv.Domain,
+		"alice": alice.page(t, cameras), "bob": bob.page(t, cameras), "pretty": os.Getenv("JINGLED_TEST_PRETTY") != "",
 	})
 }
 
@@ -113,13 +116,14 @@ func away(t *testing.T, srv *testkit.Server, user string, a jingledv1.Availabili
 }
 
 // page is what the script has to know of a side.
-func (s *side) page(t *testing.T) map[string]any {
+func (s *side) page(t *testing.T, cameras string) map[string]any {
 	t.Helper()
 	deadline := time.Now().Add(ours.Patience)
 	for {
 		res, err := s.phone.OpenPhone(t.Context(), &jingledv1.OpenPhoneRequest{})
 		if err == nil {
-			return map[string]any{"url": res.GetUrl(), "downloads": s.downloads, "user": s.user}
+			return map[string]any{"url": res.GetUrl(), "downloads": s.downloads, "user": s.user,
+				"camera": filepath.Join(cameras, s.user+".y4m")}
 		}
 		if time.Now().After(deadline) { // it has only just begun
 			t.Fatal(err)

@@ -5,7 +5,7 @@ import { key as keyTone } from "../media/tones";
 import { Denied } from "../media/devices";
 import { newCall } from "../state/reduce";
 import { prefs } from "../state/prefs";
-import { activeCall, type CallView, type Person } from "../state/state";
+import { activeCall, isRinging, type CallView, type Person } from "../state/state";
 import { state } from "../state/store";
 import { say } from "../view/live";
 import { complain } from "../view/toast";
@@ -40,7 +40,7 @@ export async function call(p: Person, video: boolean): Promise<void> {
     const s = state.value;
     if (!s.calls.has(sid)) s.calls.set(sid, newCall(sid, { account: p.account, peer: p.jid, video }));
     state.touch();
-    await connect(sid, p.account, got, video);
+    await connect(sid, p.account, got);
   });
 }
 
@@ -56,12 +56,13 @@ async function prepareOrWithout(video: boolean): Promise<Awaited<ReturnType<type
 }
 
 // connect joins the page to a call, and gives the call up if that does not work.
-async function connect(sid: string, account: string, got: Awaited<ReturnType<typeof media.prepare>>, video: boolean): Promise<void> {
+async function connect(sid: string, account: string, got: Awaited<ReturnType<typeof media.prepare>>): Promise<void> {
   try {
-    await media.begin(account, sid, got, video);
+    await media.begin(account, sid, got);
   } catch (e) {
     media.end(sid);
-    if (state.value.calls.has(sid)) await api.endCall({ account, sid }).catch(() => undefined);
+    if (!state.value.calls.has(sid)) return; // it has ended meanwhile
+    await api.endCall({ account, sid }).catch(() => undefined);
     throw e;
   }
 }
@@ -70,21 +71,26 @@ export async function answer(c: CallView, video: boolean): Promise<void> {
   await attempt(async () => {
     const got = await prepareOrWithout(video);
     try {
-      await api.answerCall(c, got.video !== undefined, prefs.value.relayOnly);
+      // Who calls with video is seen, also by those who leave their own camera off.
+      await api.answerCall(c, c.video || got.video !== undefined, prefs.value.relayOnly);
     } catch (e) {
       got.audio.stop();
       got.video?.stop();
       throw e;
     }
-    c.phase = "connecting";
+    if (isRinging(c)) c.phase = "connecting"; // events may have told more already
     state.touch();
-    await connect(c.sid, c.account, got, video);
+    await connect(c.sid, c.account, got);
   });
 }
 
 // join brings a call that goes on elsewhere, or went on before the page was loaded, into this page.
 export async function join(c: CallView): Promise<void> {
-  await attempt(async () => media.begin(c.account, c.sid, await media.prepare(false), c.peerVideo));
+  await attempt(async () => {
+    const got = await media.prepare(false);
+    await media.begin(c.account, c.sid, got);
+  });
+  if (c.muted) media.mute(true);
 }
 
 export async function hangUp(c: CallView, reason = ""): Promise<void> {
@@ -102,7 +108,7 @@ export async function mute(c: CallView, on: boolean): Promise<void> {
 export async function hold(c: CallView, on: boolean): Promise<void> {
   if (await attempt(() => api.control(c, { hold: on }))) {
     c.held = on;
-    say(on ? "On hold" : "The call goes on");
+    if (!on) say("The call goes on");
     state.touch();
   }
 }
@@ -112,7 +118,11 @@ export async function show(picture: media.Picture): Promise<void> {
   if (ok) say({ none: "Camera off", camera: "Camera on", screen: "Your screen is shared" }[picture]);
 }
 
+let keys = Promise.resolve(true);
+
+// press sends a key after those before it: two requests at once could overtake each other.
 export async function press(c: CallView, digit: string): Promise<void> {
   keyTone(digit);
-  await attempt(() => api.dtmf(c, digit));
+  keys = keys.then(() => attempt(() => api.dtmf(c, digit)));
+  await keys;
 }

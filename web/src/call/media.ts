@@ -15,8 +15,6 @@ export interface Live {
   audio: MediaStreamTrack;
   video: MediaStreamTrack | undefined;
   bridge: Bridge | undefined;
-  // seeVideo: the peer shows something.
-  seeVideo: boolean;
 }
 
 // live is the call whose sound and picture are in this page.
@@ -35,16 +33,20 @@ export async function prepare(withCamera: boolean): Promise<Pick<Live, "audio" |
 }
 
 // begin connects what was prepared to a call.
-export async function begin(account: string, sid: string, got: Pick<Live, "audio" | "video" | "picture">, seeVideo: boolean): Promise<void> {
-  const l: Live = { account, sid, ...got, muted: false, bridge: undefined, seeVideo: seeVideo || got.video !== undefined };
+export async function begin(account: string, sid: string, got: Pick<Live, "audio" | "video" | "picture">): Promise<void> {
+  const l: Live = { account, sid, ...got, muted: false, bridge: undefined };
   live.value = l;
   await connect(l);
 }
 
 // connect makes the bridge anew, with what is sent now.
-async function connect(l: Live): Promise<void> {
+async function connect(l: Live, dropVideo = false): Promise<void> {
   const before = l.bridge;
-  const bridge = await Bridge.open(l.account, l.sid, { audio: l.audio, video: l.video, seeVideo: l.seeVideo });
+  const bridge = await Bridge.open(l.account, l.sid, { audio: l.audio, video: l.video }, {
+    moved: () => live.touch(),
+    // The daemon is on this machine: what was lost can be had again.
+    failed: () => live.value === l && l.bridge === bridge && void connect(l).catch(() => undefined),
+  }, dropVideo);
   if (live.value !== l) {
     bridge.close(true); // the call has ended meanwhile
     return;
@@ -72,19 +74,15 @@ export async function show(picture: Picture): Promise<void> {
   await carry(l);
 }
 
-// see shows the peer's video, or stops to.
-export async function see(on: boolean): Promise<void> {
-  const l = live.value;
-  if (!l || l.seeVideo === on) return;
-  l.seeVideo = on;
-  await carry(l);
-}
-
-// carry lets the bridge have video exactly if there is some.
+// carry sends the picture that there is now. Without any on either side video leaves the call, so that nobody looks at an
+// empty frame.
 async function carry(l: Live): Promise<void> {
-  const wanted = l.video !== undefined || l.seeVideo;
-  if (l.bridge && l.bridge.has("video") === wanted) await l.bridge.replace("video", l.video);
-  else await connect(l);
+  if (!l.bridge) return; // it is being made, with what there is now
+  if (l.video && !l.bridge.sendsVideo) await connect(l);
+  else if (!l.video && l.bridge.sendsVideo && !l.bridge.moving) {
+    await connect(l, true);
+    await connect(l);
+  } else await l.bridge.replace("video", l.video);
   live.touch();
 }
 

@@ -2,35 +2,50 @@
 
 import { failureOf } from "../api/connect";
 import { headers } from "../api/session";
+import { watchFrames } from "./frames";
 
 const gatherPatience = 2000; // ms
 
 export interface Tracks {
-  audio: MediaStreamTrack | undefined;
+  audio: MediaStreamTrack;
   video: MediaStreamTrack | undefined;
-  // Show the peer's video, also when we send none.
-  seeVideo: boolean;
+}
+
+export interface Listener {
+  moved(): void; // pictures begin or stop to come
+  failed(): void; // the connection is lost
 }
 
 // Bridge lasts as long as the kinds of media stay the same; tracks can be replaced within.
 export class Bridge {
   readonly remote = new MediaStream();
+  // moving says that the peer's pictures come in.
+  moving = false;
   private location = "";
+  private stopWatching: () => void;
 
-  private constructor(readonly connection: RTCPeerConnection) {
+  private constructor(readonly connection: RTCPeerConnection, on: Listener) {
     connection.addEventListener("track", (e) => {
       this.remote.addTrack(e.track);
     });
+    connection.addEventListener("connectionstatechange", () => connection.connectionState === "failed" && on.failed());
+    this.stopWatching = watchFrames(connection, (moving) => {
+      this.moving = moving;
+      on.moved();
+    });
   }
 
-  // open connects a call's media. An earlier bridge of the call ends in the daemon by it.
-  static async open(account: string, sid: string, tracks: Tracks): Promise<Bridge> {
+  // open connects a call's media. An earlier bridge of the call ends in the daemon by it. dropVideo takes video out of the
+  // call, of both sides.
+  static async open(account: string, sid: string, tracks: Tracks, on: Listener, dropVideo = false): Promise<Bridge> {
     // No server is asked: both ends are on this machine.
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    const b = new Bridge(pc);
+    const b = new Bridge(pc, on);
     try {
-      pc.addTransceiver(tracks.audio ?? "audio", { direction: "sendrecv" });
-      if (tracks.video || tracks.seeVideo) pc.addTransceiver(tracks.video ?? "video", { direction: "sendrecv" });
+      pc.addTransceiver(tracks.audio, { direction: "sendrecv" });
+      // Who sends pictures adds video to the call; who does not still sees what the other side shows.
+      if (tracks.video) pc.addTransceiver(tracks.video, { direction: "sendrecv" });
+      else if (!dropVideo) pc.addTransceiver("video", { direction: "recvonly" });
       await pc.setLocalDescription();
       await gathered(pc);
       const answer = await fetch(`/v1/calls/${encodeURIComponent(sid)}/webrtc?${new URLSearchParams({ account })}`, {
@@ -43,7 +58,7 @@ export class Bridge {
       await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
       return b;
     } catch (e) {
-      pc.close();
+      b.close(false);
       throw e;
     }
   }
@@ -53,9 +68,9 @@ export class Bridge {
     await this.transceiver(kind)?.sender.replaceTrack(track ?? null);
   }
 
-  // has reports whether the bridge carries this kind.
-  has(kind: "audio" | "video"): boolean {
-    return this.transceiver(kind) !== undefined;
+  // sendsVideo reports whether a picture can be sent without a new bridge.
+  get sendsVideo(): boolean {
+    return this.transceiver("video")?.direction === "sendrecv";
   }
 
   private transceiver(kind: "audio" | "video"): RTCRtpTransceiver | undefined {
@@ -64,6 +79,7 @@ export class Bridge {
 
   // close ends the bridge here and, unless the call has ended or another one has replaced it, in the daemon.
   close(tell: boolean): void {
+    this.stopWatching();
     this.connection.close();
     if (tell && this.location) {
       void fetch(this.location, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => undefined);

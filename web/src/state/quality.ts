@@ -13,31 +13,32 @@ export interface Point {
   loss: number; // percent
   roundTrip: number; // ms, 0 if not known
   rate: number; // bit/s, received
-  counters: Counters;
 }
 
 export const maxPoints = 60;
 
 const num = (text: string | undefined): number => Number(text ?? 0);
 
-// next makes the point for new counters, given the one before it.
-export function next(before: Point | undefined, stats: CallStats, at: number): Point {
+// count reads the counters of all media.
+export function count(stats: CallStats, at: number): Counters {
   const v = stats.video;
-  const counters: Counters = {
+  return {
     at,
     received: num(stats.packetsReceived) + num(v?.packetsReceived),
     lost: num(stats.packetsLost) + num(v?.packetsLost),
     bytes: num(stats.bytesReceived) + num(v?.bytesReceived),
   };
-  const from = before?.counters ?? { at: at - 1000, received: 0, lost: 0, bytes: 0 };
-  const grown = (name: "received" | "lost" | "bytes") => Math.max(0, counters[name] - from[name]);
+}
+
+// point is what has happened between two counts.
+export function point(before: Counters, now: Counters, roundTrip: number): Point {
+  const grown = (name: "received" | "lost" | "bytes") => Math.max(0, now[name] - before[name]);
   const all = grown("received") + grown("lost");
-  const seconds = Math.max(0.001, (at - from.at) / 1000);
+  const seconds = Math.max(0.001, (now.at - before.at) / 1000);
   return {
     loss: all > 0 ? (100 * grown("lost")) / all : 0,
-    roundTrip: stats.roundTripMs ?? 0,
+    roundTrip,
     rate: (8 * grown("bytes")) / seconds,
-    counters,
   };
 }
 

@@ -1,7 +1,7 @@
 // Events change the state. Nothing here asks, waits or shows anything.
 
 import type { Account, Call, CallState, Event, Transfer } from "../api/types";
-import { next, push } from "./quality";
+import { count, point, push } from "./quality";
 import { bare, keyOf, type CallView, type Phase, type State, type TransferView } from "./state";
 
 const phases: Record<CallState, Phase> = {
@@ -19,7 +19,7 @@ export function seconds(duration: string | undefined): number {
 export function newCall(sid: string, from: Partial<CallView>): CallView {
   return {
     account: "", peer: "", sid, incoming: false, video: false, phase: "calling", since: Date.now(), muted: false,
-    held: false, peerMuted: false, peerHeld: false, peerVideo: false, codec: "", relayed: false, points: [], mos: 0,
+    held: false, peerMuted: false, peerHeld: false, codec: "", relayed: false, counters: undefined, points: [], mos: 0,
     pressed: "", ...from,
   };
 }
@@ -122,15 +122,16 @@ function reduceCall(s: State, e: Event): void {
   } else if (e.callPeerState) {
     c.peerMuted = e.callPeerState.muted ?? false;
     c.peerHeld = e.callPeerState.held ?? false;
-  } else if (e.callVideo) c.peerVideo = e.callVideo.on ?? false;
-  else if (e.callDtmf) c.pressed = (c.pressed + (e.callDtmf.digit ?? "")).slice(-16);
+  } else if (e.callDtmf) c.pressed = (c.pressed + (e.callDtmf.digit ?? "")).slice(-16);
   else if (e.callMeter) {
     const stats = e.callMeter.stats ?? {};
-    c.points = push(c.points, next(c.points.at(-1), stats, Date.parse(e.time ?? "") || Date.now()));
+    const now = count(stats, Date.parse(e.time ?? "") || Date.now());
+    if (c.counters) c.points = push(c.points, point(c.counters, now, stats.roundTripMs ?? 0));
+    c.counters = now;
+    c.codec = e.callMeter.codec || c.codec;
     c.mos = stats.mos ?? 0;
     c.relayed = e.callMeter.relayed ?? false;
     c.connectedAt = Date.now() - 1000 * seconds(e.callMeter.duration);
-    if (stats.video) c.peerVideo ||= Number(stats.video.packetsReceived ?? 0) > 0;
   } else if (e.callEnded) s.calls.delete(sid);
 }
 

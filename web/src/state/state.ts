@@ -1,7 +1,7 @@
 // What the phone knows. Events change it, see reduce.ts; views show it.
 
 import type { Abilities, Account, Availability, Contact, HistoryEntry, OwnPresence, SubscriptionRequest } from "../api/types";
-import type { Point } from "./quality";
+import type { Counters, Point } from "./quality";
 
 export type Phase = "calling" | "ringing" | "connecting" | "connected";
 
@@ -18,9 +18,9 @@ export interface CallView {
   held: boolean;
   peerMuted: boolean;
   peerHeld: boolean;
-  peerVideo: boolean;
   codec: string;
   relayed: boolean;
+  counters: Counters | undefined; // of the last second
   points: Point[];
   mos: number;
   pressed: string; // the peer's keys

@@ -27,7 +27,8 @@ export function initials(name: string): string {
 }
 
 function hue(jid: string): number {
-  let n = 0;
-  for (const c of jid) n = (n * 31 + (c.codePointAt(0) ?? 0)) % 360;
-  return n;
+  // FNV-1a, which spreads addresses that differ in one letter.
+  let n = 0x811c9dc5;
+  for (const c of jid) n = Math.imul(n ^ (c.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  return ((n ^ (n >>> 15)) >>> 0) % 360;
 }

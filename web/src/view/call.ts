@@ -84,9 +84,9 @@ export function callStage(): HTMLElement {
     screenButton.update(l?.picture === "screen", "screen");
     holdButton.update(c.held, c.held ? "play" : "pause");
     padButton.update(open === "pad", "keypad");
-    chartButton.update(open === "figures", "chart");
     const going = c.phase === "connected";
-    for (const b of [holdButton, padButton]) b.element.disabled = !going;
+    chartButton.update(open === "figures" && going, "chart");
+    for (const b of [holdButton, padButton, chartButton]) b.element.disabled = !going;
     for (const b of [muteButton, cameraButton, screenButton]) b.element.disabled = !l;
     show(pad.element, open === "pad" && going);
     show(figures.element, open === "figures" && going);
@@ -102,8 +102,7 @@ export function callStage(): HTMLElement {
       remote.srcObject = stream;
       void remote.play().catch(() => undefined);
     }
-    set(remote, "data-picture", c.peerVideo && !c.held);
-    show(remote, Boolean(l?.bridge) && c.peerVideo && !c.held);
+    show(remote, Boolean(l?.bridge?.moving) && !c.held);
     if (l?.video) {
       const current = (own.srcObject as MediaStream | null)?.getVideoTracks()[0];
       if (current !== l.video) own.srcObject = new MediaStream([l.video]);

@@ -30,8 +30,7 @@ export function keypad(call: () => CallView | undefined): Keypad {
     return true;
   };
   for (const [key, letters] of keys) {
-    buttons.set(key, h("button", { type: "button", class: "key", "aria-label": names[key] ?? key, onclick: () => type(key) },
-      h("span", {}, key), h("small", { "aria-hidden": "true" }, letters)));
+    buttons.set(key, h("button", { type: "button", class: "key", "aria-label": names[key] ?? key, "data-letters": letters, onclick: () => type(key) }, key));
   }
   return {
     element: h("div", { class: "keypad", role: "group", "aria-label": "Dial pad" }, typed, h("div", { class: "keys" }, ...buttons.values())),

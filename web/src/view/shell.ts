@@ -1,7 +1,7 @@
 // The whole page.
 
 import { live } from "../call/media";
-import { activeCall, nameOf, type State } from "../state/state";
+import { activeCall, bare, nameOf, type State } from "../state/state";
 import { state } from "../state/store";
 import { callStage } from "./call";
 import { drops } from "./drop";
@@ -10,7 +10,7 @@ import { h, set, show, text } from "./dom";
 import { clock } from "./format";
 import { icon, type Icon } from "./icons";
 import { incoming } from "./incoming";
-import { voices } from "./live";
+import { sayAtOnce, voices } from "./live";
 import { people } from "./people";
 import { person } from "./person";
 import { isMissed, pastCalls, recents } from "./recents";
@@ -26,8 +26,9 @@ export function shell(): HTMLElement[] {
   const tabs = nav(() => {
     if (!options.open) options.showModal();
   });
-  const main = h("main", { class: "stage", id: "stage" }, ...Object.values(stages));
-  const app = h("div", { class: "app" }, tabs, h("div", { class: "side" }, connection(), ...Object.values(panes)), main);
+  const parts = h("main", { class: "parts" }, h("div", { class: "side" }, connection(), ...Object.values(panes)),
+    h("div", { class: "stage" }, ...Object.values(stages)));
+  const app = h("div", { class: "app" }, tabs, parts);
   const bar = callBar();
   const locked = lockedPage();
 
@@ -52,7 +53,10 @@ export function shell(): HTMLElement[] {
     if (s.link === "locked") locked.update(s.lockedText);
     const c = activeCall(s);
     // A call comes to the front when it begins, and leaves when it ends.
-    if (c && c.sid !== lastCall) stage.value = "call";
+    if (c && c.sid !== lastCall) {
+      s.selected = { account: c.account, jid: bare(c.peer) };
+      stage.value = "call";
+    }
     else if (!c && lastCall && stage.value === "call") stage.value = s.selected ? "person" : "none";
     lastCall = c?.sid ?? "";
     renderBar(s);
@@ -145,9 +149,13 @@ function callBar(): { element: HTMLElement; update(name: string, connectedAt: nu
 function lockedPage(): { element: HTMLElement; update(words: string): void } {
   const words = h("p", {});
   return {
-    element: h("div", { class: "locked", role: "alert", hidden: true }, h("div", {},
+    element: h("main", { class: "locked", hidden: true }, h("div", {},
       h("span", { class: "brand", "aria-hidden": "true" }, icon("shield")), h("h1", {}, "The phone is locked"), words,
       h("p", {}, "To open it, run this on this machine:"), h("code", {}, "jingle phone"))),
-    update: (why) => text(words, why),
+    update(why) {
+      if (words.textContent === why) return;
+      text(words, why);
+      sayAtOnce(`The phone is locked. ${why}`);
+    },
   };
 }

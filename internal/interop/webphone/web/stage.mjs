@@ -1,4 +1,4 @@
-// What the steps share: a browser, its pages, and how to wait.
+// What the steps share: browsers, their pages, and how to wait.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -9,34 +9,44 @@ export const given = JSON.parse(text);
 
 const load = createRequire(join(given.modules, "x.js"));
 const { chromium } = load("playwright-core");
-export const axeSource = load("axe-core").source;
+const axeSource = load("axe-core").source;
 
 export const patience = 20_000;
+const browsers = [];
 
-export const browser = await chromium.launch({
-  executablePath: given.chromium,
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-default-apps", "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--auto-accept-this-tab-capture",
-  ],
-});
-
-// open shows one person's phone in a browser of their own. What it asks of other machines is a fault.
-export async function open(who, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", reducedMotion: "reduce", ...options });
+// open shows one person's phone in a browser of their own. What it asks of other machines, and every error, is a fault.
+export async function open(who) {
+  const browser = await chromium.launch({
+    executablePath: given.chromium,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync", "--disable-default-apps", "--use-fake-ui-for-media-stream",
+      "--use-fake-device-for-media-stream=fps=12", `--use-file-for-fake-video-capture=${who.camera}`,
+      "--autoplay-policy=no-user-gesture-required", "--auto-accept-this-tab-capture",
+    ],
+  });
+  browsers.push(browser);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", reducedMotion: "reduce" });
   const page = await context.newPage();
   page.setDefaultTimeout(patience);
   page.faults = [];
   page.on("pageerror", (e) => page.faults.push(`${who.user}: ${e.stack}`));
   page.on("console", (m) => m.type() === "error" && page.faults.push(`${who.user}: ${m.text()} ${m.location().url}`));
   page.on("request", (r) => {
-    if (!r.url().startsWith(new URL(who.url).origin) && !r.url().startsWith("blob:")) page.faults.push(`${who.user} asks ${r.url()}`);
+    if (new URL(r.url()).origin !== new URL(who.url).origin) page.faults.push(`${who.user} asks ${r.url()}`);
   });
   await page.addInitScript(watchConnections);
   await page.goto(who.url);
-  await page.locator('.app[data-link="live"]').waitFor();
+  await live(page);
   return page;
+}
+
+export function live(page) {
+  return page.locator('.app[data-link="live"]').waitFor();
+}
+
+export async function closeAll() {
+  await Promise.all(browsers.map((b) => b.close()));
 }
 
 // watchConnections runs in the page before its own script.
@@ -54,9 +64,8 @@ function watchConnections() {
 // received is what the newest connection of a page has got.
 export function received(page) {
   return page.evaluate(async () => {
-    const pc = window.connections.at(-1);
-    const out = { frames: 0, energy: 0, width: 0, packets: 0 };
-    for (const r of (await pc.getStats()).values()) {
+    const out = { frames: 0, width: 0, energy: 0, packets: 0 };
+    for (const r of (await window.connections.at(-1)?.getStats())?.values() ?? []) {
       if (r.type !== "inbound-rtp") continue;
       if (r.kind === "video") {
         out.frames = r.framesDecoded ?? 0;
@@ -70,9 +79,18 @@ export function received(page) {
   });
 }
 
+// grows waits until a figure of what a page receives has grown.
+export async function grows(page, what, by) {
+  const before = (await received(page))[what];
+  await until(`${what} grows from ${before} by ${by}`, async () => {
+    const now = (await received(page))[what];
+    return now >= before + by || now;
+  });
+}
+
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// until asks again and again until it is so.
+// until asks again and again until the answer is true.
 export async function until(what, is) {
   let last;
   for (const end = Date.now() + patience; Date.now() < end; await sleep(100)) {
@@ -90,6 +108,16 @@ export async function shot(page, name) {
   await page.screenshot({ path: join(given.shots, `${name}.png`) });
 }
 
+// accessible lets axe look at what is shown.
+export async function accessible(page, name) {
+  await page.evaluate(axeSource);
+  const found = await page.evaluate(async () => {
+    const result = await window.axe.run(document, { resultTypes: ["violations"] });
+    return result.violations.map((v) => `${v.id}: ${v.help}\n  ${v.nodes.map((n) => `${n.html} ${n.any.map((a) => a.message)}`).join("\n  ")}`);
+  });
+  if (found.length) throw new Error(`${name} is not accessible:\n${found.join("\n")}`);
+}
+
 let failed = false;
 
 // step is one test. After one that has failed the others mean nothing.
@@ -103,7 +131,11 @@ export async function step(name, run) {
   } catch (e) {
     failed = true;
     error = String(e.stack ?? e);
-    for (const [n, c] of browser.contexts().entries()) for (const p of c.pages()) await shot(p, `failed-${n}`).catch(() => {});
+    const pages = browsers.flatMap((b) => b.contexts().flatMap((c) => c.pages()));
+    for (const [n, p] of pages.entries()) {
+      await shot(p, `failed-${n}`).catch(() => {});
+      error += `\n${p.faults.join("\n")}`;
+    }
   }
   console.log(JSON.stringify({ name, error, note: `${Date.now() - began} ms ${note}` }));
 }
