@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -252,33 +253,15 @@ func (c *Client) abandon() {
 	}
 }
 
-// connect tries one way after the other to reach the server: what DNS or the user says, and then, where the user has
-// not said how, what the domain's web server knows (XEP-0156). A web way that has worked before comes first.
+// connect looks for a way to the server: what DNS or the user says, and then, where the user has not said how, what the
+// domain's web server knows (XEP-0156). A web way that has worked before comes first.
 func (c *Client) connect(ctx context.Context) (*link, error) {
 	if c.cfg.Borrow != nil {
 		return c.borrow(ctx)
 	}
 	var worst error
-	try := func(t target) (l *link, final bool, err error) {
-		l, err = c.attempt(ctx, t)
-		if err == nil {
-			c.web = target{}
-			if t.method != overTCP {
-				c.web = t
-			}
-			return l, true, nil
-		}
-		if ctx.Err() != nil || Permanent(err) && !errors.Is(err, ErrCertificate) && !errors.Is(err, ErrTLSRequired) {
-			return nil, true, err
-		}
-		c.log.Debug("attempt failed", "addr", t.addr, "method", t.method.String(), "err", err)
-		if worst == nil || telling(err) > telling(worst) {
-			worst = err
-		}
-		return nil, false, err
-	}
 	if c.web.url != nil {
-		if l, final, err := try(c.web); final {
+		if l, final, err := c.try(ctx, []target{c.web}, &worst); final {
 			return l, err
 		}
 	}
@@ -290,19 +273,48 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		targets = append([]target{{addr: c.redirect, direct: targets[0].direct}}, targets...)
 		c.redirect = ""
 	}
-	for _, t := range targets[:min(len(targets), maxTargets)] {
-		if l, final, err := try(t); final {
+	if l, final, err := c.try(ctx, targets[:min(len(targets), maxTargets)], &worst); final {
+		return l, err
+	}
+	if c.cfg.Connect == "" && c.cfg.TLS == TLSAuto && ctx.Err() == nil {
+		if l, final, err := c.try(ctx, c.cfg.discoverWeb(ctx), &worst); final {
 			return l, err
 		}
 	}
-	if c.cfg.Connect == "" && c.cfg.TLS == TLSAuto && ctx.Err() == nil {
-		for _, t := range c.cfg.discoverWeb(ctx) {
-			if l, final, err := try(t); final {
-				return l, err
+	return nil, worst
+}
+
+// try connects to targets, mostly in their order, and logs in at the first that works. final says that there is nothing
+// more to be tried; otherwise the error that says most is in worst.
+func (c *Client) try(ctx context.Context, targets []target, worst *error) (l *link, final bool, err error) {
+	dials := newRace(ctx, len(targets), func(ctx context.Context, i int) (net.Conn, error) {
+		return c.cfg.dialTarget(ctx, targets[i])
+	})
+	defer dials.close()
+	for o, ok := dials.next(); ok; o, ok = dials.next() {
+		t := targets[o.i]
+		if err = o.err; err == nil {
+			l, err = c.attempt(ctx, t, o.conn)
+		}
+		if err == nil {
+			c.web = target{}
+			if t.method != overTCP {
+				c.web = t
 			}
+			return l, true, nil
+		}
+		if ctx.Err() != nil || Permanent(err) && !errors.Is(err, ErrCertificate) && !errors.Is(err, ErrTLSRequired) {
+			return nil, true, err
+		}
+		c.log.Debug("attempt failed", "addr", t.addr, "method", t.method.String(), "err", err)
+		if *worst == nil || telling(err) > telling(*worst) {
+			*worst = err
 		}
 	}
-	return nil, worst
+	if err := ctx.Err(); err != nil {
+		return nil, true, err
+	}
+	return nil, false, nil
 }
 
 // maxTargets bounds the servers that are tried before there is a pause.
@@ -318,15 +330,18 @@ func telling(err error) int {
 	return 0
 }
 
-// attempt connects and logs in at one target.
-func (c *Client) attempt(ctx context.Context, t target) (*link, error) {
+// attempt logs in at one target, over a connection to it.
+func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, error) {
 	for noBinding := c.noBinding; ; noBinding = true {
-		raw, err := c.cfg.dialTarget(ctx, t)
-		if err != nil {
-			return nil, err
+		if raw == nil {
+			var err error
+			if raw, err = c.cfg.dialTarget(ctx, t); err != nil {
+				return nil, err
+			}
 		}
 		l := &login{cfg: &c.cfg, addr: t.addr, resource: c.cfg.Resource, noBinding: noBinding, scramOnly: c.scramOnly, previous: c.suspended()}
-		err = l.run(ctx, raw, t)
+		err := l.run(ctx, raw, t)
+		raw = nil
 		if err == nil {
 			c.noBinding = noBinding
 			c.scramOnly = c.scramOnly || l.mechanism != "PLAIN"

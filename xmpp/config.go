@@ -100,10 +100,13 @@ type Config struct {
 	// signs of life, so these are left out as with NoPresence and NoCarbons, and directed presence has no capabilities.
 	// Password is not needed.
 	Borrow func(ctx context.Context) (Stream, error)
-	// Dial makes TCP connections; nil means a net.Dialer.
+	// Dial makes TCP connections; nil means a net.Dialer. It may be called from several goroutines at once.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Resolver looks up SRV records; nil means net.DefaultResolver.
+	// Resolver looks up SRV records; nil means net.DefaultResolver. One that has LookupNetIP too, as a *net.Resolver does,
+	// is asked for the addresses of hosts, which are then tried beside each other (RFC 8305); otherwise Dial gets names.
 	Resolver Resolver
+
+	addresses addressResolver // nil: Dial looks them up
 }
 
 // Resolver looks up SRV records. A *net.Resolver is one.
@@ -212,8 +215,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Dial == nil {
+	own := c.Dial == nil
+	if own {
 		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.Resolver == nil && own {
+		c.addresses = net.DefaultResolver
+	} else {
+		c.addresses, _ = c.Resolver.(addressResolver)
 	}
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver

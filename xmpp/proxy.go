@@ -68,7 +68,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	if via == nil {
-		return c.Dial(ctx, "tcp", t.addr)
+		return c.dialDirect(ctx, t.addr)
 	}
 	if via.Scheme == "socks5" || via.Scheme == "socks5h" {
 		var auth *proxy.Auth
@@ -90,7 +90,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 		}
 		return conn, nil
 	}
-	conn, err := c.Dial(ctx, "tcp", via.Host)
+	conn, err := c.dialDirect(ctx, via.Host)
 	if err == nil {
 		conn, err = connectHTTP(ctx, conn, via, t.addr)
 	}
