@@ -8,6 +8,12 @@ import (
 // A content's name is the mid of its media description (XEP-0338 section 2). A mid is a token, a name may be anything,
 // so what is no token is written as %XX. A mid that we could not have written is a name as it stands.
 
+// MID returns the mid that the content of this name has in SDP.
+func MID(name string) string { return midOf(name) }
+
+// ContentName returns the name of the content that the media description of this mid is.
+func ContentName(mid string) string { return nameOf(mid) }
+
 // midOf returns the mid for a content's name. Names of clients ("audio", "0") are their own mids.
 func midOf(name string) string {
 	if token(name) && !strings.Contains(name, "%") {
