@@ -430,11 +430,20 @@ func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 	return out
 }
 
-// remb tells how much we can take: less after loss, more without; s.mu is held.
+// remb tells how much we can take: less after loss, more without; s.mu is held. Where packets are counted one by one
+// (transport-cc) the peer sees that itself, and is only told what the viewer can take: it keeps to both.
 func (s *videoStream) remb() []rtcp.Packet {
 	in := s.in
-	if in == nil || !s.agreed.remb || s.agreed.ccID != 0 {
+	if in == nil || !s.agreed.remb {
 		return nil
+	}
+	if s.agreed.ccID != 0 {
+		if s.viewer <= 0 {
+			return nil
+		}
+		return []rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{
+			SenderSSRC: s.ssrc, Bitrate: float32(max(s.viewer, minBitrate)), SSRCs: []uint32{in.ssrc},
+		}}
 	}
 	lost := in.stats.Lost()
 	share := float64(lost-min(lost, in.lost)) / float64(max(in.packets, 1))

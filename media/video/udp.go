@@ -9,8 +9,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
@@ -22,9 +24,12 @@ type RTPSource struct {
 	codec *Codec
 	conn  *net.UDPConn
 	buf   [2048]byte
-	ssrc  uint32
 	seq   uint16
 	begun bool
+
+	mu   sync.Mutex // guards what follows
+	ssrc uint32
+	from netip.AddrPort // of the program that sends, once it has
 }
 
 // parseRTP reads PORT, HOST:PORT, and a codec after a slash. The host must be an address, and is the loopback by default.
@@ -67,11 +72,32 @@ func (s *RTPSource) Addr() net.Addr { return s.conn.LocalAddr() }
 // Codec implements [Source].
 func (s *RTPSource) Codec() *Codec { return s.codec }
 
-// KeyFrame implements [Source]. Plain RTP has no way back, so the encoder should make key frames every second or two.
-func (s *RTPSource) KeyFrame() {}
+// KeyFrame implements [Source]: it sends a PLI (RFC 4585 section 6.3.1) to where the packets come from. Most programs do not
+// read it, so their encoder should make key frames every second or two.
+func (s *RTPSource) KeyFrame() {
+	s.tell(func(ssrc uint32) rtcp.Packet { return &rtcp.PictureLossIndication{MediaSSRC: ssrc} })
+}
 
-// Bitrate implements [Source].
-func (s *RTPSource) Bitrate(int) {}
+// Bitrate implements [Source]: it sends a REMB to where the packets come from, as KeyFrame does.
+func (s *RTPSource) Bitrate(bps int) {
+	s.tell(func(ssrc uint32) rtcp.Packet {
+		return &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: float32(bps), SSRCs: []uint32{ssrc}}
+	})
+}
+
+// tell sends feedback to the program, on the ports of RTP (RFC 5761).
+func (s *RTPSource) tell(what func(ssrc uint32) rtcp.Packet) {
+	s.mu.Lock()
+	ssrc, to := s.ssrc, s.from
+	s.mu.Unlock()
+	if !to.IsValid() {
+		return
+	}
+	// RFC 3550 section 6.1: a report comes first.
+	if b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{}, what(ssrc)}); err == nil {
+		_, _ = s.conn.WriteToUDPAddrPort(b, to)
+	}
+}
 
 // Close implements [Source].
 func (s *RTPSource) Close() error { return s.conn.Close() }
@@ -81,7 +107,7 @@ func (s *RTPSource) Read(ctx context.Context) (Packet, error) {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for {
-		n, err := s.conn.Read(s.buf[:])
+		n, from, err := s.conn.ReadFromUDPAddrPort(s.buf[:])
 		if err != nil {
 			if ctx.Err() != nil {
 				return Packet{}, context.Cause(ctx)
@@ -112,7 +138,10 @@ func (s *RTPSource) Read(ctx context.Context) (Packet, error) {
 			}
 			p.Lost = gap
 		}
-		s.begun, s.ssrc, s.seq = true, h.SSRC, h.SequenceNumber
+		s.begun, s.seq = true, h.SequenceNumber
+		s.mu.Lock()
+		s.ssrc, s.from = h.SSRC, from
+		s.mu.Unlock()
 		return p, nil
 	}
 }
