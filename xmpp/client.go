@@ -42,6 +42,9 @@ type Client struct {
 	jid      jid.JID
 	presence Presence
 	state    StateChange
+	inactive bool
+
+	probe, rhythm chan struct{} // for watch; each holds one token
 
 	// Of the goroutine of Run.
 	lostAt    time.Time // when the connection of a stream was lost that may be resumed
@@ -103,6 +106,8 @@ func New(cfg Config) (*Client, error) {
 		online:     newOnlineTable(cfg.Limits.Resources),
 		jid:        cfg.JID,
 		presence:   cfg.Presence,
+		probe:      make(chan struct{}, 1),
+		rhythm:     make(chan struct{}, 1),
 	}
 	if err := c.initDisco(); err != nil {
 		return nil, err
@@ -220,6 +225,9 @@ func (c *Client) keepConnected(ctx context.Context) error {
 			t.Stop()
 			c.abandon()
 			return nil
+		case <-c.probe:
+			t.Stop()
+			back.reset() // the network is another one
 		case <-t.C:
 		}
 		if c.suspended() == nil {
@@ -347,10 +355,14 @@ func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, er
 			c.scramOnly = c.scramOnly || l.mechanism != "PLAIN"
 			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "method", t.method.String(), "mechanism", l.mechanism, "tls", l.private, "resumed", l.resumed)
 			if l.resumed {
-				return l.previous.continued(l.conn, l.private), nil
+				lnk := l.previous.continued(l.conn, l.private)
+				lnk.csi = l.csi
+				return lnk, nil
 			}
 			c.abandon()
-			return newLink(l.conn, l.jid, l.private, c.cfg.Limits, l.sm), nil
+			lnk := newLink(l.conn, l.jid, l.private, c.cfg.Limits, l.sm)
+			lnk.csi = l.csi
+			return lnk, nil
 		}
 		var refused *SASLError
 		if l.bindingGuessed && errors.As(err, &refused) && refused.Condition == "not-authorized" {

@@ -148,9 +148,12 @@ type Timeouts struct {
 	Request   time.Duration // for the reply to a request that names no time. Default 30 s
 	Answer    time.Duration // for our answer to others; then it is answered with an error. Default 60 s
 	KeepAlive time.Duration // of silence before the server is pinged; negative: never. Default 60 s
-	Ping      time.Duration // for anything to come after that ping. Default 20 s
-	Write     time.Duration // for the network to take what is written. Default 30 s
-	Close     time.Duration // for the server to say goodbye. Default 1 s
+	// KeepAliveIdle is the same while the client is not active. Default 4 min, which NATs have patience for.
+	KeepAliveIdle time.Duration
+	Ping          time.Duration // for anything to come after that ping. Default 20 s
+	Probe         time.Duration // for the same after [Client.Probe]. Default 5 s
+	Write         time.Duration // for the network to take what is written. Default 30 s
+	Close         time.Duration // for the server to say goodbye. Default 1 s
 }
 
 // Backoff is how long to wait between attempts to connect: Min, doubled each time up to Max, and a random part of up
@@ -290,7 +293,9 @@ func (t *Timeouts) setDefaults() {
 	if t.KeepAlive == 0 {
 		t.KeepAlive = time.Minute
 	}
+	orDefault(&t.KeepAliveIdle, max(4*time.Minute, t.KeepAlive))
 	orDefault(&t.Ping, 20*time.Second)
+	orDefault(&t.Probe, 5*time.Second)
 	orDefault(&t.Write, 30*time.Second)
 	orDefault(&t.Close, time.Second)
 }

@@ -26,6 +26,8 @@ type link struct {
 	stop   chan struct{} // closed to end the writer at once
 	// resumed says that the link goes on where another one ended (XEP-0198 section 5).
 	resumed bool
+	// csi says that the server wants to know whether we are active (XEP-0352).
+	csi bool
 	// rosterDue is set until the roster has come, and lets the reader take a larger stanza.
 	rosterDue *atomic.Bool
 }
@@ -87,41 +89,6 @@ func survives(err error) bool {
 	return err != nil && !errors.As(err, &se) && !errors.Is(err, ErrConflict) && !errors.Is(err, errStreamClosed)
 }
 
-// watch waits for the end of a stream and pings a server that is silent. The channels keep their values.
-func (c *Client) watch(ctx context.Context, l *link, readEnd, writeEnd chan error) error {
-	t := c.cfg.Timeouts
-	var tick <-chan time.Time
-	if t.KeepAlive > 0 {
-		ticker := time.NewTicker(min(t.KeepAlive, t.Ping))
-		defer ticker.Stop()
-		tick = ticker.C
-	}
-	asked := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-readEnd:
-			readEnd <- err
-			return c.streamEnd(l, err)
-		case err := <-writeEnd:
-			writeEnd <- err
-			return c.streamEnd(l, err)
-		case <-tick:
-			idle := l.conn.idle()
-			switch {
-			case idle >= t.KeepAlive+t.Ping && asked:
-				return &Error{Kind: ErrUnreachable, Message: fmt.Sprintf("the server has said nothing for %v", idle.Round(time.Second))}
-			case idle >= t.KeepAlive && !asked:
-				asked = true
-				c.Request(jid.JID(l.jid.Domain()), "get", pingElement(), t.Ping, func(*xmltree.Element, error) {})
-			case idle < t.KeepAlive:
-				asked = false
-			}
-		}
-	}
-}
-
 // streamEnd explains why a stream has ended.
 func (c *Client) streamEnd(l *link, err error) error {
 	e := &Error{Kind: ErrUnreachable, Message: fmt.Sprintf("the connection was lost: %v", err), Err: err}
@@ -148,12 +115,13 @@ func (c *Client) streamEnd(l *link, err error) error {
 func (c *Client) goOnline(l *link) {
 	c.mu.Lock()
 	c.link, c.jid = l, l.jid
-	presence := c.presence
+	presence, active := c.presence, !c.inactive
 	c.mu.Unlock()
 	c.stats.connected.Add(1)
 	if l.resumed {
 		c.setState(StateChange{State: Online, JID: l.jid, Resumed: true})
 		l.out.resume()
+		l.tellActive(active)
 		return
 	}
 	quiet := func(*xmltree.Element, error) {}
@@ -183,6 +151,9 @@ func (c *Client) goOnline(l *link) {
 		if err := c.Send(presence.element("", c.ownCaps)); err != nil {
 			c.log.Warn("presence not sent", "err", err)
 		}
+	}
+	if !active { // a stream begins as active (XEP-0352 section 4.2)
+		l.tellActive(false)
 	}
 	// Last, so that whoever hears of it and asks the server something gets the answer after we can be reached.
 	c.setState(StateChange{State: Online, JID: l.jid})

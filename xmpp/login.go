@@ -47,6 +47,7 @@ type login struct {
 	resumed   bool
 	smOffered bool
 	noSM      bool
+	csi       bool
 	sm        *sm.Stream // of a new stream; nil without stream management
 }
 
@@ -90,7 +91,7 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	if err != nil {
 		return fmt.Errorf("domain: %w", err)
 	}
-	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.bindingsFeature(), l.smFeature(), l.bindFeature()}
+	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.bindingsFeature(), l.smFeature(), l.csiFeature(), l.bindFeature()}
 	if state != 0 {
 		features = features[1:] // mellium would ask for STARTTLS even where it is not offered
 	}
@@ -229,6 +230,17 @@ func (l *login) smFeature() mellium.StreamFeature {
 		Name: xml.Name{Space: sm.NS, Local: "sm"},
 		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
 			l.smOffered = !l.noSM
+			return false, nil, d.Skip()
+		},
+	}
+}
+
+// csiFeature only takes note (XEP-0352 section 4.1).
+func (l *login) csiFeature() mellium.StreamFeature {
+	return mellium.StreamFeature{
+		Name: xml.Name{Space: nsCSI, Local: "csi"},
+		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
+			l.csi = true
 			return false, nil, d.Skip()
 		},
 	}

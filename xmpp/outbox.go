@@ -51,6 +51,17 @@ func (o *outbox) put(stanza []byte) error {
 	return nil
 }
 
+// putPlain queues what is no stanza. While there is no connection it is dropped.
+func (o *outbox) putPlain(text []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending || o.away || len(o.buf)+len(text) > o.limits.OutboxBytes {
+		return
+	}
+	o.buf = append(o.buf, text...)
+	o.signal()
+}
+
 // acknowledge tells the server what we have handled (XEP-0198 section 4).
 func (o *outbox) acknowledge() {
 	o.mu.Lock()

@@ -1,0 +1,176 @@
+package xmpp
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jingled/jingled/xmltree"
+)
+
+const featCSI = `<csi xmlns='urn:xmpp:csi:0'/>`
+
+// TestActive follows the state over a new stream, changes and a resume. Stream management does not count it.
+func TestActive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		c.SetActive(false)
+		stop := run(t, c)
+		is := func(e *xmltree.Element, name string) {
+			t.Helper()
+			if !e.Is(nsCSI, name) {
+				t.Errorf("want %s, got %s", name, e)
+			}
+		}
+		p := s.accept()
+		p.open(offer("SCRAM-SHA-256"))
+		p.auth(scram{password: "secret"})
+		p.open(featBind + featSM + featCSI)
+		p.bindAs(phone)
+		p.want() // enable
+		p.say(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='600'/>`)
+		if e, _ := p.stanza(); e.Name.Local != "presence" {
+			t.Errorf("first came %s", e)
+		}
+		e, _ := p.stanza()
+		is(e, "inactive")
+		c.SetActive(false)
+		c.SetActive(true)
+		e, _ = p.stanza()
+		is(e, "active")
+		if !c.Active() {
+			t.Error("it is active")
+		}
+		p.say(`<a xmlns='urn:xmpp:sm:3' h='1'/>`) // the presence is all that was sent
+		synctest.Wait()
+		p.Close()
+		synctest.Wait()
+		c.SetActive(false)
+
+		q := s.accept()
+		q.open(offer("SCRAM-SHA-256"))
+		q.auth(scram{password: "secret"})
+		q.open(featBind + featSM + featCSI)
+		q.want() // resume
+		q.say(`<resumed xmlns='urn:xmpp:sm:3' previd='abc' h='1'/>`)
+		e, _ = q.stanza()
+		is(e, "inactive")
+		go q.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestActiveIsNotToldWhereItIsNotAsked is at a server without XEP-0352.
+func TestActiveIsNotToldWhereItIsNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, s.config())
+		p, stop := online(t, s, c)
+		c.SetActive(false)
+		c.SetActive(true)
+		p.alive() // would fail at anything else than stanzas
+		go p.goodbye()
+		stop()
+	})
+}
+
+// TestRhythm counts the pings to a server that only answers them.
+func TestRhythm(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		active bool
+		want   int // within an hour
+	}{{"active", true, 59}, {"inactive", false, 14}} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				c := mustNew(t, s.config())
+				p, stop := online(t, s, c)
+				c.SetActive(tc.active)
+				pings := 0
+				go func() {
+					for {
+						e, err := p.element()
+						if err != nil {
+							return
+						}
+						if e.Child(nsPing, "ping") != nil {
+							pings++
+							p.trySay("<iq type='result' id='%s' from='example.test'/>", e.Attr("id"))
+						}
+					}
+				}()
+				time.Sleep(time.Hour)
+				if pings != tc.want {
+					t.Errorf("%d pings in an hour, want %d", pings, tc.want)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// TestProbe finds out soon that a connection is dead, and cuts short the wait for the next attempt.
+func TestProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		cfg := s.config()
+		cfg.Backoff = Backoff{Min: 10 * time.Minute, Max: 10 * time.Minute}
+		c := mustNew(t, cfg)
+		changes := make(chan StateChange, 10)
+		c.OnState(func(s StateChange) { changes <- s })
+		p, stop := online(t, s, c)
+		for (<-changes).State != Online {
+		}
+		c.Probe()
+		p.say("<iq type='result' id='%s' from='example.test'/>", p.want().Attr("id"))
+		time.Sleep(30 * time.Second)
+		if len(changes) > 0 {
+			t.Fatalf("after an answer: %+v", <-changes)
+		}
+		began := time.Now()
+		c.Probe() // nobody reads: the network has gone
+		lost := <-changes
+		if took := time.Since(began); lost.State != Offline || !errors.Is(lost.Err, ErrUnreachable) || took != 5*time.Second {
+			t.Errorf("%+v after %v", lost, took)
+		}
+		began = time.Now()
+		c.Probe()
+		q := s.accept()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("tried again after %v", took)
+		}
+		q.login()
+		q.settle("")
+		go q.goodbye()
+		stop()
+		p.Close()
+	})
+}
+
+// TestVigil has a machine that sleeps: a late look asks, and does not take its own silence for the server's.
+func TestVigil(t *testing.T) {
+	asked := 0
+	v := &vigil{ask: func() { asked++ }}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const interval, patience = time.Minute, 20 * time.Second
+	look := func(after, idle, wantNext time.Duration, wantAsked int, wantGone bool) {
+		t.Helper()
+		now = now.Add(after)
+		next, gone := v.look(now, idle, interval, patience)
+		if gone != wantGone || !gone && next != wantNext || asked != wantAsked {
+			t.Errorf("next %v, gone %v, asked %d times", next, gone, asked)
+		}
+	}
+	look(30*time.Second, 30*time.Second, 30*time.Second, 0, false)
+	look(30*time.Second, time.Minute, patience, 1, false)
+	look(10*time.Second, 5*time.Second, 30*time.Second, 1, false) // it has answered
+	look(30*time.Second, 35*time.Second, 25*time.Second, 1, false)
+	look(time.Hour, time.Hour, patience, 2, false)   // the lid was closed
+	look(time.Hour, 2*time.Hour, patience, 3, false) // and again, before the answer was read
+	look(patience, 2*time.Hour, 0, 3, true)
+}
