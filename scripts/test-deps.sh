@@ -31,6 +31,11 @@ gstreamer1.0-plugins-bad|ls /usr/lib/*/gstreamer-1.0/libgstwebrtc.so|tests with 
 gstreamer1.0-plugins-good|ls /usr/lib/*/gstreamer-1.0/libgstvpx.so|tests with the WebRTC of GStreamer
 gstreamer1.0-nice|ls /usr/lib/*/gstreamer-1.0/libgstnice.so|tests with the WebRTC of GStreamer
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
+python3-grpcio|/usr/bin/python3 -c "import grpc"|tests with a client in Python
+python3-protobuf|/usr/bin/python3 -c "import google.protobuf"|tests with a client in Python
+protobuf-compiler|command -v protoc|making clients from the schema
+protobuf-compiler-grpc|command -v grpc_python_plugin|making clients from the schema
+libprotobuf-dev|test -e /usr/include/google/protobuf/timestamp.proto|making clients from the schema
 gnome-keyring|command -v gnome-keyring-daemon|tests with a keyring of other people
 dbus|command -v dbus-run-session && command -v dbus-send|tests with a keyring of other people
 '

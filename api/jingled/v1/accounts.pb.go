@@ -23,8 +23,8 @@ const (
 
 type AddAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Jid           string                 `protobuf:"bytes,1,opt,name=jid,proto3" json:"jid,omitempty"` // a resource in it names this device
-	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Jid           string                 `protobuf:"bytes,1,opt,name=jid,proto3" json:"jid,omitempty"`           // a resource in it names this device
+	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"` // is not logged
 	Settings      *AccountSettings       `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -309,7 +309,7 @@ func (*RemoveAccountResponse) Descriptor() ([]byte, []int) {
 type SetPasswordRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"` // is not logged
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,10 +505,10 @@ var File_jingled_v1_accounts_proto protoreflect.FileDescriptor
 const file_jingled_v1_accounts_proto_rawDesc = "" +
 	"\n" +
 	"\x19jingled/v1/accounts.proto\x12\n" +
-	"jingled.v1\x1a\x18jingled/v1/jingled.proto\"\x7f\n" +
+	"jingled.v1\x1a\x18jingled/v1/jingled.proto\"z\n" +
 	"\x11AddAccountRequest\x12\x10\n" +
-	"\x03jid\x18\x01 \x01(\tR\x03jid\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\x127\n" +
+	"\x03jid\x18\x01 \x01(\tR\x03jid\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\x127\n" +
 	"\bsettings\x18\x03 \x01(\v2\x1b.jingled.v1.AccountSettingsR\bsettings\"\xf6\x01\n" +
 	"\x0fAccountSettings\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x18\n" +
@@ -525,10 +525,10 @@ const file_jingled_v1_accounts_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\v2\x13.jingled.v1.AccountR\aaccount\"0\n" +
 	"\x14RemoveAccountRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\"\x17\n" +
-	"\x15RemoveAccountResponse\"O\n" +
+	"\x15RemoveAccountResponse\"J\n" +
 	"\x12SetPasswordRequest\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\"D\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"D\n" +
 	"\x13SetPasswordResponse\x12-\n" +
 	"\aaccount\x18\x01 \x01(\v2\x13.jingled.v1.AccountR\aaccount\"K\n" +
 	"\x17TrustCertificateRequest\x12\x18\n" +
