@@ -245,6 +245,9 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		c.keyReceived(e.Digit)
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmf{CallDtmf: &jingledv1.CallDtmf{
 			Digit: string(e.Digit), Duration: durationpb.New(e.Duration)}}})
+	case mediacall.DTMFRefused:
+		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDtmfRefused{CallDtmfRefused: &jingledv1.CallDtmfRefused{
+			Digit: string(e.Digit), Text: e.Err.Error()}}})
 	case mediacall.PeerMuted:
 		c.peerState(func(p *phone) { p.peerMuted = e.On })
 	case mediacall.PeerHeld:

@@ -87,6 +87,8 @@ func (p *printer) showText(e *jingledv1.Event) {
 		}
 	case *jingledv1.Event_CallDtmf:
 		p.line("%s: pressed %s", peer, b.CallDtmf.GetDigit())
+	case *jingledv1.Event_CallDtmfRefused:
+		p.line("%s does not take the key %s: %s", peer, b.CallDtmfRefused.GetDigit(), clean(b.CallDtmfRefused.GetText()))
 	case *jingledv1.Event_CallPeerState:
 		switch s := b.CallPeerState; {
 		case s.GetHeld():
@@ -213,8 +215,8 @@ func (p *printer) showMeter(m *jingledv1.CallMeter) {
 	if m.GetRelayed() {
 		path = "relayed"
 	}
-	text := fmt.Sprintf("  %s  %s  loss %.1f %%  round trip %.0f ms  jitter %.1f ms  %s", clock(m.GetDuration().AsDuration()),
-		m.GetCodec(), loss(m.GetStats()), m.GetStats().GetRoundTripMs(), m.GetStats().GetJitterMs(), path)
+	text := fmt.Sprintf("  %s  %s  loss %.1f %%  round trip %.0f ms  jitter %.1f ms  MOS %.1f  %s", clock(m.GetDuration().AsDuration()),
+		m.GetCodec(), loss(m.GetStats()), m.GetStats().GetRoundTripMs(), m.GetStats().GetJitterMs(), m.GetStats().GetMos(), path)
 	p.status(text)
 }
 

@@ -86,6 +86,12 @@ func record(e *jingledv1.Event) any {
 			Digit      string  `json:"digit"`
 			DurationMS float64 `json:"duration_ms,omitempty"`
 		}{named("call.dtmf"), b.CallDtmf.GetDigit(), milliseconds(b.CallDtmf.GetDuration().AsDuration())}
+	case *jingledv1.Event_CallDtmfRefused:
+		return struct {
+			head
+			Digit string `json:"digit"`
+			Text  string `json:"text"`
+		}{named("call.dtmf_refused"), b.CallDtmfRefused.GetDigit(), b.CallDtmfRefused.GetText()}
 	case *jingledv1.Event_CallPeerState:
 		return struct {
 			head

@@ -54,3 +54,12 @@ func (c *Call) SendDTMF(digits string, duration time.Duration) error {
 	}
 	return nil
 }
+
+// keyRefused tells that the peer does not take a key that was sent in the signalling.
+func (c *Call) keyRefused(ev jingle.RequestFailed) {
+	for _, p := range ev.Message.Info {
+		if tone, ok := p.(sigdtmf.Tone); ok && tone.Known() {
+			c.cfg.Notify(DTMFRefused{Digit: tone.Code[0], Err: ev.Err})
+		}
+	}
+}

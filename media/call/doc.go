@@ -82,6 +82,12 @@ type DTMF struct {
 	Duration time.Duration
 }
 
+// DTMFRefused says that the peer does not take a key that was sent in the signalling (XEP-0181 section 2).
+type DTMFRefused struct {
+	Digit byte
+	Err   error
+}
+
 // PeerMuted and PeerHeld tell what the peer says of itself (XEP-0167 section 8).
 type PeerMuted struct{ On bool }
 
@@ -108,15 +114,16 @@ type Ended struct {
 	AudioErr error
 }
 
-func (Ringing) callEvent()   {}
-func (Accepted) callEvent()  {}
-func (Connected) callEvent() {}
-func (DTMF) callEvent()      {}
-func (PeerMuted) callEvent() {}
-func (PeerHeld) callEvent()  {}
-func (Meter) callEvent()     {}
-func (Media) callEvent()     {}
-func (Ended) callEvent()     {}
+func (Ringing) callEvent()     {}
+func (Accepted) callEvent()    {}
+func (Connected) callEvent()   {}
+func (DTMF) callEvent()        {}
+func (DTMFRefused) callEvent() {}
+func (PeerMuted) callEvent()   {}
+func (PeerHeld) callEvent()    {}
+func (Meter) callEvent()       {}
+func (Media) callEvent()       {}
+func (Ended) callEvent()       {}
 
 // Register adds to r the payloads that calls have.
 func Register(r *jingle.Registry) { register(r) }

@@ -2570,6 +2570,7 @@ type Event struct {
 	//	*Event_CallPeerState
 	//	*Event_CallVideo
 	//	*Event_CallClients
+	//	*Event_CallDtmfRefused
 	//	*Event_TransferOffered
 	//	*Event_TransferStarted
 	//	*Event_TransferProgress
@@ -2786,6 +2787,15 @@ func (x *Event) GetCallClients() *CallClients {
 	if x != nil {
 		if x, ok := x.Body.(*Event_CallClients); ok {
 			return x.CallClients
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCallDtmfRefused() *CallDtmfRefused {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallDtmfRefused); ok {
+			return x.CallDtmfRefused
 		}
 	}
 	return nil
@@ -3013,6 +3023,10 @@ type Event_CallClients struct {
 	CallClients *CallClients `protobuf:"bytes,29,opt,name=call_clients,json=callClients,proto3,oneof"`
 }
 
+type Event_CallDtmfRefused struct {
+	CallDtmfRefused *CallDtmfRefused `protobuf:"bytes,19,opt,name=call_dtmf_refused,json=callDtmfRefused,proto3,oneof"`
+}
+
 type Event_TransferOffered struct {
 	TransferOffered *TransferOffered `protobuf:"bytes,30,opt,name=transfer_offered,json=transferOffered,proto3,oneof"`
 }
@@ -3112,6 +3126,8 @@ func (*Event_CallPeerState) isEvent_Body() {}
 func (*Event_CallVideo) isEvent_Body() {}
 
 func (*Event_CallClients) isEvent_Body() {}
+
+func (*Event_CallDtmfRefused) isEvent_Body() {}
 
 func (*Event_TransferOffered) isEvent_Body() {}
 
@@ -3636,6 +3652,59 @@ func (x *CallDtmf) GetDuration() *durationpb.Duration {
 	return nil
 }
 
+// CallDtmfRefused says that the peer does not take a key that we have sent in the signalling (XEP-0181).
+type CallDtmfRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digit         string                 `protobuf:"bytes,1,opt,name=digit,proto3" json:"digit,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallDtmfRefused) Reset() {
+	*x = CallDtmfRefused{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallDtmfRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallDtmfRefused) ProtoMessage() {}
+
+func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallDtmfRefused.ProtoReflect.Descriptor instead.
+func (*CallDtmfRefused) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *CallDtmfRefused) GetDigit() string {
+	if x != nil {
+		return x.Digit
+	}
+	return ""
+}
+
+func (x *CallDtmfRefused) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // CallPeerState is what the peer says of itself, whenever it changes.
 type CallPeerState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3647,7 +3716,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +3728,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +3741,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -3701,7 +3770,7 @@ type CallVideo struct {
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3713,7 +3782,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3726,7 +3795,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -3768,7 +3837,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3780,7 +3849,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3793,7 +3862,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -3875,7 +3944,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +3956,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +3969,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -3964,7 +4033,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3976,7 +4045,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3989,7 +4058,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -4038,7 +4107,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4050,7 +4119,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4063,7 +4132,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -4136,7 +4205,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +4217,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +4230,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -4220,7 +4289,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4232,7 +4301,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4245,7 +4314,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -4285,7 +4354,7 @@ type TransferInterrupted struct {
 
 func (x *TransferInterrupted) Reset() {
 	*x = TransferInterrupted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4297,7 +4366,7 @@ func (x *TransferInterrupted) String() string {
 func (*TransferInterrupted) ProtoMessage() {}
 
 func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4310,7 +4379,7 @@ func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferInterrupted.ProtoReflect.Descriptor instead.
 func (*TransferInterrupted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TransferInterrupted) GetBytes() uint64 {
@@ -4366,7 +4435,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4378,7 +4447,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4391,7 +4460,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -4430,7 +4499,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4442,7 +4511,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4455,7 +4524,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -4518,7 +4587,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4530,7 +4599,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4543,7 +4612,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -4717,7 +4786,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xc1\x11\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\x8c\x12\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -4741,7 +4810,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x0fcall_peer_state\x18\x1b \x01(\v2\x19.jingled.v1.CallPeerStateH\x00R\rcallPeerState\x126\n" +
 	"\n" +
 	"call_video\x18\x1c \x01(\v2\x15.jingled.v1.CallVideoH\x00R\tcallVideo\x12<\n" +
-	"\fcall_clients\x18\x1d \x01(\v2\x17.jingled.v1.CallClientsH\x00R\vcallClients\x12H\n" +
+	"\fcall_clients\x18\x1d \x01(\v2\x17.jingled.v1.CallClientsH\x00R\vcallClients\x12I\n" +
+	"\x11call_dtmf_refused\x18\x13 \x01(\v2\x1b.jingled.v1.CallDtmfRefusedH\x00R\x0fcallDtmfRefused\x12H\n" +
 	"\x10transfer_offered\x18\x1e \x01(\v2\x1b.jingled.v1.TransferOfferedH\x00R\x0ftransferOffered\x12H\n" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
@@ -4789,7 +4859,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"remoteType\"W\n" +
 	"\bCallDtmf\x12\x14\n" +
 	"\x05digit\x18\x01 \x01(\tR\x05digit\x125\n" +
-	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\"9\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\";\n" +
+	"\x0fCallDtmfRefused\x12\x14\n" +
+	"\x05digit\x18\x01 \x01(\tR\x05digit\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"9\n" +
 	"\rCallPeerState\x12\x14\n" +
 	"\x05muted\x18\x01 \x01(\bR\x05muted\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\bR\x04held\"E\n" +
@@ -4948,7 +5021,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
 	(AccountState)(0),              // 1: jingled.v1.AccountState
@@ -5005,33 +5078,34 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*CallConnected)(nil),          // 52: jingled.v1.CallConnected
 	(*CandidatePair)(nil),          // 53: jingled.v1.CandidatePair
 	(*CallDtmf)(nil),               // 54: jingled.v1.CallDtmf
-	(*CallPeerState)(nil),          // 55: jingled.v1.CallPeerState
-	(*CallVideo)(nil),              // 56: jingled.v1.CallVideo
-	(*CallStats)(nil),              // 57: jingled.v1.CallStats
-	(*VideoStats)(nil),             // 58: jingled.v1.VideoStats
-	(*CallMeter)(nil),              // 59: jingled.v1.CallMeter
-	(*CallEnded)(nil),              // 60: jingled.v1.CallEnded
-	(*TransferOffered)(nil),        // 61: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),        // 62: jingled.v1.TransferStarted
-	(*TransferInterrupted)(nil),    // 63: jingled.v1.TransferInterrupted
-	(*TransferProgress)(nil),       // 64: jingled.v1.TransferProgress
-	(*TransferDone)(nil),           // 65: jingled.v1.TransferDone
-	(*TransferFailed)(nil),         // 66: jingled.v1.TransferFailed
-	nil,                            // 67: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil),  // 68: google.protobuf.Timestamp
-	(*Contact)(nil),                // 69: jingled.v1.Contact
-	(*ContactRemoved)(nil),         // 70: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),          // 71: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),    // 72: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),   // 73: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),              // 74: jingled.v1.BlockList
-	(*RoomEntered)(nil),            // 75: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),           // 76: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),               // 77: jingled.v1.RoomCall
-	(*RoomLeft)(nil),               // 78: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),            // 79: jingled.v1.RoomInvited
-	(*IdentityRefused)(nil),        // 80: jingled.v1.IdentityRefused
-	(*durationpb.Duration)(nil),    // 81: google.protobuf.Duration
+	(*CallDtmfRefused)(nil),        // 55: jingled.v1.CallDtmfRefused
+	(*CallPeerState)(nil),          // 56: jingled.v1.CallPeerState
+	(*CallVideo)(nil),              // 57: jingled.v1.CallVideo
+	(*CallStats)(nil),              // 58: jingled.v1.CallStats
+	(*VideoStats)(nil),             // 59: jingled.v1.VideoStats
+	(*CallMeter)(nil),              // 60: jingled.v1.CallMeter
+	(*CallEnded)(nil),              // 61: jingled.v1.CallEnded
+	(*TransferOffered)(nil),        // 62: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),        // 63: jingled.v1.TransferStarted
+	(*TransferInterrupted)(nil),    // 64: jingled.v1.TransferInterrupted
+	(*TransferProgress)(nil),       // 65: jingled.v1.TransferProgress
+	(*TransferDone)(nil),           // 66: jingled.v1.TransferDone
+	(*TransferFailed)(nil),         // 67: jingled.v1.TransferFailed
+	nil,                            // 68: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 69: google.protobuf.Timestamp
+	(*Contact)(nil),                // 70: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 71: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 72: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 73: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 74: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 75: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 76: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 77: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 78: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 79: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 80: jingled.v1.RoomInvited
+	(*IdentityRefused)(nil),        // 81: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 82: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -5042,15 +5116,15 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	24, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	68, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	69, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
 	36, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
 	40, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	5,  // 12: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	68, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	69, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
 	42, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
 	44, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	68, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	69, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
 	45, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
 	47, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	10, // 19: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
@@ -5059,76 +5133,77 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	49, // 22: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
 	52, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
 	54, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	59, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	60, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	60, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	61, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
 	51, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	55, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	56, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	56, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	57, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
 	50, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	61, // 31: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	62, // 32: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	64, // 33: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	65, // 34: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	66, // 35: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	63, // 36: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
-	69, // 37: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	70, // 38: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	71, // 39: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	72, // 40: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	73, // 41: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	74, // 42: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	75, // 43: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	76, // 44: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	77, // 45: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	78, // 46: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	79, // 47: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	80, // 48: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
-	53, // 49: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	81, // 50: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	58, // 51: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	81, // 52: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	57, // 53: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	81, // 54: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	57, // 55: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	5,  // 56: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	67, // 57: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 58: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 59: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 60: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 61: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 62: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 63: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 64: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 65: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	25, // 66: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	27, // 67: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	29, // 68: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	31, // 69: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	33, // 70: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	35, // 71: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	38, // 72: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	41, // 73: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 74: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 75: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 76: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 77: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 78: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 79: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 80: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 81: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	26, // 82: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	28, // 83: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	30, // 84: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	32, // 85: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	34, // 86: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	37, // 87: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	39, // 88: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	43, // 89: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	74, // [74:90] is the sub-list for method output_type
-	58, // [58:74] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	55, // 31: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
+	62, // 32: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	63, // 33: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	65, // 34: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	66, // 35: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	67, // 36: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	64, // 37: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
+	70, // 38: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	71, // 39: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	72, // 40: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	73, // 41: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	74, // 42: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	75, // 43: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	76, // 44: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	77, // 45: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	78, // 46: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	79, // 47: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	80, // 48: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	81, // 49: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	53, // 50: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	82, // 51: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	59, // 52: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	82, // 53: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	58, // 54: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	82, // 55: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	58, // 56: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	5,  // 57: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	68, // 58: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 59: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 60: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 61: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 62: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 63: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 64: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 65: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 66: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	25, // 67: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	27, // 68: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	29, // 69: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	31, // 70: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	33, // 71: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	35, // 72: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	38, // 73: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	41, // 74: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 75: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 76: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 77: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 78: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 79: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 80: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 81: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 82: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	26, // 83: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	28, // 84: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	30, // 85: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	32, // 86: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	34, // 87: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	37, // 88: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	39, // 89: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	43, // 90: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	75, // [75:91] is the sub-list for method output_type
+	59, // [59:75] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -5156,6 +5231,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_CallPeerState)(nil),
 		(*Event_CallVideo)(nil),
 		(*Event_CallClients)(nil),
+		(*Event_CallDtmfRefused)(nil),
 		(*Event_TransferOffered)(nil),
 		(*Event_TransferStarted)(nil),
 		(*Event_TransferProgress)(nil),
@@ -5181,7 +5257,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   62,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
