@@ -23,6 +23,7 @@ type peer struct {
 	jid    jid.JID
 	events *daemon.Subscription
 	stop   func()
+	state  string // the folder
 }
 
 // friends starts a server where alice and bob know each other.
@@ -52,7 +53,7 @@ func login(t testing.TB, srv *xmppserver.Server, user string, change func(*daemo
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{Daemon: d, jid: bare}
+	p := &peer{Daemon: d, jid: bare, state: cfg.StateDir}
 	if p.events, err = d.Subscribe(0); err != nil {
 		t.Fatal(err)
 	}
