@@ -69,7 +69,7 @@ func same(text string, want netip.AddrPort) bool {
 	if !ok {
 		return false
 	}
-	if n, err := strconv.ParseUint(port, 16, 16); err != nil || uint16(n) != want.Port() {
+	if n, err := strconv.ParseUint(port, 16, 16); err != nil || n != uint64(want.Port()) {
 		return false
 	}
 	b, err := hex.DecodeString(host)

@@ -106,7 +106,7 @@ function lineOf(t: TransferView): string {
     case "paused":
       return `Paused at ${size(t.bytes)} of ${size(t.size)}`;
     case "done":
-      return [`${size(t.bytes || t.size)} ${whose}`, t.verified ? "checked" : "", t.path ? `in ${t.path}` : ""].filter(Boolean).join(" · ");
+      return [`${size(t.bytes || t.size)} ${whose}`, t.verified ? "verified" : "", t.path ? `in ${t.path}` : ""].filter(Boolean).join(" · ");
     case "failed":
       return t.text || "It did not work.";
   }

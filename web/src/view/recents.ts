@@ -43,7 +43,7 @@ export function how(c: PastCall): { icon: Icon; words: string } {
   if (isMissed(c)) return { icon: "missed", words: `Missed ${kind}` };
   const way = c.incoming ? "incoming" : "outgoing";
   if (c.connected) return { icon: way, words: [c.incoming ? "Incoming" : "Outgoing", duration(seconds(c.conversation))].filter(Boolean).join(", ") };
-  return { icon: way, words: c.incoming ? "Declined" : (c.text || reasonText(c.reason ?? "", Boolean(c.byPeer))) };
+  return { icon: way, words: c.incoming ? "Declined" : (c.text || reasonText(c.reason ?? "", Boolean(c.byPeer))).replace(/\.$/u, "") };
 }
 
 function callRow(c: PastCall): Row<PastCall> {

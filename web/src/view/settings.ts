@@ -14,7 +14,7 @@ import { h, set, show, text } from "./dom";
 import { presenceWords } from "./presence";
 
 export function settings(): HTMLDialogElement {
-  const preview = h("video", { class: "preview", autoplay: true, playsinline: true, muted: true, "aria-label": "Your camera" });
+  const preview = h("video", { class: "preview", hidden: true, autoplay: true, playsinline: true, muted: true, "aria-label": "Your camera" });
   preview.muted = true;
   let seen: MediaStreamTrack | undefined;
   const stopPreview = () => {
