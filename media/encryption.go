@@ -15,11 +15,11 @@ import (
 type Encryption uint8
 
 const (
-	// DTLS: the two devices agree on the keys, and their fingerprints are signalled (XEP-0320).
+	// DTLS is keys that the two devices agree on, whose fingerprints are signalled (XEP-0320).
 	DTLS Encryption = iota
-	// SDES: the keys stand in the signalling (XEP-0167 section 7), so the XMPP servers in between could listen.
+	// SDES is keys that stand in the signalling (XEP-0167 section 7), so the XMPP servers in between could listen.
 	SDES
-	// Plain: whoever is on the path can listen.
+	// Plain is no encryption: whoever is on the path can listen.
 	Plain
 )
 
