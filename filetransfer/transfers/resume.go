@@ -182,7 +182,11 @@ func (t *Transfer) checkpoints(target Target, offset int64, stop <-chan struct{}
 				continue
 			}
 			safe = n
-			t.post(func() { t.tell(Checkpoint{t, offset + n}) })
+			t.post(func() {
+				if !t.finished {
+					t.tell(Checkpoint{t, offset + n})
+				}
+			})
 		}
 	})
 }
