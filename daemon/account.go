@@ -47,6 +47,7 @@ type account struct {
 	certificate *dtlssrtp.Certificate
 	trust       *trust
 	blockedMu   sync.Mutex // held while the block list is written down and told
+	attention   attention
 
 	stopped context.Context // ends with stop
 	stop    context.CancelFunc
@@ -170,7 +171,8 @@ func (a *account) run(ctx context.Context) error {
 	closeStream()
 	err := <-streamEnded
 	a.journals.tasks.Wait() // no handler runs any more that could begin another
-	a.stopSearch()          // no handler runs any more that could begin another
+	a.rest()
+	a.stopSearch() // no handler runs any more that could begin another
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -269,6 +271,7 @@ func (a *account) describe(c xmpp.StateChange) *jingledv1.Account {
 func (a *account) publish(peer jid.JID, sid string, e *jingledv1.Event) {
 	e.Account, e.Peer, e.Sid = a.cfg.JID.String(), peer.String(), sid
 	a.d.hub.publish(e)
+	a.attend()
 }
 
 func (a *account) receiveJingle(iq *xmpp.IQ) {

@@ -39,6 +39,7 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 	if a.blocks(peer) {
 		return nil, errBlocked(peer)
 	}
+	a.rouse(ctx)
 	media := req.GetMedia()
 	if media == nil {
 		media = &jingledv1.Media{}

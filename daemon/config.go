@@ -28,6 +28,9 @@ type Config struct {
 	RingTimeout time.Duration
 	// ReachTimeout is how long to wait for a stranger's client to show itself before a file is offered (default 8 s).
 	ReachTimeout time.Duration
+	// IdleAfter is how long after the last call, transfer or client of the API the XMPP server is told that nobody uses
+	// the account (XEP-0352); negative: never (default 30 s).
+	IdleAfter time.Duration
 	// Upload lets files go by the XMPP server's web server (XEP-0363) to people who are not online or cannot take them
 	// directly: the server then holds a copy. Who asks for this road by name gets it in any case.
 	Upload bool
@@ -95,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.ReachTimeout <= 0 {
 		c.ReachTimeout = 8 * time.Second
+	}
+	if c.IdleAfter == 0 {
+		c.IdleAfter = 30 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

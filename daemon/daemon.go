@@ -134,9 +134,11 @@ func (d *Daemon) Subscribe(since uint64, welcomes ...*jingledv1.Welcome) (*Subsc
 	var s *Subscription
 	s = d.hub.subscribe(since, func() {
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		delete(d.welcomes, s)
+		d.mu.Unlock()
+		d.attend()
 	})
+	d.attend()
 	if len(ws) > 0 {
 		d.mu.Lock()
 		d.welcomes[s] = ws
@@ -146,6 +148,13 @@ func (d *Daemon) Subscribe(since uint64, welcomes ...*jingledv1.Welcome) (*Subsc
 		}
 	}
 	return s, nil
+}
+
+// attend has every account look whether it is in use.
+func (d *Daemon) attend() {
+	for _, a := range d.all() {
+		a.attend()
+	}
 }
 
 // admitted returns the policies of the subscriptions for one account.

@@ -205,8 +205,9 @@ func (p *phone) answer(m *jingledv1.Media) error {
 	return nil
 }
 
-// networkChanged has calls look for another path.
+// networkChanged has calls look for another path, and the connection to the server prove that it still is one.
 func (a *account) networkChanged() {
+	a.client.Probe()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range a.calls {

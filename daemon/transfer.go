@@ -371,6 +371,7 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if a.blocks(peer) {
 		return nil, errBlocked(peer)
 	}
+	a.rouse(ctx)
 	w, err := d.wishOf(req)
 	if err != nil {
 		return nil, err
