@@ -31,6 +31,7 @@ type call struct {
 	ended     bool
 	successor string // the sid of the call that takes its place, or ""
 	bridge    bridged
+	handover  handover
 	keys      keys
 }
 
@@ -95,7 +96,7 @@ func (c *call) publish(e *jingledv1.Event) {
 // announce tells clients of an incoming call.
 func (c *call) announce() {
 	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallIncoming{
-		CallIncoming: &jingledv1.CallIncoming{Audio: true, Video: c.video}}})
+		CallIncoming: &jingledv1.CallIncoming{Audio: true, Video: c.video, TransferredBy: c.handover.by.String()}}})
 }
 
 // ringing says that a device of the peer rings; it is told once.
@@ -124,6 +125,7 @@ func (c *call) taken() {
 		return
 	}
 	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallAccepted{CallAccepted: &jingledv1.CallAccepted{}}})
+	c.handover.answered(c)
 }
 
 func (c *call) answerWith() *jingledv1.Media {
@@ -249,10 +251,14 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 	}
 	c.ended = true
 	ended.Successor = c.successor
+	if ended.TransferredTo != "" {
+		ended.TransferredTo = c.handover.to.String()
+	}
 	c.timer.Stop()
 	delete(a.calls, sessionKey{c.peer.Bare(), c.sid})
 	a.mu.Unlock()
 	c.closeLine()
+	c.handover.failed(c, ended)
 	c.keepCall(ended)
 	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallEnded{CallEnded: ended}})
 }
@@ -260,6 +266,7 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 // incomingCall decides about the session-initiate of a call.
 func (a *account) incomingCall(s *engine.Session, m *jingle.Message) (engine.Application, error) {
 	c := a.call(s.Peer(), s.SID())
+	by, replaces := a.handedOver(m)
 	expected := false
 	_ = a.propose(func(set *jmi.Set, _ time.Time) ([]jmi.Effect, error) {
 		expected = set.Expects(s.Peer(), s.SID())
@@ -273,11 +280,15 @@ func (a *account) incomingCall(s *engine.Session, m *jingle.Message) (engine.App
 		// Taken already, by proceed.
 	case c != nil:
 		return nil, jingle.ErrOutOfOrder("This call was not accepted.")
-	case !a.admits(s.Peer(), true):
+	case a.blocks(s.Peer()), replaces == nil && !a.admits(s.Peer(), true):
 		return nil, jingle.ErrServiceUnavailable()
 	default:
 		c = &call{account: a, peer: s.Peer(), sid: s.SID(), incoming: true, since: time.Now(),
-			state: jingledv1.CallState_CALL_STATE_RINGING}
+			state: jingledv1.CallState_CALL_STATE_RINGING, handover: handover{by: by}}
+		if replaces != nil {
+			// Whom we talk with wants us to talk with this one: nobody is asked again.
+			c.handover.from, c.media = replaces, again(replaces.answerWith())
+		}
 		for i := range m.Contents {
 			_, video := mediaOf([]jingle.Payload{m.Contents[i].Description})
 			c.video = c.video || video

@@ -44,9 +44,19 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 	if media == nil {
 		media = &jingledv1.Media{}
 	}
+	c, err := a.placeCall(ctx, peer, media, func(*call) {})
+	if err != nil {
+		return nil, err
+	}
+	return &jingledv1.StartCallResponse{Sid: c.sid}, nil
+}
+
+// placeCall calls somebody. prepare is given the call before anything is sent.
+func (a *account) placeCall(ctx context.Context, peer jid.JID, media *jingledv1.Media, prepare func(*call)) (*call, error) {
 	a.awaitRelays(ctx)
 	c := &call{account: a, peer: peer, sid: newCallID(), since: time.Now(), media: media, video: media.GetVideo(),
 		state: jingledv1.CallState_CALL_STATE_CALLING}
+	prepare(c)
 	device, direct, err := a.directly(ctx, peer)
 	if err != nil {
 		return nil, err
@@ -69,7 +79,7 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 		c.finish(&jingledv1.CallEnded{Reason: string(jingle.FailedApplication), Text: err.Error()})
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
-	return &jingledv1.StartCallResponse{Sid: c.sid}, nil
+	return c, nil
 }
 
 // directly decides whether to send a session-initiate at once, and to which device. The other way is a proposal to all

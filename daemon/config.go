@@ -71,6 +71,8 @@ type Account struct {
 	PinnedSHA256             string
 	// Calls and Files say who may call and who may offer files.
 	Calls, Files Policy
+	// Transfers says what becomes of a peer's wish that a call goes on with somebody else.
+	Transfers TransferPolicy
 	// Bytestreams says where peers connect to us to bring or fetch files.
 	Bytestreams Bytestreams
 	// Share is a folder that others may fetch files from.
@@ -120,7 +122,7 @@ func (c Config) withDefaults() (Config, error) {
 		if a.Password == nil && c.Secrets == nil {
 			return c, fmt.Errorf("the account %s has no password", a.JID)
 		}
-		if err := errors.Join(a.Calls.validate(), a.Files.validate(), a.Share.validate()); err != nil {
+		if err := errors.Join(a.Calls.validate(), a.Files.validate(), a.Transfers.validate(), a.Share.validate()); err != nil {
 			return c, fmt.Errorf("the policy of %s: %w", a.JID, err)
 		}
 		c.Accounts[i] = a

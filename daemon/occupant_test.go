@@ -166,4 +166,3 @@ func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string
 			return stanzas
 		}
 }
-

@@ -15,6 +15,7 @@ import (
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
+	jingletransfer "github.com/jingled/jingled/jingle/transfer"
 	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	mediacall "github.com/jingled/jingled/media/call"
@@ -111,6 +112,8 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		InBandDTMF:  a.d.cfg.InBandDTMF,
 		Bundle:      bundle,
 		VideoAdded:  c.videoAdded,
+		Transfers:   a.cfg.Transfers != NoTransfers,
+		Info:        c.handover.info,
 		Notify:      c.mediaEvent,
 		Go:          a.media.Go,
 		Log:         a.log,
@@ -262,7 +265,14 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		if e.AudioErr != nil {
 			ended.AudioError = e.AudioErr.Error()
 		}
+		if jingletransfer.IsTransferred(e.Reason) {
+			ended.TransferredTo = "?" // finish knows whom
+		}
 		c.sessionEnded(e.Reason, ended)
+	case mediacall.TransferAsked:
+		c.transferAsked(e.Transfer)
+	case mediacall.TransferRefused:
+		c.transferFailed("The peer cannot be sent on to somebody else: " + e.Err.Error() + ".")
 	case mediacall.Media:
 		c.account.log.Debug("call", "sid", c.sid, "media", fmt.Sprintf("%T", e.Event))
 		c.videoEvent(e.Event)

@@ -64,7 +64,8 @@ type conversation struct {
 	account, sid string
 	flags        *mediaFlags
 	connected    bool
-	muted, held  bool // by a key
+	muted, held  bool   // by a key
+	sentOn       string // to whom the peer would like to send us, until we follow
 }
 
 // follow shows a call until it ends, sends digits when it is connected, and hangs up when its time is over or the user
@@ -135,6 +136,10 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 				if _, err := s.Calls.SendDtmf(ctx, req); err != nil {
 					return errors.Join(err, hangUp(""))
 				}
+			}
+		case *jingledv1.Event_CallTransferAsked:
+			if c.sentOn = b.CallTransferAsked.GetTo(); keys != nil {
+				p.line("t follows")
 			}
 		case *jingledv1.Event_CallEnded:
 			if next := b.CallEnded.GetSuccessor(); next != "" {

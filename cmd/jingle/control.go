@@ -23,7 +23,7 @@ func newControls(g *global) []*cobra.Command {
 		})
 	}
 	return []*cobra.Command{
-		newCalls(g), newHangUp(g), newDTMF(g), newVideo(g),
+		newCalls(g), newHangUp(g), newDTMF(g), newVideo(g), newTransferCall(g), newFollowTransfer(g),
 		control("mute", "Send silence in a call", "Sends silence, and tells the peer so.", &jingledv1.ControlCallRequest{Mute: &on}),
 		control("unmute", "Speak again in a call", "Undoes mute.", &jingledv1.ControlCallRequest{Mute: &off}),
 		control("hold", "Put a call on hold", "Sends nothing, and asks the peer for the same.", &jingledv1.ControlCallRequest{Hold: &on}),

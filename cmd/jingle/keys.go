@@ -83,6 +83,11 @@ func (c *conversation) press(ctx context.Context, s *session, p *printer, key by
 		}
 		c.held = on
 		p.line("%s", map[bool]string{true: "on hold; h goes on", false: "not on hold"}[on])
+	case key == 't' && c.sentOn != "":
+		c.sentOn = ""
+		if _, err := s.Calls.FollowTransfer(ctx, &jingledv1.FollowTransferRequest{Account: c.account, Sid: c.sid}); err != nil {
+			return err
+		}
 	case key == 'q':
 		return errHungUp
 	case key == '?':

@@ -67,6 +67,9 @@ func (p *printer) showText(e *jingledv1.Event) {
 		if b.CallIncoming.GetVideo() {
 			what = "video call"
 		}
+		if by := b.CallIncoming.GetTransferredBy(); by != "" {
+			what += ", sent by " + clean(by)
+		}
 		p.line("%s: incoming %s", peer, what)
 	case *jingledv1.Event_CallRinging:
 		p.line("%s: ringing", peer)
@@ -98,6 +101,10 @@ func (p *printer) showText(e *jingledv1.Event) {
 		default:
 			p.line("%s speaks again", peer)
 		}
+	case *jingledv1.Event_CallTransferAsked:
+		p.line("%s asks us to go on with %s", peer, clean(b.CallTransferAsked.GetTo()))
+	case *jingledv1.Event_CallTransferFailed:
+		p.line("%s: the call was not transferred: %s", peer, clean(b.CallTransferFailed.GetText()))
 	case *jingledv1.Event_CallVideo:
 		p.showVideo(peer, b.CallVideo)
 	case *jingledv1.Event_RoomEntered, *jingledv1.Event_RoomOccupant, *jingledv1.Event_RoomCall, *jingledv1.Event_RoomLeft, *jingledv1.Event_RoomInvited:
@@ -111,6 +118,9 @@ func (p *printer) showText(e *jingledv1.Event) {
 			text += ": " + clean(c.GetText())
 		}
 		p.line("%s: call ended after %s (%s)", peer, clock(c.GetDuration().AsDuration()), text)
+		if c.GetTransferredTo() != "" {
+			p.line("  it goes on with %s", clean(c.GetTransferredTo()))
+		}
 		if c.GetAudioError() != "" {
 			p.line("  sound: %s", clean(c.GetAudioError()))
 		}

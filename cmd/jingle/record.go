@@ -63,9 +63,10 @@ func record(e *jingledv1.Event) any {
 	case *jingledv1.Event_CallIncoming:
 		return struct {
 			head
-			Audio bool `json:"audio"`
-			Video bool `json:"video"`
-		}{named("call.incoming"), b.CallIncoming.GetAudio(), b.CallIncoming.GetVideo()}
+			Audio bool   `json:"audio"`
+			Video bool   `json:"video"`
+			By    string `json:"transferred_by,omitempty"`
+		}{named("call.incoming"), b.CallIncoming.GetAudio(), b.CallIncoming.GetVideo(), b.CallIncoming.GetTransferredBy()}
 	case *jingledv1.Event_CallRinging:
 		return named("call.ringing")
 	case *jingledv1.Event_CallAccepted:
@@ -98,6 +99,17 @@ func record(e *jingledv1.Event) any {
 			Muted bool `json:"muted"`
 			Held  bool `json:"held"`
 		}{named("call.peer"), b.CallPeerState.GetMuted(), b.CallPeerState.GetHeld()}
+	case *jingledv1.Event_CallTransferAsked:
+		return struct {
+			head
+			To       string `json:"to"`
+			Attended bool   `json:"attended"`
+		}{named("call.transfer_asked"), b.CallTransferAsked.GetTo(), b.CallTransferAsked.GetAttended()}
+	case *jingledv1.Event_CallTransferFailed:
+		return struct {
+			head
+			Text string `json:"text"`
+		}{named("call.transfer_failed"), b.CallTransferFailed.GetText()}
 	case *jingledv1.Event_CallVideo:
 		v := b.CallVideo
 		return struct {
@@ -124,10 +136,11 @@ func record(e *jingledv1.Event) any {
 			ByPeer  bool    `json:"by_peer"`
 			Seconds float64 `json:"seconds"`
 			Next    string  `json:"successor,omitempty"`
+			To      string  `json:"transferred_to,omitempty"`
 			Audio   string  `json:"audio_error,omitempty"`
 			stats
 		}{named("call.ended"), c.GetReason(), c.GetText(), c.GetByPeer(), c.GetDuration().AsDuration().Seconds(), c.GetSuccessor(),
-			c.GetAudioError(), callStats(c.GetStats())}
+			c.GetTransferredTo(), c.GetAudioError(), callStats(c.GetStats())}
 	case *jingledv1.Event_RoomEntered, *jingledv1.Event_RoomOccupant, *jingledv1.Event_RoomCall, *jingledv1.Event_RoomLeft, *jingledv1.Event_RoomInvited:
 		return roomRecord(e, named)
 	case *jingledv1.Event_TransferOffered:

@@ -51,6 +51,7 @@ type fileAccount struct {
 	Pin          string     `toml:"pin"`
 	Calls        filePolicy `toml:"calls"`
 	Files        filePolicy `toml:"files"`
+	Transfers    string     `toml:"transfers"`
 	Share        fileShare  `toml:"share"`
 	Bytestreams  fileStream `toml:"bytestreams"`
 }
@@ -137,7 +138,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 
 func account(a fileAccount, at func(string) string) (daemon.Account, error) {
 	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, Proxy: a.Proxy, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin,
-		Bytestreams: daemon.Bytestreams(a.Bytestreams)}
+		Bytestreams: daemon.Bytestreams(a.Bytestreams), Transfers: daemon.TransferPolicy(a.Transfers)}
 	j, err := jid.Parse(a.JID)
 	if err != nil {
 		return out, err

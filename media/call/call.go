@@ -12,6 +12,7 @@ import (
 	sigdtmf "github.com/jingled/jingled/jingle/dtmf"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/jingle/transfer"
 	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 )
@@ -20,6 +21,7 @@ func register(r *jingle.Registry) {
 	rtp.Register(r)
 	ice.Register(r)
 	sigdtmf.Register(r)
+	transfer.Register(r)
 }
 
 // Call is one call. Its exported methods may be called from any goroutine and do not block; everything else belongs to the

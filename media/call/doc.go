@@ -33,6 +33,8 @@ type Config struct {
 	Transport  string
 	// Name is the content of the audio in an offer; "" stands for [media.ContentName].
 	Name string
+	// Transfers lets the peer ask us to go on with somebody else (XEP-0251), see [TransferAsked]. Otherwise it is refused.
+	Transfers bool
 	// Info goes along with a session-initiate, as a <muji/> or a <transfer/> does.
 	Info []jingle.Payload
 	// InBandDTMF is as in [media.Config].

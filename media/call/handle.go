@@ -8,6 +8,7 @@ import (
 	sigdtmf "github.com/jingled/jingled/jingle/dtmf"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/jingle/transfer"
 	"github.com/jingled/jingled/media"
 )
 
@@ -38,7 +39,9 @@ func (c *Call) Handle(s *engine.Session, ev jingle.Event) error {
 	case jingle.RequestFailed:
 		// Dino has no content-reject, Monal answers some actions with nothing: the call goes on.
 		c.log.Debug("request failed", "action", string(ev.Message.Action), "err", ev.Err)
-		c.refused(ev)
+		if !c.transferRefused(ev) {
+			c.refused(ev)
+		}
 	case jingle.Ended:
 		c.ended(ev)
 	}
@@ -78,6 +81,8 @@ func (c *Call) understands(p jingle.Payload) error {
 	switch p := p.(type) {
 	case rtp.Info:
 		return nil
+	case transfer.Transfer:
+		return c.checkTransfer(p)
 	case sigdtmf.Tone:
 		switch {
 		case c.media.HasEvents():
@@ -96,6 +101,8 @@ func (c *Call) informed(p jingle.Payload) {
 		if ms := p.Milliseconds(); ms > 0 { // XEP-0181 section 2: one of 0 is to be ignored
 			c.cfg.Notify(DTMF{Digit: p.Code[0], Duration: time.Duration(ms) * time.Millisecond})
 		}
+	case transfer.Transfer:
+		c.cfg.Notify(TransferAsked{p})
 	case rtp.Info:
 		switch p.Kind {
 		case rtp.InfoRinging:

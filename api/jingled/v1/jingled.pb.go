@@ -1275,6 +1275,207 @@ func (*ControlCallResponse) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{15}
 }
 
+type TransferCallRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid     string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	// To whom: an address, or with a call of ours that is connected, whose peer they are to take over (an attended transfer).
+	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	With          string `protobuf:"bytes,4,opt,name=with,proto3" json:"with,omitempty"` // its sid
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferCallRequest) Reset() {
+	*x = TransferCallRequest{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferCallRequest) ProtoMessage() {}
+
+func (x *TransferCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferCallRequest.ProtoReflect.Descriptor instead.
+func (*TransferCallRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TransferCallRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *TransferCallRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *TransferCallRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *TransferCallRequest) GetWith() string {
+	if x != nil {
+		return x.With
+	}
+	return ""
+}
+
+type TransferCallResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferCallResponse) Reset() {
+	*x = TransferCallResponse{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferCallResponse) ProtoMessage() {}
+
+func (x *TransferCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferCallResponse.ProtoReflect.Descriptor instead.
+func (*TransferCallResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{17}
+}
+
+type FollowTransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTransferRequest) Reset() {
+	*x = FollowTransferRequest{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTransferRequest) ProtoMessage() {}
+
+func (x *FollowTransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTransferRequest.ProtoReflect.Descriptor instead.
+func (*FollowTransferRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *FollowTransferRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *FollowTransferRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+type FollowTransferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sid           string                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"` // of the new call
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowTransferResponse) Reset() {
+	*x = FollowTransferResponse{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowTransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowTransferResponse) ProtoMessage() {}
+
+func (x *FollowTransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowTransferResponse.ProtoReflect.Descriptor instead.
+func (*FollowTransferResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FollowTransferResponse) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
 type ListCallsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // empty: all
@@ -1284,7 +1485,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1497,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1510,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{16}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListCallsRequest) GetAccount() string {
@@ -1328,7 +1529,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1541,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1554,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{17}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListCallsResponse) GetCalls() []*Call {
@@ -1381,7 +1582,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1594,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1607,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{18}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Call) GetAccount() string {
@@ -1496,7 +1697,7 @@ type SendFileRequest struct {
 
 func (x *SendFileRequest) Reset() {
 	*x = SendFileRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1709,7 @@ func (x *SendFileRequest) String() string {
 func (*SendFileRequest) ProtoMessage() {}
 
 func (x *SendFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1722,7 @@ func (x *SendFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendFileRequest.ProtoReflect.Descriptor instead.
 func (*SendFileRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{19}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SendFileRequest) GetAccount() string {
@@ -1582,7 +1783,7 @@ type SendFileResponse struct {
 
 func (x *SendFileResponse) Reset() {
 	*x = SendFileResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1795,7 @@ func (x *SendFileResponse) String() string {
 func (*SendFileResponse) ProtoMessage() {}
 
 func (x *SendFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1808,7 @@ func (x *SendFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendFileResponse.ProtoReflect.Descriptor instead.
 func (*SendFileResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{20}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SendFileResponse) GetSid() string {
@@ -1629,7 +1830,7 @@ type AcceptFileRequest struct {
 
 func (x *AcceptFileRequest) Reset() {
 	*x = AcceptFileRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1842,7 @@ func (x *AcceptFileRequest) String() string {
 func (*AcceptFileRequest) ProtoMessage() {}
 
 func (x *AcceptFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1855,7 @@ func (x *AcceptFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptFileRequest.ProtoReflect.Descriptor instead.
 func (*AcceptFileRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{21}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AcceptFileRequest) GetAccount() string {
@@ -1686,7 +1887,7 @@ type AcceptFileResponse struct {
 
 func (x *AcceptFileResponse) Reset() {
 	*x = AcceptFileResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1899,7 @@ func (x *AcceptFileResponse) String() string {
 func (*AcceptFileResponse) ProtoMessage() {}
 
 func (x *AcceptFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1912,7 @@ func (x *AcceptFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptFileResponse.ProtoReflect.Descriptor instead.
 func (*AcceptFileResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{22}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
 }
 
 type EndTransferRequest struct {
@@ -1725,7 +1926,7 @@ type EndTransferRequest struct {
 
 func (x *EndTransferRequest) Reset() {
 	*x = EndTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +1938,7 @@ func (x *EndTransferRequest) String() string {
 func (*EndTransferRequest) ProtoMessage() {}
 
 func (x *EndTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +1951,7 @@ func (x *EndTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTransferRequest.ProtoReflect.Descriptor instead.
 func (*EndTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{23}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EndTransferRequest) GetAccount() string {
@@ -1782,7 +1983,7 @@ type EndTransferResponse struct {
 
 func (x *EndTransferResponse) Reset() {
 	*x = EndTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1995,7 @@ func (x *EndTransferResponse) String() string {
 func (*EndTransferResponse) ProtoMessage() {}
 
 func (x *EndTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +2008,7 @@ func (x *EndTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTransferResponse.ProtoReflect.Descriptor instead.
 func (*EndTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
 }
 
 type PauseTransferRequest struct {
@@ -1820,7 +2021,7 @@ type PauseTransferRequest struct {
 
 func (x *PauseTransferRequest) Reset() {
 	*x = PauseTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +2033,7 @@ func (x *PauseTransferRequest) String() string {
 func (*PauseTransferRequest) ProtoMessage() {}
 
 func (x *PauseTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +2046,7 @@ func (x *PauseTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTransferRequest.ProtoReflect.Descriptor instead.
 func (*PauseTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PauseTransferRequest) GetAccount() string {
@@ -1870,7 +2071,7 @@ type PauseTransferResponse struct {
 
 func (x *PauseTransferResponse) Reset() {
 	*x = PauseTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2083,7 @@ func (x *PauseTransferResponse) String() string {
 func (*PauseTransferResponse) ProtoMessage() {}
 
 func (x *PauseTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2096,7 @@ func (x *PauseTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTransferResponse.ProtoReflect.Descriptor instead.
 func (*PauseTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
 }
 
 type ResumeTransferRequest struct {
@@ -1908,7 +2109,7 @@ type ResumeTransferRequest struct {
 
 func (x *ResumeTransferRequest) Reset() {
 	*x = ResumeTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2121,7 @@ func (x *ResumeTransferRequest) String() string {
 func (*ResumeTransferRequest) ProtoMessage() {}
 
 func (x *ResumeTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2134,7 @@ func (x *ResumeTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTransferRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ResumeTransferRequest) GetAccount() string {
@@ -1958,7 +2159,7 @@ type ResumeTransferResponse struct {
 
 func (x *ResumeTransferResponse) Reset() {
 	*x = ResumeTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2171,7 @@ func (x *ResumeTransferResponse) String() string {
 func (*ResumeTransferResponse) ProtoMessage() {}
 
 func (x *ResumeTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2184,7 @@ func (x *ResumeTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTransferResponse.ProtoReflect.Descriptor instead.
 func (*ResumeTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
 }
 
 type RequestFilesRequest struct {
@@ -1999,7 +2200,7 @@ type RequestFilesRequest struct {
 
 func (x *RequestFilesRequest) Reset() {
 	*x = RequestFilesRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2212,7 @@ func (x *RequestFilesRequest) String() string {
 func (*RequestFilesRequest) ProtoMessage() {}
 
 func (x *RequestFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2225,7 @@ func (x *RequestFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestFilesRequest.ProtoReflect.Descriptor instead.
 func (*RequestFilesRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RequestFilesRequest) GetAccount() string {
@@ -2066,7 +2267,7 @@ type FileSelector struct {
 
 func (x *FileSelector) Reset() {
 	*x = FileSelector{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2279,7 @@ func (x *FileSelector) String() string {
 func (*FileSelector) ProtoMessage() {}
 
 func (x *FileSelector) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2292,7 @@ func (x *FileSelector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSelector.ProtoReflect.Descriptor instead.
 func (*FileSelector) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FileSelector) GetName() string {
@@ -2117,7 +2318,7 @@ type RequestFilesResponse struct {
 
 func (x *RequestFilesResponse) Reset() {
 	*x = RequestFilesResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2330,7 @@ func (x *RequestFilesResponse) String() string {
 func (*RequestFilesResponse) ProtoMessage() {}
 
 func (x *RequestFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2343,7 @@ func (x *RequestFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestFilesResponse.ProtoReflect.Descriptor instead.
 func (*RequestFilesResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RequestFilesResponse) GetSids() []string {
@@ -2161,7 +2362,7 @@ type ListTransfersRequest struct {
 
 func (x *ListTransfersRequest) Reset() {
 	*x = ListTransfersRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2374,7 @@ func (x *ListTransfersRequest) String() string {
 func (*ListTransfersRequest) ProtoMessage() {}
 
 func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2387,7 @@ func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersRequest.ProtoReflect.Descriptor instead.
 func (*ListTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListTransfersRequest) GetAccount() string {
@@ -2205,7 +2406,7 @@ type ListTransfersResponse struct {
 
 func (x *ListTransfersResponse) Reset() {
 	*x = ListTransfersResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2418,7 @@ func (x *ListTransfersResponse) String() string {
 func (*ListTransfersResponse) ProtoMessage() {}
 
 func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2431,7 @@ func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersResponse.ProtoReflect.Descriptor instead.
 func (*ListTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListTransfersResponse) GetTransfers() []*Transfer {
@@ -2261,7 +2462,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2474,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2487,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Transfer) GetAccount() string {
@@ -2392,7 +2593,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2605,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2618,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchRequest) GetSinceSeq() uint64 {
@@ -2447,7 +2648,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2660,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2673,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Welcome) GetAccount() string {
@@ -2512,7 +2713,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2725,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2738,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchResponse) GetEvent() *Event {
@@ -2571,6 +2772,8 @@ type Event struct {
 	//	*Event_CallVideo
 	//	*Event_CallClients
 	//	*Event_CallDtmfRefused
+	//	*Event_CallTransferAsked
+	//	*Event_CallTransferFailed
 	//	*Event_TransferOffered
 	//	*Event_TransferStarted
 	//	*Event_TransferProgress
@@ -2596,7 +2799,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2811,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +2824,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -2796,6 +2999,24 @@ func (x *Event) GetCallDtmfRefused() *CallDtmfRefused {
 	if x != nil {
 		if x, ok := x.Body.(*Event_CallDtmfRefused); ok {
 			return x.CallDtmfRefused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCallTransferAsked() *CallTransferAsked {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallTransferAsked); ok {
+			return x.CallTransferAsked
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCallTransferFailed() *CallTransferFailed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallTransferFailed); ok {
+			return x.CallTransferFailed
 		}
 	}
 	return nil
@@ -3027,6 +3248,14 @@ type Event_CallDtmfRefused struct {
 	CallDtmfRefused *CallDtmfRefused `protobuf:"bytes,19,opt,name=call_dtmf_refused,json=callDtmfRefused,proto3,oneof"`
 }
 
+type Event_CallTransferAsked struct {
+	CallTransferAsked *CallTransferAsked `protobuf:"bytes,65,opt,name=call_transfer_asked,json=callTransferAsked,proto3,oneof"`
+}
+
+type Event_CallTransferFailed struct {
+	CallTransferFailed *CallTransferFailed `protobuf:"bytes,66,opt,name=call_transfer_failed,json=callTransferFailed,proto3,oneof"`
+}
+
 type Event_TransferOffered struct {
 	TransferOffered *TransferOffered `protobuf:"bytes,30,opt,name=transfer_offered,json=transferOffered,proto3,oneof"`
 }
@@ -3129,6 +3358,10 @@ func (*Event_CallClients) isEvent_Body() {}
 
 func (*Event_CallDtmfRefused) isEvent_Body() {}
 
+func (*Event_CallTransferAsked) isEvent_Body() {}
+
+func (*Event_CallTransferFailed) isEvent_Body() {}
+
 func (*Event_TransferOffered) isEvent_Body() {}
 
 func (*Event_TransferStarted) isEvent_Body() {}
@@ -3173,7 +3406,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +3418,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3198,7 +3431,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 // AccountRemoved says that the daemon does not have the event's account any more.
@@ -3210,7 +3443,7 @@ type AccountRemoved struct {
 
 func (x *AccountRemoved) Reset() {
 	*x = AccountRemoved{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3455,7 @@ func (x *AccountRemoved) String() string {
 func (*AccountRemoved) ProtoMessage() {}
 
 func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3468,7 @@ func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRemoved.ProtoReflect.Descriptor instead.
 func (*AccountRemoved) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 // Gap says that events before this one are no longer known.
@@ -3247,7 +3480,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3492,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,20 +3505,21 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 type CallIncoming struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Audio         bool                   `protobuf:"varint,1,opt,name=audio,proto3" json:"audio,omitempty"`
 	Video         bool                   `protobuf:"varint,2,opt,name=video,proto3" json:"video,omitempty"`
+	TransferredBy string                 `protobuf:"bytes,3,opt,name=transferred_by,json=transferredBy,proto3" json:"transferred_by,omitempty"` // who has sent the caller to us, as the caller says, or empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallIncoming) Reset() {
 	*x = CallIncoming{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3297,7 +3531,7 @@ func (x *CallIncoming) String() string {
 func (*CallIncoming) ProtoMessage() {}
 
 func (x *CallIncoming) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3310,7 +3544,7 @@ func (x *CallIncoming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallIncoming.ProtoReflect.Descriptor instead.
 func (*CallIncoming) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CallIncoming) GetAudio() bool {
@@ -3327,6 +3561,13 @@ func (x *CallIncoming) GetVideo() bool {
 	return false
 }
 
+func (x *CallIncoming) GetTransferredBy() string {
+	if x != nil {
+		return x.TransferredBy
+	}
+	return ""
+}
+
 // CallRinging says that the other side rings.
 type CallRinging struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3336,7 +3577,7 @@ type CallRinging struct {
 
 func (x *CallRinging) Reset() {
 	*x = CallRinging{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3348,7 +3589,7 @@ func (x *CallRinging) String() string {
 func (*CallRinging) ProtoMessage() {}
 
 func (x *CallRinging) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3361,7 +3602,7 @@ func (x *CallRinging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRinging.ProtoReflect.Descriptor instead.
 func (*CallRinging) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 // CallClients tells how many WebRTC clients are connected to the call, whenever that changes.
@@ -3375,7 +3616,7 @@ type CallClients struct {
 
 func (x *CallClients) Reset() {
 	*x = CallClients{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3628,7 @@ func (x *CallClients) String() string {
 func (*CallClients) ProtoMessage() {}
 
 func (x *CallClients) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3641,7 @@ func (x *CallClients) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallClients.ProtoReflect.Descriptor instead.
 func (*CallClients) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CallClients) GetClients() uint32 {
@@ -3426,7 +3667,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3679,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +3692,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 type CallConnected struct {
@@ -3469,7 +3710,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3722,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3735,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -3544,7 +3785,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3797,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3810,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -3610,7 +3851,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3622,7 +3863,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3635,7 +3876,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -3663,7 +3904,7 @@ type CallDtmfRefused struct {
 
 func (x *CallDtmfRefused) Reset() {
 	*x = CallDtmfRefused{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3675,7 +3916,7 @@ func (x *CallDtmfRefused) String() string {
 func (*CallDtmfRefused) ProtoMessage() {}
 
 func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3688,7 +3929,7 @@ func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmfRefused.ProtoReflect.Descriptor instead.
 func (*CallDtmfRefused) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CallDtmfRefused) GetDigit() string {
@@ -3716,7 +3957,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3728,7 +3969,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3741,7 +3982,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -3758,6 +3999,105 @@ func (x *CallPeerState) GetHeld() bool {
 	return false
 }
 
+// CallTransferAsked says that the peer asks us to go on with somebody else. FollowTransfer does so; that somebody then learns
+// our address.
+type CallTransferAsked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            string                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
+	Attended      bool                   `protobuf:"varint,2,opt,name=attended,proto3" json:"attended,omitempty"` // the peer has spoken with them, and they will take us without being asked
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallTransferAsked) Reset() {
+	*x = CallTransferAsked{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallTransferAsked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallTransferAsked) ProtoMessage() {}
+
+func (x *CallTransferAsked) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallTransferAsked.ProtoReflect.Descriptor instead.
+func (*CallTransferAsked) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *CallTransferAsked) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *CallTransferAsked) GetAttended() bool {
+	if x != nil {
+		return x.Attended
+	}
+	return false
+}
+
+// CallTransferFailed says that a transfer came to nothing: the call goes on.
+type CallTransferFailed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // a sentence
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallTransferFailed) Reset() {
+	*x = CallTransferFailed{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallTransferFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallTransferFailed) ProtoMessage() {}
+
+func (x *CallTransferFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallTransferFailed.ProtoReflect.Descriptor instead.
+func (*CallTransferFailed) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *CallTransferFailed) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // CallVideo says that the peer's video is seen, or that there is none any more, while the call goes on.
 type CallVideo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3770,7 +4110,7 @@ type CallVideo struct {
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +4122,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +4135,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -3837,7 +4177,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +4189,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +4202,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -3944,7 +4284,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3956,7 +4296,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3969,7 +4309,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -4033,7 +4373,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4045,7 +4385,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4058,7 +4398,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -4099,6 +4439,8 @@ type CallEnded struct {
 	Stats        *CallStats             `protobuf:"bytes,6,opt,name=stats,proto3" json:"stats,omitempty"`
 	// The sid of the call that goes on in its place, or empty: both have called at once, or the peer changes its device.
 	Successor string `protobuf:"bytes,7,opt,name=successor,proto3" json:"successor,omitempty"`
+	// To whom the peer has gone on, if we have asked it to.
+	TransferredTo string `protobuf:"bytes,9,opt,name=transferred_to,json=transferredTo,proto3" json:"transferred_to,omitempty"`
 	// What kept the source from being played or the recording from being whole, a sentence, or empty.
 	AudioError    string `protobuf:"bytes,8,opt,name=audio_error,json=audioError,proto3" json:"audio_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -4107,7 +4449,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4461,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4474,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -4184,6 +4526,13 @@ func (x *CallEnded) GetSuccessor() string {
 	return ""
 }
 
+func (x *CallEnded) GetTransferredTo() string {
+	if x != nil {
+		return x.TransferredTo
+	}
+	return ""
+}
+
 func (x *CallEnded) GetAudioError() string {
 	if x != nil {
 		return x.AudioError
@@ -4205,7 +4554,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4217,7 +4566,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4230,7 +4579,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -4289,7 +4638,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4301,7 +4650,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,7 +4663,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -4354,7 +4703,7 @@ type TransferInterrupted struct {
 
 func (x *TransferInterrupted) Reset() {
 	*x = TransferInterrupted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4366,7 +4715,7 @@ func (x *TransferInterrupted) String() string {
 func (*TransferInterrupted) ProtoMessage() {}
 
 func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4379,7 +4728,7 @@ func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferInterrupted.ProtoReflect.Descriptor instead.
 func (*TransferInterrupted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TransferInterrupted) GetBytes() uint64 {
@@ -4435,7 +4784,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4447,7 +4796,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4460,7 +4809,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -4499,7 +4848,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4511,7 +4860,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4524,7 +4873,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -4587,7 +4936,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4599,7 +4948,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4612,7 +4961,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -4700,7 +5049,18 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05_muteB\a\n" +
 	"\x05_holdB\b\n" +
 	"\x06_video\"\x15\n" +
-	"\x13ControlCallResponse\",\n" +
+	"\x13ControlCallResponse\"e\n" +
+	"\x13TransferCallRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x12\n" +
+	"\x04with\x18\x04 \x01(\tR\x04with\"\x16\n" +
+	"\x14TransferCallResponse\"C\n" +
+	"\x15FollowTransferRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\"*\n" +
+	"\x16FollowTransferResponse\x12\x10\n" +
+	"\x03sid\x18\x01 \x01(\tR\x03sid\",\n" +
 	"\x10ListCallsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\";\n" +
 	"\x11ListCallsResponse\x12&\n" +
@@ -4786,7 +5146,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\x8c\x12\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb1\x13\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -4811,7 +5171,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"call_video\x18\x1c \x01(\v2\x15.jingled.v1.CallVideoH\x00R\tcallVideo\x12<\n" +
 	"\fcall_clients\x18\x1d \x01(\v2\x17.jingled.v1.CallClientsH\x00R\vcallClients\x12I\n" +
-	"\x11call_dtmf_refused\x18\x13 \x01(\v2\x1b.jingled.v1.CallDtmfRefusedH\x00R\x0fcallDtmfRefused\x12H\n" +
+	"\x11call_dtmf_refused\x18\x13 \x01(\v2\x1b.jingled.v1.CallDtmfRefusedH\x00R\x0fcallDtmfRefused\x12O\n" +
+	"\x13call_transfer_asked\x18A \x01(\v2\x1d.jingled.v1.CallTransferAskedH\x00R\x11callTransferAsked\x12R\n" +
+	"\x14call_transfer_failed\x18B \x01(\v2\x1e.jingled.v1.CallTransferFailedH\x00R\x12callTransferFailed\x12H\n" +
 	"\x10transfer_offered\x18\x1e \x01(\v2\x1b.jingled.v1.TransferOfferedH\x00R\x0ftransferOffered\x12H\n" +
 	"\x10transfer_started\x18\x1f \x01(\v2\x1b.jingled.v1.TransferStartedH\x00R\x0ftransferStarted\x12K\n" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
@@ -4833,10 +5195,11 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x04body\"\a\n" +
 	"\x05Hello\"\x10\n" +
 	"\x0eAccountRemoved\"\x05\n" +
-	"\x03Gap\":\n" +
+	"\x03Gap\"a\n" +
 	"\fCallIncoming\x12\x14\n" +
 	"\x05audio\x18\x01 \x01(\bR\x05audio\x12\x14\n" +
-	"\x05video\x18\x02 \x01(\bR\x05video\"\r\n" +
+	"\x05video\x18\x02 \x01(\bR\x05video\x12%\n" +
+	"\x0etransferred_by\x18\x03 \x01(\tR\rtransferredBy\"\r\n" +
 	"\vCallRinging\"=\n" +
 	"\vCallClients\x12\x18\n" +
 	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
@@ -4865,7 +5228,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"9\n" +
 	"\rCallPeerState\x12\x14\n" +
 	"\x05muted\x18\x01 \x01(\bR\x05muted\x12\x12\n" +
-	"\x04held\x18\x02 \x01(\bR\x04held\"E\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\"?\n" +
+	"\x11CallTransferAsked\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\tR\x02to\x12\x1a\n" +
+	"\battended\x18\x02 \x01(\bR\battended\"(\n" +
+	"\x12CallTransferFailed\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"E\n" +
 	"\tCallVideo\x12\x0e\n" +
 	"\x02on\x18\x01 \x01(\bR\x02on\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x12\n" +
@@ -4895,7 +5263,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x18\n" +
 	"\arelayed\x18\x03 \x01(\bR\arelayed\x12+\n" +
-	"\x05stats\x18\x04 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"\x98\x02\n" +
+	"\x05stats\x18\x04 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\"\xbf\x02\n" +
 	"\tCallEnded\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
@@ -4903,7 +5271,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\rwas_connected\x18\x04 \x01(\bR\fwasConnected\x125\n" +
 	"\bduration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12+\n" +
 	"\x05stats\x18\x06 \x01(\v2\x15.jingled.v1.CallStatsR\x05stats\x12\x1c\n" +
-	"\tsuccessor\x18\a \x01(\tR\tsuccessor\x12\x1f\n" +
+	"\tsuccessor\x18\a \x01(\tR\tsuccessor\x12%\n" +
+	"\x0etransferred_to\x18\t \x01(\tR\rtransferredTo\x12\x1f\n" +
 	"\vaudio_error\x18\b \x01(\tR\n" +
 	"audioError\"\xba\x01\n" +
 	"\x0fTransferOffered\x12\x12\n" +
@@ -4987,14 +5356,16 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x1dTRANSFER_STATE_PAUSED_BY_PEER\x10\x062\xb0\x01\n" +
 	"\rDaemonService\x12G\n" +
 	"\aGetInfo\x12\x1a.jingled.v1.GetInfoRequest\x1a\x1b.jingled.v1.GetInfoResponse\"\x03\x90\x02\x01\x12V\n" +
-	"\fListAccounts\x12\x1f.jingled.v1.ListAccountsRequest\x1a .jingled.v1.ListAccountsResponse\"\x03\x90\x02\x012\xce\x03\n" +
+	"\fListAccounts\x12\x1f.jingled.v1.ListAccountsRequest\x1a .jingled.v1.ListAccountsResponse\"\x03\x90\x02\x012\xfa\x04\n" +
 	"\vCallService\x12H\n" +
 	"\tStartCall\x12\x1c.jingled.v1.StartCallRequest\x1a\x1d.jingled.v1.StartCallResponse\x12K\n" +
 	"\n" +
 	"AnswerCall\x12\x1d.jingled.v1.AnswerCallRequest\x1a\x1e.jingled.v1.AnswerCallResponse\x12B\n" +
 	"\aEndCall\x12\x1a.jingled.v1.EndCallRequest\x1a\x1b.jingled.v1.EndCallResponse\x12E\n" +
 	"\bSendDtmf\x12\x1b.jingled.v1.SendDtmfRequest\x1a\x1c.jingled.v1.SendDtmfResponse\x12N\n" +
-	"\vControlCall\x12\x1e.jingled.v1.ControlCallRequest\x1a\x1f.jingled.v1.ControlCallResponse\x12M\n" +
+	"\vControlCall\x12\x1e.jingled.v1.ControlCallRequest\x1a\x1f.jingled.v1.ControlCallResponse\x12Q\n" +
+	"\fTransferCall\x12\x1f.jingled.v1.TransferCallRequest\x1a .jingled.v1.TransferCallResponse\x12W\n" +
+	"\x0eFollowTransfer\x12!.jingled.v1.FollowTransferRequest\x1a\".jingled.v1.FollowTransferResponse\x12M\n" +
 	"\tListCalls\x12\x1c.jingled.v1.ListCallsRequest\x1a\x1d.jingled.v1.ListCallsResponse\"\x03\x90\x02\x012\xd2\x04\n" +
 	"\x0fTransferService\x12E\n" +
 	"\bSendFile\x12\x1b.jingled.v1.SendFileRequest\x1a\x1c.jingled.v1.SendFileResponse\x12K\n" +
@@ -5021,7 +5392,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
 	(AccountState)(0),              // 1: jingled.v1.AccountState
@@ -5045,67 +5416,73 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*SendDtmfResponse)(nil),       // 19: jingled.v1.SendDtmfResponse
 	(*ControlCallRequest)(nil),     // 20: jingled.v1.ControlCallRequest
 	(*ControlCallResponse)(nil),    // 21: jingled.v1.ControlCallResponse
-	(*ListCallsRequest)(nil),       // 22: jingled.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),      // 23: jingled.v1.ListCallsResponse
-	(*Call)(nil),                   // 24: jingled.v1.Call
-	(*SendFileRequest)(nil),        // 25: jingled.v1.SendFileRequest
-	(*SendFileResponse)(nil),       // 26: jingled.v1.SendFileResponse
-	(*AcceptFileRequest)(nil),      // 27: jingled.v1.AcceptFileRequest
-	(*AcceptFileResponse)(nil),     // 28: jingled.v1.AcceptFileResponse
-	(*EndTransferRequest)(nil),     // 29: jingled.v1.EndTransferRequest
-	(*EndTransferResponse)(nil),    // 30: jingled.v1.EndTransferResponse
-	(*PauseTransferRequest)(nil),   // 31: jingled.v1.PauseTransferRequest
-	(*PauseTransferResponse)(nil),  // 32: jingled.v1.PauseTransferResponse
-	(*ResumeTransferRequest)(nil),  // 33: jingled.v1.ResumeTransferRequest
-	(*ResumeTransferResponse)(nil), // 34: jingled.v1.ResumeTransferResponse
-	(*RequestFilesRequest)(nil),    // 35: jingled.v1.RequestFilesRequest
-	(*FileSelector)(nil),           // 36: jingled.v1.FileSelector
-	(*RequestFilesResponse)(nil),   // 37: jingled.v1.RequestFilesResponse
-	(*ListTransfersRequest)(nil),   // 38: jingled.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil),  // 39: jingled.v1.ListTransfersResponse
-	(*Transfer)(nil),               // 40: jingled.v1.Transfer
-	(*WatchRequest)(nil),           // 41: jingled.v1.WatchRequest
-	(*Welcome)(nil),                // 42: jingled.v1.Welcome
-	(*WatchResponse)(nil),          // 43: jingled.v1.WatchResponse
-	(*Event)(nil),                  // 44: jingled.v1.Event
-	(*Hello)(nil),                  // 45: jingled.v1.Hello
-	(*AccountRemoved)(nil),         // 46: jingled.v1.AccountRemoved
-	(*Gap)(nil),                    // 47: jingled.v1.Gap
-	(*CallIncoming)(nil),           // 48: jingled.v1.CallIncoming
-	(*CallRinging)(nil),            // 49: jingled.v1.CallRinging
-	(*CallClients)(nil),            // 50: jingled.v1.CallClients
-	(*CallAccepted)(nil),           // 51: jingled.v1.CallAccepted
-	(*CallConnected)(nil),          // 52: jingled.v1.CallConnected
-	(*CandidatePair)(nil),          // 53: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),               // 54: jingled.v1.CallDtmf
-	(*CallDtmfRefused)(nil),        // 55: jingled.v1.CallDtmfRefused
-	(*CallPeerState)(nil),          // 56: jingled.v1.CallPeerState
-	(*CallVideo)(nil),              // 57: jingled.v1.CallVideo
-	(*CallStats)(nil),              // 58: jingled.v1.CallStats
-	(*VideoStats)(nil),             // 59: jingled.v1.VideoStats
-	(*CallMeter)(nil),              // 60: jingled.v1.CallMeter
-	(*CallEnded)(nil),              // 61: jingled.v1.CallEnded
-	(*TransferOffered)(nil),        // 62: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),        // 63: jingled.v1.TransferStarted
-	(*TransferInterrupted)(nil),    // 64: jingled.v1.TransferInterrupted
-	(*TransferProgress)(nil),       // 65: jingled.v1.TransferProgress
-	(*TransferDone)(nil),           // 66: jingled.v1.TransferDone
-	(*TransferFailed)(nil),         // 67: jingled.v1.TransferFailed
-	nil,                            // 68: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil),  // 69: google.protobuf.Timestamp
-	(*Contact)(nil),                // 70: jingled.v1.Contact
-	(*ContactRemoved)(nil),         // 71: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),          // 72: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),    // 73: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),   // 74: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),              // 75: jingled.v1.BlockList
-	(*RoomEntered)(nil),            // 76: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),           // 77: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),               // 78: jingled.v1.RoomCall
-	(*RoomLeft)(nil),               // 79: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),            // 80: jingled.v1.RoomInvited
-	(*IdentityRefused)(nil),        // 81: jingled.v1.IdentityRefused
-	(*durationpb.Duration)(nil),    // 82: google.protobuf.Duration
+	(*TransferCallRequest)(nil),    // 22: jingled.v1.TransferCallRequest
+	(*TransferCallResponse)(nil),   // 23: jingled.v1.TransferCallResponse
+	(*FollowTransferRequest)(nil),  // 24: jingled.v1.FollowTransferRequest
+	(*FollowTransferResponse)(nil), // 25: jingled.v1.FollowTransferResponse
+	(*ListCallsRequest)(nil),       // 26: jingled.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),      // 27: jingled.v1.ListCallsResponse
+	(*Call)(nil),                   // 28: jingled.v1.Call
+	(*SendFileRequest)(nil),        // 29: jingled.v1.SendFileRequest
+	(*SendFileResponse)(nil),       // 30: jingled.v1.SendFileResponse
+	(*AcceptFileRequest)(nil),      // 31: jingled.v1.AcceptFileRequest
+	(*AcceptFileResponse)(nil),     // 32: jingled.v1.AcceptFileResponse
+	(*EndTransferRequest)(nil),     // 33: jingled.v1.EndTransferRequest
+	(*EndTransferResponse)(nil),    // 34: jingled.v1.EndTransferResponse
+	(*PauseTransferRequest)(nil),   // 35: jingled.v1.PauseTransferRequest
+	(*PauseTransferResponse)(nil),  // 36: jingled.v1.PauseTransferResponse
+	(*ResumeTransferRequest)(nil),  // 37: jingled.v1.ResumeTransferRequest
+	(*ResumeTransferResponse)(nil), // 38: jingled.v1.ResumeTransferResponse
+	(*RequestFilesRequest)(nil),    // 39: jingled.v1.RequestFilesRequest
+	(*FileSelector)(nil),           // 40: jingled.v1.FileSelector
+	(*RequestFilesResponse)(nil),   // 41: jingled.v1.RequestFilesResponse
+	(*ListTransfersRequest)(nil),   // 42: jingled.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil),  // 43: jingled.v1.ListTransfersResponse
+	(*Transfer)(nil),               // 44: jingled.v1.Transfer
+	(*WatchRequest)(nil),           // 45: jingled.v1.WatchRequest
+	(*Welcome)(nil),                // 46: jingled.v1.Welcome
+	(*WatchResponse)(nil),          // 47: jingled.v1.WatchResponse
+	(*Event)(nil),                  // 48: jingled.v1.Event
+	(*Hello)(nil),                  // 49: jingled.v1.Hello
+	(*AccountRemoved)(nil),         // 50: jingled.v1.AccountRemoved
+	(*Gap)(nil),                    // 51: jingled.v1.Gap
+	(*CallIncoming)(nil),           // 52: jingled.v1.CallIncoming
+	(*CallRinging)(nil),            // 53: jingled.v1.CallRinging
+	(*CallClients)(nil),            // 54: jingled.v1.CallClients
+	(*CallAccepted)(nil),           // 55: jingled.v1.CallAccepted
+	(*CallConnected)(nil),          // 56: jingled.v1.CallConnected
+	(*CandidatePair)(nil),          // 57: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),               // 58: jingled.v1.CallDtmf
+	(*CallDtmfRefused)(nil),        // 59: jingled.v1.CallDtmfRefused
+	(*CallPeerState)(nil),          // 60: jingled.v1.CallPeerState
+	(*CallTransferAsked)(nil),      // 61: jingled.v1.CallTransferAsked
+	(*CallTransferFailed)(nil),     // 62: jingled.v1.CallTransferFailed
+	(*CallVideo)(nil),              // 63: jingled.v1.CallVideo
+	(*CallStats)(nil),              // 64: jingled.v1.CallStats
+	(*VideoStats)(nil),             // 65: jingled.v1.VideoStats
+	(*CallMeter)(nil),              // 66: jingled.v1.CallMeter
+	(*CallEnded)(nil),              // 67: jingled.v1.CallEnded
+	(*TransferOffered)(nil),        // 68: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),        // 69: jingled.v1.TransferStarted
+	(*TransferInterrupted)(nil),    // 70: jingled.v1.TransferInterrupted
+	(*TransferProgress)(nil),       // 71: jingled.v1.TransferProgress
+	(*TransferDone)(nil),           // 72: jingled.v1.TransferDone
+	(*TransferFailed)(nil),         // 73: jingled.v1.TransferFailed
+	nil,                            // 74: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 75: google.protobuf.Timestamp
+	(*Contact)(nil),                // 76: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 77: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 78: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 79: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 80: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 81: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 82: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 83: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 84: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 85: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 86: jingled.v1.RoomInvited
+	(*IdentityRefused)(nil),        // 87: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 88: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -5114,96 +5491,102 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	2,  // 3: jingled.v1.Media.ice:type_name -> jingled.v1.IcePolicy
 	11, // 4: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
 	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
-	24, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
+	28, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	69, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	75, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
-	36, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
-	40, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
+	40, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
+	44, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	5,  // 12: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	69, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
-	42, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
-	44, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	69, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
-	45, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
-	47, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
+	75, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	46, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
+	48, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
+	75, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	49, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
+	51, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	10, // 19: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
-	46, // 20: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
-	48, // 21: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
-	49, // 22: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	52, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	54, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	60, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	61, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	51, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	56, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	57, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	50, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	55, // 31: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
-	62, // 32: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	63, // 33: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	65, // 34: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	66, // 35: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	67, // 36: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	64, // 37: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
-	70, // 38: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	71, // 39: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	72, // 40: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	73, // 41: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	74, // 42: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	75, // 43: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	76, // 44: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	77, // 45: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	78, // 46: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	79, // 47: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	80, // 48: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	81, // 49: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
-	53, // 50: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	82, // 51: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	59, // 52: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	82, // 53: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	58, // 54: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	82, // 55: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	58, // 56: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	5,  // 57: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	68, // 58: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 59: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 60: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 61: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 62: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 63: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 64: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 65: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 66: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	25, // 67: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	27, // 68: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	29, // 69: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	31, // 70: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	33, // 71: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	35, // 72: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	38, // 73: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	41, // 74: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 75: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 76: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 77: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 78: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 79: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 80: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 81: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 82: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	26, // 83: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	28, // 84: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	30, // 85: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	32, // 86: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	34, // 87: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	37, // 88: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	39, // 89: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	43, // 90: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	75, // [75:91] is the sub-list for method output_type
-	59, // [59:75] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	50, // 20: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
+	52, // 21: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
+	53, // 22: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
+	56, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	58, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	66, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	67, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	55, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	60, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	63, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	54, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	59, // 31: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
+	61, // 32: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
+	62, // 33: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
+	68, // 34: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	69, // 35: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	71, // 36: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	72, // 37: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	73, // 38: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	70, // 39: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
+	76, // 40: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	77, // 41: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	78, // 42: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	79, // 43: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	80, // 44: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	81, // 45: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	82, // 46: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	83, // 47: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	84, // 48: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	85, // 49: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	86, // 50: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	87, // 51: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	57, // 52: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	88, // 53: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	65, // 54: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	88, // 55: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	64, // 56: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	88, // 57: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	64, // 58: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	5,  // 59: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	74, // 60: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 61: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 62: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 63: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 64: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 65: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 66: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 67: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 68: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
+	24, // 69: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
+	26, // 70: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	29, // 71: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	31, // 72: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	33, // 73: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	35, // 74: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	37, // 75: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	39, // 76: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	42, // 77: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	45, // 78: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 79: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 80: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 81: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 82: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 83: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 84: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 85: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 86: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
+	25, // 87: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
+	27, // 88: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	30, // 89: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	32, // 90: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	34, // 91: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	36, // 92: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	38, // 93: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	41, // 94: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	43, // 95: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	47, // 96: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	79, // [79:97] is the sub-list for method output_type
+	61, // [61:79] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -5216,7 +5599,7 @@ func file_jingled_v1_jingled_proto_init() {
 	file_jingled_v1_identity_proto_init()
 	file_jingled_v1_roomevents_proto_init()
 	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
-	file_jingled_v1_jingled_proto_msgTypes[38].OneofWrappers = []any{
+	file_jingled_v1_jingled_proto_msgTypes[42].OneofWrappers = []any{
 		(*Event_Hello)(nil),
 		(*Event_Gap)(nil),
 		(*Event_AccountChanged)(nil),
@@ -5232,6 +5615,8 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_CallVideo)(nil),
 		(*Event_CallClients)(nil),
 		(*Event_CallDtmfRefused)(nil),
+		(*Event_CallTransferAsked)(nil),
+		(*Event_CallTransferFailed)(nil),
 		(*Event_TransferOffered)(nil),
 		(*Event_TransferStarted)(nil),
 		(*Event_TransferProgress)(nil),
@@ -5257,7 +5642,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   63,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -62,6 +62,12 @@ const (
 	CallServiceSendDtmfProcedure = "/jingled.v1.CallService/SendDtmf"
 	// CallServiceControlCallProcedure is the fully-qualified name of the CallService's ControlCall RPC.
 	CallServiceControlCallProcedure = "/jingled.v1.CallService/ControlCall"
+	// CallServiceTransferCallProcedure is the fully-qualified name of the CallService's TransferCall
+	// RPC.
+	CallServiceTransferCallProcedure = "/jingled.v1.CallService/TransferCall"
+	// CallServiceFollowTransferProcedure is the fully-qualified name of the CallService's
+	// FollowTransfer RPC.
+	CallServiceFollowTransferProcedure = "/jingled.v1.CallService/FollowTransfer"
 	// CallServiceListCallsProcedure is the fully-qualified name of the CallService's ListCalls RPC.
 	CallServiceListCallsProcedure = "/jingled.v1.CallService/ListCalls"
 	// TransferServiceSendFileProcedure is the fully-qualified name of the TransferService's SendFile
@@ -208,6 +214,12 @@ type CallServiceClient interface {
 	SendDtmf(context.Context, *v1.SendDtmfRequest) (*v1.SendDtmfResponse, error)
 	// ControlCall mutes, holds, or undoes it; the peer is told.
 	ControlCall(context.Context, *v1.ControlCallRequest) (*v1.ControlCallResponse, error)
+	// TransferCall asks the peer of a call to go on with somebody else (XEP-0251); call_ended or call_transfer_failed tells
+	// what becomes of it.
+	TransferCall(context.Context, *v1.TransferCallRequest) (*v1.TransferCallResponse, error)
+	// FollowTransfer does what call_transfer_asked tells of: the peer is held while the other is called. The call ends when
+	// they answer, and goes on if they do not.
+	FollowTransfer(context.Context, *v1.FollowTransferRequest) (*v1.FollowTransferResponse, error)
 	ListCalls(context.Context, *v1.ListCallsRequest) (*v1.ListCallsResponse, error)
 }
 
@@ -252,6 +264,18 @@ func NewCallServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(callServiceMethods.ByName("ControlCall")),
 			connect.WithClientOptions(opts...),
 		),
+		transferCall: connect.NewClient[v1.TransferCallRequest, v1.TransferCallResponse](
+			httpClient,
+			baseURL+CallServiceTransferCallProcedure,
+			connect.WithSchema(callServiceMethods.ByName("TransferCall")),
+			connect.WithClientOptions(opts...),
+		),
+		followTransfer: connect.NewClient[v1.FollowTransferRequest, v1.FollowTransferResponse](
+			httpClient,
+			baseURL+CallServiceFollowTransferProcedure,
+			connect.WithSchema(callServiceMethods.ByName("FollowTransfer")),
+			connect.WithClientOptions(opts...),
+		),
 		listCalls: connect.NewClient[v1.ListCallsRequest, v1.ListCallsResponse](
 			httpClient,
 			baseURL+CallServiceListCallsProcedure,
@@ -264,12 +288,14 @@ func NewCallServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // callServiceClient implements CallServiceClient.
 type callServiceClient struct {
-	startCall   *connect.Client[v1.StartCallRequest, v1.StartCallResponse]
-	answerCall  *connect.Client[v1.AnswerCallRequest, v1.AnswerCallResponse]
-	endCall     *connect.Client[v1.EndCallRequest, v1.EndCallResponse]
-	sendDtmf    *connect.Client[v1.SendDtmfRequest, v1.SendDtmfResponse]
-	controlCall *connect.Client[v1.ControlCallRequest, v1.ControlCallResponse]
-	listCalls   *connect.Client[v1.ListCallsRequest, v1.ListCallsResponse]
+	startCall      *connect.Client[v1.StartCallRequest, v1.StartCallResponse]
+	answerCall     *connect.Client[v1.AnswerCallRequest, v1.AnswerCallResponse]
+	endCall        *connect.Client[v1.EndCallRequest, v1.EndCallResponse]
+	sendDtmf       *connect.Client[v1.SendDtmfRequest, v1.SendDtmfResponse]
+	controlCall    *connect.Client[v1.ControlCallRequest, v1.ControlCallResponse]
+	transferCall   *connect.Client[v1.TransferCallRequest, v1.TransferCallResponse]
+	followTransfer *connect.Client[v1.FollowTransferRequest, v1.FollowTransferResponse]
+	listCalls      *connect.Client[v1.ListCallsRequest, v1.ListCallsResponse]
 }
 
 // StartCall calls jingled.v1.CallService.StartCall.
@@ -317,6 +343,24 @@ func (c *callServiceClient) ControlCall(ctx context.Context, req *v1.ControlCall
 	return nil, err
 }
 
+// TransferCall calls jingled.v1.CallService.TransferCall.
+func (c *callServiceClient) TransferCall(ctx context.Context, req *v1.TransferCallRequest) (*v1.TransferCallResponse, error) {
+	response, err := c.transferCall.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// FollowTransfer calls jingled.v1.CallService.FollowTransfer.
+func (c *callServiceClient) FollowTransfer(ctx context.Context, req *v1.FollowTransferRequest) (*v1.FollowTransferResponse, error) {
+	response, err := c.followTransfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListCalls calls jingled.v1.CallService.ListCalls.
 func (c *callServiceClient) ListCalls(ctx context.Context, req *v1.ListCallsRequest) (*v1.ListCallsResponse, error) {
 	response, err := c.listCalls.CallUnary(ctx, connect.NewRequest(req))
@@ -337,6 +381,12 @@ type CallServiceHandler interface {
 	SendDtmf(context.Context, *v1.SendDtmfRequest) (*v1.SendDtmfResponse, error)
 	// ControlCall mutes, holds, or undoes it; the peer is told.
 	ControlCall(context.Context, *v1.ControlCallRequest) (*v1.ControlCallResponse, error)
+	// TransferCall asks the peer of a call to go on with somebody else (XEP-0251); call_ended or call_transfer_failed tells
+	// what becomes of it.
+	TransferCall(context.Context, *v1.TransferCallRequest) (*v1.TransferCallResponse, error)
+	// FollowTransfer does what call_transfer_asked tells of: the peer is held while the other is called. The call ends when
+	// they answer, and goes on if they do not.
+	FollowTransfer(context.Context, *v1.FollowTransferRequest) (*v1.FollowTransferResponse, error)
 	ListCalls(context.Context, *v1.ListCallsRequest) (*v1.ListCallsResponse, error)
 }
 
@@ -377,6 +427,18 @@ func NewCallServiceHandler(svc CallServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(callServiceMethods.ByName("ControlCall")),
 		connect.WithHandlerOptions(opts...),
 	)
+	callServiceTransferCallHandler := connect.NewUnaryHandlerSimple(
+		CallServiceTransferCallProcedure,
+		svc.TransferCall,
+		connect.WithSchema(callServiceMethods.ByName("TransferCall")),
+		connect.WithHandlerOptions(opts...),
+	)
+	callServiceFollowTransferHandler := connect.NewUnaryHandlerSimple(
+		CallServiceFollowTransferProcedure,
+		svc.FollowTransfer,
+		connect.WithSchema(callServiceMethods.ByName("FollowTransfer")),
+		connect.WithHandlerOptions(opts...),
+	)
 	callServiceListCallsHandler := connect.NewUnaryHandlerSimple(
 		CallServiceListCallsProcedure,
 		svc.ListCalls,
@@ -396,6 +458,10 @@ func NewCallServiceHandler(svc CallServiceHandler, opts ...connect.HandlerOption
 			callServiceSendDtmfHandler.ServeHTTP(w, r)
 		case CallServiceControlCallProcedure:
 			callServiceControlCallHandler.ServeHTTP(w, r)
+		case CallServiceTransferCallProcedure:
+			callServiceTransferCallHandler.ServeHTTP(w, r)
+		case CallServiceFollowTransferProcedure:
+			callServiceFollowTransferHandler.ServeHTTP(w, r)
 		case CallServiceListCallsProcedure:
 			callServiceListCallsHandler.ServeHTTP(w, r)
 		default:
@@ -425,6 +491,14 @@ func (UnimplementedCallServiceHandler) SendDtmf(context.Context, *v1.SendDtmfReq
 
 func (UnimplementedCallServiceHandler) ControlCall(context.Context, *v1.ControlCallRequest) (*v1.ControlCallResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.CallService.ControlCall is not implemented"))
+}
+
+func (UnimplementedCallServiceHandler) TransferCall(context.Context, *v1.TransferCallRequest) (*v1.TransferCallResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.CallService.TransferCall is not implemented"))
+}
+
+func (UnimplementedCallServiceHandler) FollowTransfer(context.Context, *v1.FollowTransferRequest) (*v1.FollowTransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.CallService.FollowTransfer is not implemented"))
 }
 
 func (UnimplementedCallServiceHandler) ListCalls(context.Context, *v1.ListCallsRequest) (*v1.ListCallsResponse, error) {
