@@ -1,9 +1,9 @@
 package ice
 
 import (
-	"slices"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 

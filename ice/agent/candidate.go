@@ -42,7 +42,7 @@ func (a *Agent) fromPion(p pion.Candidate, n int) ice.Candidate {
 	if rel := p.RelatedAddress(); rel != nil && rel.Address != "" {
 		c.RelAddr, c.RelPort = rel.Address, uint16(rel.Port)
 	}
-	if c.Type != ice.Host && (a.cfg.Policy == RelayOnly || c.RelAddr == "") {
+	if c.Type != ice.Host && (a.cfg.Policy == RelayOnly || c.RelAddr == "" || isDummy(c.RelAddr)) {
 		// RFC 8839 section 5.1: what a relay hides must not stand in the related address either.
 		c.RelAddr, c.RelPort = "0.0.0.0", 9
 		if addr, ok := c.Addr(); ok && addr.Is6() {

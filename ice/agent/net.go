@@ -23,6 +23,7 @@ const turnDialTimeout = 5 * time.Second
 // for servers that do not answer.
 type network struct {
 	*stdnet.Net
+	six    bool            // there is no IPv4
 	ctx    context.Context // of the agent's life
 	cancel context.CancelFunc
 
@@ -36,7 +37,11 @@ func newNet() (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &network{Net: std}
+	ifaces, err := std.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	n := &network{Net: std, six: onlySix(ifaces)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n, nil
 }
@@ -55,7 +60,11 @@ func (h *listened) heard() bool { return h.Load() }
 type packetServer struct {
 	net.PacketConn
 	listened
+	local net.Addr
 }
+
+// LocalAddr implements [net.PacketConn].
+func (s *packetServer) LocalAddr() net.Addr { return s.local }
 
 // ReadFrom implements [net.PacketConn].
 func (s *packetServer) ReadFrom(b []byte) (int, net.Addr, error) {
@@ -69,7 +78,11 @@ func (s *packetServer) ReadFrom(b []byte) (int, net.Addr, error) {
 type streamServer struct {
 	*net.TCPConn
 	listened
+	local net.Addr
 }
+
+// LocalAddr implements [net.Conn].
+func (s *streamServer) LocalAddr() net.Addr { return s.local }
 
 // Read implements [net.Conn].
 func (s *streamServer) Read(b []byte) (int, error) {
@@ -106,6 +119,9 @@ func (n *network) keep(c server) {
 
 // ListenUDP implements [transport.Net].
 func (n *network) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
+	if addr != nil && isDummy(addr.IP.String()) {
+		return nil, errDummy
+	}
 	c, err := n.Net.ListenUDP(network, addr)
 	if err == nil {
 		// The kernel cuts it to what it allows, and less is no failure.
@@ -117,17 +133,23 @@ func (n *network) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPCon
 
 // ListenPacket implements [transport.Net]. pion talks to TURN servers with it.
 func (n *network) ListenPacket(network, addr string) (net.PacketConn, error) {
+	if n.six && isDummy(addr) {
+		network, addr = "udp6", "[::]:0"
+	}
 	c, err := n.Net.ListenPacket(network, addr)
 	if err != nil {
 		return nil, err
 	}
-	s := &packetServer{PacketConn: c}
+	s := &packetServer{PacketConn: c, local: n.local(c.LocalAddr())}
 	n.keep(s)
 	return s, nil
 }
 
 // DialTCP implements [transport.Net].
 func (n *network) DialTCP(network string, local, remote *net.TCPAddr) (transport.TCPConn, error) {
+	if n.six {
+		network = "tcp"
+	}
 	d := net.Dialer{Timeout: turnDialTimeout}
 	if local != nil {
 		d.LocalAddr = local
@@ -141,7 +163,7 @@ func (n *network) DialTCP(network string, local, remote *net.TCPAddr) (transport
 		_ = c.Close()
 		return nil, net.UnknownNetworkError(network)
 	}
-	s := &streamServer{TCPConn: tcp}
+	s := &streamServer{TCPConn: tcp, local: n.local(c.LocalAddr())}
 	n.keep(s)
 	return s, nil
 }
