@@ -23,6 +23,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -143,6 +144,7 @@ func (w *world) account(who jid.JID, o options, s5bWorks bool) *account {
 	filetransfer.Register(&reg)
 	s5b.Register(&reg)
 	ibb.Register(&reg)
+	ice.Register(&reg)
 	jet.Register(&reg)
 	a.engine, err = engine.New(engine.Config{
 		Local: func() jid.JID { return who }, Signaler: a, Registry: &reg,
