@@ -32,6 +32,7 @@ type call struct {
 	successor string // the sid of the call that takes its place, or ""
 	bridge    bridged
 	handover  handover
+	host      hostOffer
 	keys      keys
 }
 

@@ -27,13 +27,16 @@ import (
 // phone is the session of a call with its media.
 type phone struct {
 	call  *call
-	media *mediacall.Call
+	media session
 	// What we and the peer have said of ourselves, guarded by the account's lock.
 	muted, held, peerMuted, peerHeld bool
 }
 
 // checkMedia looks at what a request asks for, before anybody is disturbed by it.
 func checkMedia(m *jingledv1.Media) error {
+	if m.GetDelegated() {
+		return checkDelegated(m)
+	}
 	if m.GetWebrtc() {
 		return checkBridged(m)
 	}
@@ -139,6 +142,9 @@ func (a *account) relaysOnly(m *jingledv1.Media) bool {
 
 // dial sends the session-initiate of a call to a device.
 func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
+	if m.GetDelegated() {
+		return c.dialDelegated(device)
+	}
 	a := c.account
 	// Those that bundle have one transport for all, and others, such as Dino, one for each content.
 	var known disco.Info
@@ -168,7 +174,7 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 }
 
 // connect gives the call its session, and reports whether it has ended already.
-func (c *call) connect(mc *mediacall.Call) (ended bool) {
+func (c *call) connect(mc session) (ended bool) {
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
 	c.phone = &phone{call: c, media: mc}
@@ -179,6 +185,9 @@ func (c *call) connect(mc *mediacall.Call) (ended bool) {
 func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application, error) {
 	a := c.account
 	answer := c.answerWith()
+	if answer.GetDelegated() {
+		return c.pickUpDelegated(s, m)
+	}
 	mc, err := mediacall.PickUp(s, m, a.callConfig(c, answer.GetIce(), false))
 	if err != nil {
 		return nil, err
@@ -188,8 +197,12 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 		return mc, nil
 	}
 	if answer == nil {
+		u := &undecided{Application: mc, call: c, initial: m}
+		a.mu.Lock()
+		c.host.ringing = u
+		a.mu.Unlock()
 		mc.Ring()
-		return mc, nil
+		return u, nil
 	}
 	source, sink, v, err := c.openAll(answer)
 	if err != nil {
@@ -200,6 +213,9 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 }
 
 func (p *phone) answer(m *jingledv1.Media) error {
+	if m.GetDelegated() {
+		return p.call.answerDelegated()
+	}
 	source, sink, v, err := p.call.openAll(m)
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
@@ -332,6 +348,9 @@ func (p *phone) hold(on bool) {
 
 // setVideo adds video to the call or drops it.
 func (p *phone) setVideo(on bool, in, record string) error {
+	if p.call.answerWith().GetDelegated() {
+		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the host adds and drops video by SetDescription"))
+	}
 	if !on {
 		p.media.RemoveVideo()
 		return nil
@@ -363,6 +382,9 @@ func callStats(s media.Stats) *jingledv1.CallStats {
 }
 
 func candidatePair(p agent.Pair) *jingledv1.CandidatePair {
+	if !p.Local.Addr.IsValid() {
+		return nil // only the host knows
+	}
 	return &jingledv1.CandidatePair{Local: "udp " + p.Local.Addr.String(), LocalType: string(p.Local.Type),
 		Remote: "udp " + p.Remote.Addr.String(), RemoteType: string(p.Remote.Type)}
 }

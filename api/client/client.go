@@ -25,6 +25,7 @@ type Client struct {
 	Tunnels   jingledv1connect.TunnelServiceClient
 	Phone     jingledv1connect.PhoneServiceClient
 	Whip      jingledv1connect.WhipServiceClient
+	Delegated jingledv1connect.DelegatedMediaServiceClient
 
 	http *http.Transport
 }
@@ -59,6 +60,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 		Tunnels:   jingledv1connect.NewTunnelServiceClient(h, base),
 		Phone:     jingledv1connect.NewPhoneServiceClient(h, base),
 		Whip:      jingledv1connect.NewWhipServiceClient(h, base),
+		Delegated: jingledv1connect.NewDelegatedMediaServiceClient(h, base),
 		http:      t,
 	}
 }

@@ -69,6 +69,7 @@ func handler(d *daemon.Daemon, more []Mount) http.Handler {
 	mux.Handle(jingledv1connect.NewHistoryServiceHandler(history{d}, limit))
 	mux.Handle(jingledv1connect.NewTunnelServiceHandler(tunnels{d}, connect.WithReadMaxBytes(maxPush)))
 	mux.Handle("GET /v1/events", serverSentEvents{d})
+	mux.Handle(jingledv1connect.NewDelegatedMediaServiceHandler(d, limit))
 	mountClients(mux, d)
 	for _, m := range more {
 		mux.Handle(m.Path, m.Handler)

@@ -48,6 +48,7 @@ type Call struct {
 	sound      *media.Heard
 	connected  time.Time // when it was told
 	final      Ended
+	abandoned  bool
 	disturbed  bool      // nothing arrives
 	restarted  time.Time // when another path was looked for the last time
 }
@@ -159,11 +160,20 @@ func (c *Call) begin(s *engine.Session) {
 			}
 		}
 		c.final.AudioErr = c.media.AudioErr()
-		c.cfg.Notify(c.final)
+		if !c.abandoned {
+			c.cfg.Notify(c.final)
+		}
 	})
 }
 
 var errEnded = errors.New("the session has ended")
+
+// Abandon ends the media of a call that is not answered yet, while its session goes on in other hands. Nothing is told any
+// more. It is called on the session's goroutine.
+func (c *Call) Abandon() {
+	c.abandoned = true
+	c.stop(errEnded)
+}
 
 func (c *Call) initiate() error {
 	contents, groups := c.media.Offer()
@@ -298,6 +308,9 @@ func (c *Call) info(p jingle.Payload) {
 
 // mediaEnded follows the end of the media, while the session still lives.
 func (c *Call) mediaEnded(err error) {
+	if c.abandoned {
+		return
+	}
 	if err != nil {
 		c.s.Terminate(media.Reason(err))
 		return

@@ -151,6 +151,9 @@ func (c *Call) do(m *jingle.Message) {
 
 // onMedia follows what happens below.
 func (c *Call) onMedia(e media.Event) {
+	if c.abandoned {
+		return
+	}
 	switch e := e.(type) {
 	case media.Candidate:
 		if !c.described {

@@ -1,7 +1,6 @@
 package delegated
 
 import (
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/jingle/sdp"
+	"github.com/jingled/jingled/jingle/transfer"
 	"github.com/jingled/jingled/media/call"
 	"github.com/jingled/jingled/media/dtmf"
 )
@@ -82,8 +82,8 @@ func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, offer string, 
 	if err != nil {
 		return nil, err
 	}
-	if len(contents) == 0 {
-		return nil, &DescriptionError{errors.New("the offer has no media")}
+	if err := CheckOffer(offer); err != nil {
+		return nil, err
 	}
 	for _, cs := range candidates {
 		for i := range contents {
@@ -209,6 +209,9 @@ func (c *Call) SendDTMF(digits string, duration time.Duration) error {
 	}
 	return nil
 }
+
+// Transfer asks the peer to go on with somebody else, as [call.Call.Transfer] does.
+func (c *Call) Transfer(t transfer.Transfer) { c.s.Post(func() { c.info(t) }) }
 
 func (c *Call) info(p jingle.Payload) {
 	c.do(&jingle.Message{Action: jingle.SessionInfo, Info: []jingle.Payload{p}})

@@ -32,6 +32,15 @@ func read(text string, role jingle.Role) (*sdp.Session, []jingle.Content, []jing
 	return parsed, contents, groups, nil
 }
 
+// CheckOffer reports what would keep [Dial] from using an offer: a [*DescriptionError].
+func CheckOffer(text string) error {
+	_, contents, _, err := read(text, jingle.Initiator)
+	if err == nil && len(contents) == 0 {
+		err = &DescriptionError{errors.New("the offer has no media")}
+	}
+	return err
+}
+
 // unknown reports whether a candidate is of no use elsewhere: the names of mDNS, which browsers have for pages that may
 // not use the microphone.
 func unknown(c ice.Candidate) bool {

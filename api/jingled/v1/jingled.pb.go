@@ -662,7 +662,9 @@ type Media struct {
 	// video_in and record_video must be empty.
 	Webrtc bool `protobuf:"varint,7,opt,name=webrtc,proto3" json:"webrtc,omitempty"`
 	// Where the peer is heard, besides a recording: "pulse", "pulse:DEVICE" or "auto", the daemon's loudspeaker; empty for nowhere.
-	AudioOut      string `protobuf:"bytes,8,opt,name=audio_out,json=audioOut,proto3" json:"audio_out,omitempty"`
+	AudioOut string `protobuf:"bytes,8,opt,name=audio_out,json=audioOut,proto3" json:"audio_out,omitempty"`
+	// The media is the host's own, which speaks by DelegatedMediaService. Everything else but video and ice must be empty.
+	Delegated     bool `protobuf:"varint,9,opt,name=delegated,proto3" json:"delegated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -751,6 +753,13 @@ func (x *Media) GetAudioOut() string {
 		return x.AudioOut
 	}
 	return ""
+}
+
+func (x *Media) GetDelegated() bool {
+	if x != nil {
+		return x.Delegated
+	}
+	return false
 }
 
 type StartCallRequest struct {
@@ -2786,6 +2795,8 @@ type Event struct {
 	//	*Event_SubscriptionRequested
 	//	*Event_SubscriptionAnswered
 	//	*Event_BlockListChanged
+	//	*Event_CallDescription
+	//	*Event_CallCandidates
 	//	*Event_RoomEntered
 	//	*Event_RoomOccupant
 	//	*Event_RoomCall
@@ -3130,6 +3141,24 @@ func (x *Event) GetBlockListChanged() *BlockList {
 	return nil
 }
 
+func (x *Event) GetCallDescription() *CallDescription {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallDescription); ok {
+			return x.CallDescription
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCallCandidates() *CallCandidates {
+	if x != nil {
+		if x, ok := x.Body.(*Event_CallCandidates); ok {
+			return x.CallCandidates
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetRoomEntered() *RoomEntered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_RoomEntered); ok {
@@ -3304,6 +3333,14 @@ type Event_BlockListChanged struct {
 	BlockListChanged *BlockList `protobuf:"bytes,45,opt,name=block_list_changed,json=blockListChanged,proto3,oneof"`
 }
 
+type Event_CallDescription struct {
+	CallDescription *CallDescription `protobuf:"bytes,50,opt,name=call_description,json=callDescription,proto3,oneof"`
+}
+
+type Event_CallCandidates struct {
+	CallCandidates *CallCandidates `protobuf:"bytes,51,opt,name=call_candidates,json=callCandidates,proto3,oneof"`
+}
+
 type Event_RoomEntered struct {
 	RoomEntered *RoomEntered `protobuf:"bytes,60,opt,name=room_entered,json=roomEntered,proto3,oneof"`
 }
@@ -3385,6 +3422,10 @@ func (*Event_SubscriptionRequested) isEvent_Body() {}
 func (*Event_SubscriptionAnswered) isEvent_Body() {}
 
 func (*Event_BlockListChanged) isEvent_Body() {}
+
+func (*Event_CallDescription) isEvent_Body() {}
+
+func (*Event_CallCandidates) isEvent_Body() {}
 
 func (*Event_RoomEntered) isEvent_Body() {}
 
@@ -3605,6 +3646,112 @@ func (*CallRinging) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
+// CallDescription is for the host of a call with delegated media: what it has to set as its remote description.
+type CallDescription struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"` // "offer", "answer" or, if the peer has refused the host's offer, "rollback"
+	Sdp           string                 `protobuf:"bytes,2,opt,name=sdp,proto3" json:"sdp,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallDescription) Reset() {
+	*x = CallDescription{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallDescription) ProtoMessage() {}
+
+func (x *CallDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallDescription.ProtoReflect.Descriptor instead.
+func (*CallDescription) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *CallDescription) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *CallDescription) GetSdp() string {
+	if x != nil {
+		return x.Sdp
+	}
+	return ""
+}
+
+// CallCandidates are candidates of the peer, for the host of a call with delegated media.
+type CallCandidates struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mid           string                 `protobuf:"bytes,1,opt,name=mid,proto3" json:"mid,omitempty"`
+	Candidates    []string               `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"` // each as RTCIceCandidate.candidate has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallCandidates) Reset() {
+	*x = CallCandidates{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallCandidates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallCandidates) ProtoMessage() {}
+
+func (x *CallCandidates) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallCandidates.ProtoReflect.Descriptor instead.
+func (*CallCandidates) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *CallCandidates) GetMid() string {
+	if x != nil {
+		return x.Mid
+	}
+	return ""
+}
+
+func (x *CallCandidates) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
 // CallClients tells how many WebRTC clients are connected to the call, whenever that changes.
 type CallClients struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3616,7 +3763,7 @@ type CallClients struct {
 
 func (x *CallClients) Reset() {
 	*x = CallClients{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +3775,7 @@ func (x *CallClients) String() string {
 func (*CallClients) ProtoMessage() {}
 
 func (x *CallClients) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +3788,7 @@ func (x *CallClients) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallClients.ProtoReflect.Descriptor instead.
 func (*CallClients) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CallClients) GetClients() uint32 {
@@ -3667,7 +3814,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3679,7 +3826,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3692,7 +3839,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 type CallConnected struct {
@@ -3710,7 +3857,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3869,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3882,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -3785,7 +3932,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3944,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +3957,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -3851,7 +3998,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3863,7 +4010,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3876,7 +4023,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -3904,7 +4051,7 @@ type CallDtmfRefused struct {
 
 func (x *CallDtmfRefused) Reset() {
 	*x = CallDtmfRefused{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3916,7 +4063,7 @@ func (x *CallDtmfRefused) String() string {
 func (*CallDtmfRefused) ProtoMessage() {}
 
 func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3929,7 +4076,7 @@ func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmfRefused.ProtoReflect.Descriptor instead.
 func (*CallDtmfRefused) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CallDtmfRefused) GetDigit() string {
@@ -3957,7 +4104,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4116,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4129,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -4011,7 +4158,7 @@ type CallTransferAsked struct {
 
 func (x *CallTransferAsked) Reset() {
 	*x = CallTransferAsked{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4170,7 @@ func (x *CallTransferAsked) String() string {
 func (*CallTransferAsked) ProtoMessage() {}
 
 func (x *CallTransferAsked) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4183,7 @@ func (x *CallTransferAsked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTransferAsked.ProtoReflect.Descriptor instead.
 func (*CallTransferAsked) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CallTransferAsked) GetTo() string {
@@ -4063,7 +4210,7 @@ type CallTransferFailed struct {
 
 func (x *CallTransferFailed) Reset() {
 	*x = CallTransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4075,7 +4222,7 @@ func (x *CallTransferFailed) String() string {
 func (*CallTransferFailed) ProtoMessage() {}
 
 func (x *CallTransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4088,7 +4235,7 @@ func (x *CallTransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTransferFailed.ProtoReflect.Descriptor instead.
 func (*CallTransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CallTransferFailed) GetText() string {
@@ -4110,7 +4257,7 @@ type CallVideo struct {
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4122,7 +4269,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4135,7 +4282,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -4177,7 +4324,7 @@ type CallStats struct {
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4189,7 +4336,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4202,7 +4349,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -4284,7 +4431,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4296,7 +4443,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4309,7 +4456,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -4373,7 +4520,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4385,7 +4532,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4398,7 +4545,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -4449,7 +4596,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4461,7 +4608,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4474,7 +4621,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -4554,7 +4701,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4566,7 +4713,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4579,7 +4726,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{62}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -4638,7 +4785,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4650,7 +4797,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4663,7 +4810,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{63}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -4703,7 +4850,7 @@ type TransferInterrupted struct {
 
 func (x *TransferInterrupted) Reset() {
 	*x = TransferInterrupted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4715,7 +4862,7 @@ func (x *TransferInterrupted) String() string {
 func (*TransferInterrupted) ProtoMessage() {}
 
 func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4728,7 +4875,7 @@ func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferInterrupted.ProtoReflect.Descriptor instead.
 func (*TransferInterrupted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{64}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TransferInterrupted) GetBytes() uint64 {
@@ -4784,7 +4931,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4796,7 +4943,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4809,7 +4956,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{65}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -4848,7 +4995,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +5007,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +5020,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{66}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -4936,7 +5083,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4948,7 +5095,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4961,7 +5108,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{67}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -5007,7 +5154,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10untrusted_sha256\x18\x05 \x01(\tR\x0funtrustedSha256\x12#\n" +
 	"\rpinned_sha256\x18\x06 \x01(\tR\fpinnedSha256\x12%\n" +
 	"\x0epassword_place\x18\a \x01(\tR\rpasswordPlace\x121\n" +
-	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\xec\x01\n" +
+	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\x8a\x02\n" +
 	"\x05Media\x12\x19\n" +
 	"\baudio_in\x18\x01 \x01(\tR\aaudioIn\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\tR\x06record\x12\x14\n" +
@@ -5016,7 +5163,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bvideo_in\x18\x05 \x01(\tR\avideoIn\x12!\n" +
 	"\frecord_video\x18\x06 \x01(\tR\vrecordVideo\x12\x16\n" +
 	"\x06webrtc\x18\a \x01(\bR\x06webrtc\x12\x1b\n" +
-	"\taudio_out\x18\b \x01(\tR\baudioOut\"i\n" +
+	"\taudio_out\x18\b \x01(\tR\baudioOut\x12\x1c\n" +
+	"\tdelegated\x18\t \x01(\bR\tdelegated\"i\n" +
 	"\x10StartCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12'\n" +
@@ -5146,7 +5294,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xb1\x13\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xc2\x14\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -5185,7 +5333,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x0econtacts_reset\x18* \x01(\v2\x19.jingled.v1.ContactsResetH\x00R\rcontactsReset\x12X\n" +
 	"\x16subscription_requested\x18+ \x01(\v2\x1f.jingled.v1.SubscriptionRequestH\x00R\x15subscriptionRequested\x12W\n" +
 	"\x15subscription_answered\x18, \x01(\v2 .jingled.v1.SubscriptionAnsweredH\x00R\x14subscriptionAnswered\x12E\n" +
-	"\x12block_list_changed\x18- \x01(\v2\x15.jingled.v1.BlockListH\x00R\x10blockListChanged\x12<\n" +
+	"\x12block_list_changed\x18- \x01(\v2\x15.jingled.v1.BlockListH\x00R\x10blockListChanged\x12H\n" +
+	"\x10call_description\x182 \x01(\v2\x1b.jingled.v1.CallDescriptionH\x00R\x0fcallDescription\x12E\n" +
+	"\x0fcall_candidates\x183 \x01(\v2\x1a.jingled.v1.CallCandidatesH\x00R\x0ecallCandidates\x12<\n" +
 	"\froom_entered\x18< \x01(\v2\x17.jingled.v1.RoomEnteredH\x00R\vroomEntered\x12?\n" +
 	"\rroom_occupant\x18= \x01(\v2\x18.jingled.v1.RoomOccupantH\x00R\froomOccupant\x123\n" +
 	"\troom_call\x18> \x01(\v2\x14.jingled.v1.RoomCallH\x00R\broomCall\x123\n" +
@@ -5200,7 +5350,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05audio\x18\x01 \x01(\bR\x05audio\x12\x14\n" +
 	"\x05video\x18\x02 \x01(\bR\x05video\x12%\n" +
 	"\x0etransferred_by\x18\x03 \x01(\tR\rtransferredBy\"\r\n" +
-	"\vCallRinging\"=\n" +
+	"\vCallRinging\"7\n" +
+	"\x0fCallDescription\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x10\n" +
+	"\x03sdp\x18\x02 \x01(\tR\x03sdp\"B\n" +
+	"\x0eCallCandidates\x12\x10\n" +
+	"\x03mid\x18\x01 \x01(\tR\x03mid\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\x02 \x03(\tR\n" +
+	"candidates\"=\n" +
 	"\vCallClients\x12\x18\n" +
 	"\aclients\x18\x01 \x01(\rR\aclients\x12\x14\n" +
 	"\x05video\x18\x02 \x01(\bR\x05video\"\x0e\n" +
@@ -5392,7 +5550,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
 	(AccountState)(0),              // 1: jingled.v1.AccountState
@@ -5448,41 +5606,43 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*Gap)(nil),                    // 51: jingled.v1.Gap
 	(*CallIncoming)(nil),           // 52: jingled.v1.CallIncoming
 	(*CallRinging)(nil),            // 53: jingled.v1.CallRinging
-	(*CallClients)(nil),            // 54: jingled.v1.CallClients
-	(*CallAccepted)(nil),           // 55: jingled.v1.CallAccepted
-	(*CallConnected)(nil),          // 56: jingled.v1.CallConnected
-	(*CandidatePair)(nil),          // 57: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),               // 58: jingled.v1.CallDtmf
-	(*CallDtmfRefused)(nil),        // 59: jingled.v1.CallDtmfRefused
-	(*CallPeerState)(nil),          // 60: jingled.v1.CallPeerState
-	(*CallTransferAsked)(nil),      // 61: jingled.v1.CallTransferAsked
-	(*CallTransferFailed)(nil),     // 62: jingled.v1.CallTransferFailed
-	(*CallVideo)(nil),              // 63: jingled.v1.CallVideo
-	(*CallStats)(nil),              // 64: jingled.v1.CallStats
-	(*VideoStats)(nil),             // 65: jingled.v1.VideoStats
-	(*CallMeter)(nil),              // 66: jingled.v1.CallMeter
-	(*CallEnded)(nil),              // 67: jingled.v1.CallEnded
-	(*TransferOffered)(nil),        // 68: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),        // 69: jingled.v1.TransferStarted
-	(*TransferInterrupted)(nil),    // 70: jingled.v1.TransferInterrupted
-	(*TransferProgress)(nil),       // 71: jingled.v1.TransferProgress
-	(*TransferDone)(nil),           // 72: jingled.v1.TransferDone
-	(*TransferFailed)(nil),         // 73: jingled.v1.TransferFailed
-	nil,                            // 74: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil),  // 75: google.protobuf.Timestamp
-	(*Contact)(nil),                // 76: jingled.v1.Contact
-	(*ContactRemoved)(nil),         // 77: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),          // 78: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),    // 79: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),   // 80: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),              // 81: jingled.v1.BlockList
-	(*RoomEntered)(nil),            // 82: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),           // 83: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),               // 84: jingled.v1.RoomCall
-	(*RoomLeft)(nil),               // 85: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),            // 86: jingled.v1.RoomInvited
-	(*IdentityRefused)(nil),        // 87: jingled.v1.IdentityRefused
-	(*durationpb.Duration)(nil),    // 88: google.protobuf.Duration
+	(*CallDescription)(nil),        // 54: jingled.v1.CallDescription
+	(*CallCandidates)(nil),         // 55: jingled.v1.CallCandidates
+	(*CallClients)(nil),            // 56: jingled.v1.CallClients
+	(*CallAccepted)(nil),           // 57: jingled.v1.CallAccepted
+	(*CallConnected)(nil),          // 58: jingled.v1.CallConnected
+	(*CandidatePair)(nil),          // 59: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),               // 60: jingled.v1.CallDtmf
+	(*CallDtmfRefused)(nil),        // 61: jingled.v1.CallDtmfRefused
+	(*CallPeerState)(nil),          // 62: jingled.v1.CallPeerState
+	(*CallTransferAsked)(nil),      // 63: jingled.v1.CallTransferAsked
+	(*CallTransferFailed)(nil),     // 64: jingled.v1.CallTransferFailed
+	(*CallVideo)(nil),              // 65: jingled.v1.CallVideo
+	(*CallStats)(nil),              // 66: jingled.v1.CallStats
+	(*VideoStats)(nil),             // 67: jingled.v1.VideoStats
+	(*CallMeter)(nil),              // 68: jingled.v1.CallMeter
+	(*CallEnded)(nil),              // 69: jingled.v1.CallEnded
+	(*TransferOffered)(nil),        // 70: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),        // 71: jingled.v1.TransferStarted
+	(*TransferInterrupted)(nil),    // 72: jingled.v1.TransferInterrupted
+	(*TransferProgress)(nil),       // 73: jingled.v1.TransferProgress
+	(*TransferDone)(nil),           // 74: jingled.v1.TransferDone
+	(*TransferFailed)(nil),         // 75: jingled.v1.TransferFailed
+	nil,                            // 76: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 77: google.protobuf.Timestamp
+	(*Contact)(nil),                // 78: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 79: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 80: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 81: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 82: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 83: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 84: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 85: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 86: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 87: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 88: jingled.v1.RoomInvited
+	(*IdentityRefused)(nil),        // 89: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 90: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -5493,100 +5653,102 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	28, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	75, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	77, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
 	40, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
 	44, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	5,  // 12: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	75, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	77, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
 	46, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
 	48, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	75, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	77, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
 	49, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
 	51, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	10, // 19: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
 	50, // 20: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
 	52, // 21: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
 	53, // 22: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	56, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	58, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	66, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	67, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	55, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	60, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	63, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	54, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	59, // 31: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
-	61, // 32: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
-	62, // 33: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
-	68, // 34: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	69, // 35: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	71, // 36: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	72, // 37: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	73, // 38: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	70, // 39: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
-	76, // 40: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	77, // 41: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	78, // 42: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	79, // 43: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	80, // 44: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	81, // 45: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	82, // 46: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	83, // 47: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	84, // 48: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	85, // 49: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	86, // 50: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	87, // 51: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
-	57, // 52: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	88, // 53: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	65, // 54: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	88, // 55: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	64, // 56: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	88, // 57: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	64, // 58: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	5,  // 59: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	74, // 60: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 61: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 62: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 63: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 64: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 65: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 66: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 67: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 68: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
-	24, // 69: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
-	26, // 70: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	29, // 71: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	31, // 72: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	33, // 73: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	35, // 74: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	37, // 75: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	39, // 76: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	42, // 77: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	45, // 78: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 79: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 80: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 81: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 82: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 83: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 84: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 85: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 86: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
-	25, // 87: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
-	27, // 88: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	30, // 89: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	32, // 90: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	34, // 91: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	36, // 92: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	38, // 93: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	41, // 94: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	43, // 95: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	47, // 96: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	79, // [79:97] is the sub-list for method output_type
-	61, // [61:79] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	58, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	60, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	68, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	69, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	57, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	62, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	65, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	56, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	61, // 31: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
+	63, // 32: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
+	64, // 33: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
+	70, // 34: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	71, // 35: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	73, // 36: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	74, // 37: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	75, // 38: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	72, // 39: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
+	78, // 40: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	79, // 41: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	80, // 42: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	81, // 43: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	82, // 44: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	83, // 45: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	54, // 46: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
+	55, // 47: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
+	84, // 48: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	85, // 49: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	86, // 50: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	87, // 51: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	88, // 52: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	89, // 53: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	59, // 54: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	90, // 55: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	67, // 56: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	90, // 57: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	66, // 58: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	90, // 59: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	66, // 60: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	5,  // 61: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	76, // 62: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 63: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 64: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 65: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 66: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 67: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 68: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 69: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 70: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
+	24, // 71: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
+	26, // 72: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	29, // 73: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	31, // 74: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	33, // 75: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	35, // 76: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	37, // 77: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	39, // 78: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	42, // 79: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	45, // 80: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 81: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 82: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 83: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 84: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 85: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 86: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 87: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 88: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
+	25, // 89: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
+	27, // 90: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	30, // 91: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	32, // 92: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	34, // 93: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	36, // 94: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	38, // 95: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	41, // 96: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	43, // 97: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	47, // 98: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	81, // [81:99] is the sub-list for method output_type
+	63, // [63:81] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -5629,6 +5791,8 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_SubscriptionRequested)(nil),
 		(*Event_SubscriptionAnswered)(nil),
 		(*Event_BlockListChanged)(nil),
+		(*Event_CallDescription)(nil),
+		(*Event_CallCandidates)(nil),
 		(*Event_RoomEntered)(nil),
 		(*Event_RoomOccupant)(nil),
 		(*Event_RoomCall)(nil),
@@ -5642,7 +5806,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   69,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -112,6 +112,451 @@ func (x *OpenWhipResponse) GetToken() string {
 	return ""
 }
 
+type SetDescriptionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"` // "offer" or "answer"
+	Sdp           string                 `protobuf:"bytes,4,opt,name=sdp,proto3" json:"sdp,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDescriptionRequest) Reset() {
+	*x = SetDescriptionRequest{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDescriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDescriptionRequest) ProtoMessage() {}
+
+func (x *SetDescriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDescriptionRequest.ProtoReflect.Descriptor instead.
+func (*SetDescriptionRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SetDescriptionRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SetDescriptionRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *SetDescriptionRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *SetDescriptionRequest) GetSdp() string {
+	if x != nil {
+		return x.Sdp
+	}
+	return ""
+}
+
+type SetDescriptionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDescriptionResponse) Reset() {
+	*x = SetDescriptionResponse{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDescriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDescriptionResponse) ProtoMessage() {}
+
+func (x *SetDescriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDescriptionResponse.ProtoReflect.Descriptor instead.
+func (*SetDescriptionResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{3}
+}
+
+type AddCandidatesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	Mid           string                 `protobuf:"bytes,3,opt,name=mid,proto3" json:"mid,omitempty"`               // of the media description
+	Candidates    []string               `protobuf:"bytes,4,rep,name=candidates,proto3" json:"candidates,omitempty"` // each as RTCIceCandidate.candidate has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCandidatesRequest) Reset() {
+	*x = AddCandidatesRequest{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCandidatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCandidatesRequest) ProtoMessage() {}
+
+func (x *AddCandidatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCandidatesRequest.ProtoReflect.Descriptor instead.
+func (*AddCandidatesRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AddCandidatesRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *AddCandidatesRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *AddCandidatesRequest) GetMid() string {
+	if x != nil {
+		return x.Mid
+	}
+	return ""
+}
+
+func (x *AddCandidatesRequest) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+type AddCandidatesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCandidatesResponse) Reset() {
+	*x = AddCandidatesResponse{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCandidatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCandidatesResponse) ProtoMessage() {}
+
+func (x *AddCandidatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCandidatesResponse.ProtoReflect.Descriptor instead.
+func (*AddCandidatesResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{5}
+}
+
+type SetConnectedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetConnectedRequest) Reset() {
+	*x = SetConnectedRequest{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetConnectedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetConnectedRequest) ProtoMessage() {}
+
+func (x *SetConnectedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetConnectedRequest.ProtoReflect.Descriptor instead.
+func (*SetConnectedRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SetConnectedRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SetConnectedRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+type SetConnectedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetConnectedResponse) Reset() {
+	*x = SetConnectedResponse{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetConnectedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetConnectedResponse) ProtoMessage() {}
+
+func (x *SetConnectedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetConnectedResponse.ProtoReflect.Descriptor instead.
+func (*SetConnectedResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{7}
+}
+
+type GetIceServersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIceServersRequest) Reset() {
+	*x = GetIceServersRequest{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIceServersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIceServersRequest) ProtoMessage() {}
+
+func (x *GetIceServersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIceServersRequest.ProtoReflect.Descriptor instead.
+func (*GetIceServersRequest) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetIceServersRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+type GetIceServersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Servers       []*IceServer           `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIceServersResponse) Reset() {
+	*x = GetIceServersResponse{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIceServersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIceServersResponse) ProtoMessage() {}
+
+func (x *GetIceServersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIceServersResponse.ProtoReflect.Descriptor instead.
+func (*GetIceServersResponse) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetIceServersResponse) GetServers() []*IceServer {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// IceServer is an RTCIceServer.
+type IceServer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Urls          []string               `protobuf:"bytes,1,rep,name=urls,proto3" json:"urls,omitempty"`
+	Username      string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Credential    string                 `protobuf:"bytes,3,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IceServer) Reset() {
+	*x = IceServer{}
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IceServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IceServer) ProtoMessage() {}
+
+func (x *IceServer) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_webrtc_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
+func (*IceServer) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_webrtc_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *IceServer) GetUrls() []string {
+	if x != nil {
+		return x.Urls
+	}
+	return nil
+}
+
+func (x *IceServer) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *IceServer) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
 var File_jingled_v1_webrtc_proto protoreflect.FileDescriptor
 
 const file_jingled_v1_webrtc_proto_rawDesc = "" +
@@ -121,9 +566,42 @@ const file_jingled_v1_webrtc_proto_rawDesc = "" +
 	"\x0fOpenWhipRequest\":\n" +
 	"\x10OpenWhipResponse\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token2T\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"i\n" +
+	"\x15SetDescriptionRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x10\n" +
+	"\x03sdp\x18\x04 \x01(\tR\x03sdp\"\x18\n" +
+	"\x16SetDescriptionResponse\"t\n" +
+	"\x14AddCandidatesRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x10\n" +
+	"\x03mid\x18\x03 \x01(\tR\x03mid\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\x04 \x03(\tR\n" +
+	"candidates\"\x17\n" +
+	"\x15AddCandidatesResponse\"A\n" +
+	"\x13SetConnectedRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\"\x16\n" +
+	"\x14SetConnectedResponse\"0\n" +
+	"\x14GetIceServersRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\"H\n" +
+	"\x15GetIceServersResponse\x12/\n" +
+	"\aservers\x18\x01 \x03(\v2\x15.jingled.v1.IceServerR\aservers\"[\n" +
+	"\tIceServer\x12\x12\n" +
+	"\x04urls\x18\x01 \x03(\tR\x04urls\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x03 \x01(\tR\n" +
+	"credential2T\n" +
 	"\vWhipService\x12E\n" +
-	"\bOpenWhip\x12\x1b.jingled.v1.OpenWhipRequest\x1a\x1c.jingled.v1.OpenWhipResponseB5Z3github.com/jingled/jingled/api/jingled/v1;jingledv1b\x06proto3"
+	"\bOpenWhip\x12\x1b.jingled.v1.OpenWhipRequest\x1a\x1c.jingled.v1.OpenWhipResponse2\xf4\x02\n" +
+	"\x15DelegatedMediaService\x12W\n" +
+	"\x0eSetDescription\x12!.jingled.v1.SetDescriptionRequest\x1a\".jingled.v1.SetDescriptionResponse\x12T\n" +
+	"\rAddCandidates\x12 .jingled.v1.AddCandidatesRequest\x1a!.jingled.v1.AddCandidatesResponse\x12Q\n" +
+	"\fSetConnected\x12\x1f.jingled.v1.SetConnectedRequest\x1a .jingled.v1.SetConnectedResponse\x12Y\n" +
+	"\rGetIceServers\x12 .jingled.v1.GetIceServersRequest\x1a!.jingled.v1.GetIceServersResponse\"\x03\x90\x02\x01B5Z3github.com/jingled/jingled/api/jingled/v1;jingledv1b\x06proto3"
 
 var (
 	file_jingled_v1_webrtc_proto_rawDescOnce sync.Once
@@ -137,19 +615,37 @@ func file_jingled_v1_webrtc_proto_rawDescGZIP() []byte {
 	return file_jingled_v1_webrtc_proto_rawDescData
 }
 
-var file_jingled_v1_webrtc_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_jingled_v1_webrtc_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_jingled_v1_webrtc_proto_goTypes = []any{
-	(*OpenWhipRequest)(nil),  // 0: jingled.v1.OpenWhipRequest
-	(*OpenWhipResponse)(nil), // 1: jingled.v1.OpenWhipResponse
+	(*OpenWhipRequest)(nil),        // 0: jingled.v1.OpenWhipRequest
+	(*OpenWhipResponse)(nil),       // 1: jingled.v1.OpenWhipResponse
+	(*SetDescriptionRequest)(nil),  // 2: jingled.v1.SetDescriptionRequest
+	(*SetDescriptionResponse)(nil), // 3: jingled.v1.SetDescriptionResponse
+	(*AddCandidatesRequest)(nil),   // 4: jingled.v1.AddCandidatesRequest
+	(*AddCandidatesResponse)(nil),  // 5: jingled.v1.AddCandidatesResponse
+	(*SetConnectedRequest)(nil),    // 6: jingled.v1.SetConnectedRequest
+	(*SetConnectedResponse)(nil),   // 7: jingled.v1.SetConnectedResponse
+	(*GetIceServersRequest)(nil),   // 8: jingled.v1.GetIceServersRequest
+	(*GetIceServersResponse)(nil),  // 9: jingled.v1.GetIceServersResponse
+	(*IceServer)(nil),              // 10: jingled.v1.IceServer
 }
 var file_jingled_v1_webrtc_proto_depIdxs = []int32{
-	0, // 0: jingled.v1.WhipService.OpenWhip:input_type -> jingled.v1.OpenWhipRequest
-	1, // 1: jingled.v1.WhipService.OpenWhip:output_type -> jingled.v1.OpenWhipResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	10, // 0: jingled.v1.GetIceServersResponse.servers:type_name -> jingled.v1.IceServer
+	0,  // 1: jingled.v1.WhipService.OpenWhip:input_type -> jingled.v1.OpenWhipRequest
+	2,  // 2: jingled.v1.DelegatedMediaService.SetDescription:input_type -> jingled.v1.SetDescriptionRequest
+	4,  // 3: jingled.v1.DelegatedMediaService.AddCandidates:input_type -> jingled.v1.AddCandidatesRequest
+	6,  // 4: jingled.v1.DelegatedMediaService.SetConnected:input_type -> jingled.v1.SetConnectedRequest
+	8,  // 5: jingled.v1.DelegatedMediaService.GetIceServers:input_type -> jingled.v1.GetIceServersRequest
+	1,  // 6: jingled.v1.WhipService.OpenWhip:output_type -> jingled.v1.OpenWhipResponse
+	3,  // 7: jingled.v1.DelegatedMediaService.SetDescription:output_type -> jingled.v1.SetDescriptionResponse
+	5,  // 8: jingled.v1.DelegatedMediaService.AddCandidates:output_type -> jingled.v1.AddCandidatesResponse
+	7,  // 9: jingled.v1.DelegatedMediaService.SetConnected:output_type -> jingled.v1.SetConnectedResponse
+	9,  // 10: jingled.v1.DelegatedMediaService.GetIceServers:output_type -> jingled.v1.GetIceServersResponse
+	6,  // [6:11] is the sub-list for method output_type
+	1,  // [1:6] is the sub-list for method input_type
+	1,  // [1:1] is the sub-list for extension type_name
+	1,  // [1:1] is the sub-list for extension extendee
+	0,  // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_webrtc_proto_init() }
@@ -163,9 +659,9 @@ func file_jingled_v1_webrtc_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_webrtc_proto_rawDesc), len(file_jingled_v1_webrtc_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   11,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_jingled_v1_webrtc_proto_goTypes,
 		DependencyIndexes: file_jingled_v1_webrtc_proto_depIdxs,

@@ -23,6 +23,8 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// WhipServiceName is the fully-qualified name of the WhipService service.
 	WhipServiceName = "jingled.v1.WhipService"
+	// DelegatedMediaServiceName is the fully-qualified name of the DelegatedMediaService service.
+	DelegatedMediaServiceName = "jingled.v1.DelegatedMediaService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -35,6 +37,18 @@ const (
 const (
 	// WhipServiceOpenWhipProcedure is the fully-qualified name of the WhipService's OpenWhip RPC.
 	WhipServiceOpenWhipProcedure = "/jingled.v1.WhipService/OpenWhip"
+	// DelegatedMediaServiceSetDescriptionProcedure is the fully-qualified name of the
+	// DelegatedMediaService's SetDescription RPC.
+	DelegatedMediaServiceSetDescriptionProcedure = "/jingled.v1.DelegatedMediaService/SetDescription"
+	// DelegatedMediaServiceAddCandidatesProcedure is the fully-qualified name of the
+	// DelegatedMediaService's AddCandidates RPC.
+	DelegatedMediaServiceAddCandidatesProcedure = "/jingled.v1.DelegatedMediaService/AddCandidates"
+	// DelegatedMediaServiceSetConnectedProcedure is the fully-qualified name of the
+	// DelegatedMediaService's SetConnected RPC.
+	DelegatedMediaServiceSetConnectedProcedure = "/jingled.v1.DelegatedMediaService/SetConnected"
+	// DelegatedMediaServiceGetIceServersProcedure is the fully-qualified name of the
+	// DelegatedMediaService's GetIceServers RPC.
+	DelegatedMediaServiceGetIceServersProcedure = "/jingled.v1.DelegatedMediaService/GetIceServers"
 )
 
 // WhipServiceClient is a client for the jingled.v1.WhipService service.
@@ -111,4 +125,181 @@ type UnimplementedWhipServiceHandler struct{}
 
 func (UnimplementedWhipServiceHandler) OpenWhip(context.Context, *v1.OpenWhipRequest) (*v1.OpenWhipResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.WhipService.OpenWhip is not implemented"))
+}
+
+// DelegatedMediaServiceClient is a client for the jingled.v1.DelegatedMediaService service.
+type DelegatedMediaServiceClient interface {
+	// SetDescription brings an offer, or the answer to one. failed_precondition: another offer has no answer yet, or there
+	// is nothing to answer.
+	SetDescription(context.Context, *v1.SetDescriptionRequest) (*v1.SetDescriptionResponse, error)
+	// AddCandidates brings candidates of the host. Those in a description need not be told again.
+	AddCandidates(context.Context, *v1.AddCandidatesRequest) (*v1.AddCandidatesResponse, error)
+	// SetConnected says that the host's media is connected: only the host knows.
+	SetConnected(context.Context, *v1.SetConnectedRequest) (*v1.SetConnectedResponse, error)
+	// GetIceServers returns the STUN and TURN servers that the account's server offers (XEP-0215), for RTCConfiguration.
+	GetIceServers(context.Context, *v1.GetIceServersRequest) (*v1.GetIceServersResponse, error)
+}
+
+// NewDelegatedMediaServiceClient constructs a client for the jingled.v1.DelegatedMediaService
+// service. By default, it uses the Connect protocol with the binary Protobuf Codec, asks for
+// gzipped responses, and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply
+// the connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewDelegatedMediaServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) DelegatedMediaServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	delegatedMediaServiceMethods := v1.File_jingled_v1_webrtc_proto.Services().ByName("DelegatedMediaService").Methods()
+	return &delegatedMediaServiceClient{
+		setDescription: connect.NewClient[v1.SetDescriptionRequest, v1.SetDescriptionResponse](
+			httpClient,
+			baseURL+DelegatedMediaServiceSetDescriptionProcedure,
+			connect.WithSchema(delegatedMediaServiceMethods.ByName("SetDescription")),
+			connect.WithClientOptions(opts...),
+		),
+		addCandidates: connect.NewClient[v1.AddCandidatesRequest, v1.AddCandidatesResponse](
+			httpClient,
+			baseURL+DelegatedMediaServiceAddCandidatesProcedure,
+			connect.WithSchema(delegatedMediaServiceMethods.ByName("AddCandidates")),
+			connect.WithClientOptions(opts...),
+		),
+		setConnected: connect.NewClient[v1.SetConnectedRequest, v1.SetConnectedResponse](
+			httpClient,
+			baseURL+DelegatedMediaServiceSetConnectedProcedure,
+			connect.WithSchema(delegatedMediaServiceMethods.ByName("SetConnected")),
+			connect.WithClientOptions(opts...),
+		),
+		getIceServers: connect.NewClient[v1.GetIceServersRequest, v1.GetIceServersResponse](
+			httpClient,
+			baseURL+DelegatedMediaServiceGetIceServersProcedure,
+			connect.WithSchema(delegatedMediaServiceMethods.ByName("GetIceServers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// delegatedMediaServiceClient implements DelegatedMediaServiceClient.
+type delegatedMediaServiceClient struct {
+	setDescription *connect.Client[v1.SetDescriptionRequest, v1.SetDescriptionResponse]
+	addCandidates  *connect.Client[v1.AddCandidatesRequest, v1.AddCandidatesResponse]
+	setConnected   *connect.Client[v1.SetConnectedRequest, v1.SetConnectedResponse]
+	getIceServers  *connect.Client[v1.GetIceServersRequest, v1.GetIceServersResponse]
+}
+
+// SetDescription calls jingled.v1.DelegatedMediaService.SetDescription.
+func (c *delegatedMediaServiceClient) SetDescription(ctx context.Context, req *v1.SetDescriptionRequest) (*v1.SetDescriptionResponse, error) {
+	response, err := c.setDescription.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AddCandidates calls jingled.v1.DelegatedMediaService.AddCandidates.
+func (c *delegatedMediaServiceClient) AddCandidates(ctx context.Context, req *v1.AddCandidatesRequest) (*v1.AddCandidatesResponse, error) {
+	response, err := c.addCandidates.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetConnected calls jingled.v1.DelegatedMediaService.SetConnected.
+func (c *delegatedMediaServiceClient) SetConnected(ctx context.Context, req *v1.SetConnectedRequest) (*v1.SetConnectedResponse, error) {
+	response, err := c.setConnected.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetIceServers calls jingled.v1.DelegatedMediaService.GetIceServers.
+func (c *delegatedMediaServiceClient) GetIceServers(ctx context.Context, req *v1.GetIceServersRequest) (*v1.GetIceServersResponse, error) {
+	response, err := c.getIceServers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DelegatedMediaServiceHandler is an implementation of the jingled.v1.DelegatedMediaService
+// service.
+type DelegatedMediaServiceHandler interface {
+	// SetDescription brings an offer, or the answer to one. failed_precondition: another offer has no answer yet, or there
+	// is nothing to answer.
+	SetDescription(context.Context, *v1.SetDescriptionRequest) (*v1.SetDescriptionResponse, error)
+	// AddCandidates brings candidates of the host. Those in a description need not be told again.
+	AddCandidates(context.Context, *v1.AddCandidatesRequest) (*v1.AddCandidatesResponse, error)
+	// SetConnected says that the host's media is connected: only the host knows.
+	SetConnected(context.Context, *v1.SetConnectedRequest) (*v1.SetConnectedResponse, error)
+	// GetIceServers returns the STUN and TURN servers that the account's server offers (XEP-0215), for RTCConfiguration.
+	GetIceServers(context.Context, *v1.GetIceServersRequest) (*v1.GetIceServersResponse, error)
+}
+
+// NewDelegatedMediaServiceHandler builds an HTTP handler from the service implementation. It
+// returns the path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewDelegatedMediaServiceHandler(svc DelegatedMediaServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	delegatedMediaServiceMethods := v1.File_jingled_v1_webrtc_proto.Services().ByName("DelegatedMediaService").Methods()
+	delegatedMediaServiceSetDescriptionHandler := connect.NewUnaryHandlerSimple(
+		DelegatedMediaServiceSetDescriptionProcedure,
+		svc.SetDescription,
+		connect.WithSchema(delegatedMediaServiceMethods.ByName("SetDescription")),
+		connect.WithHandlerOptions(opts...),
+	)
+	delegatedMediaServiceAddCandidatesHandler := connect.NewUnaryHandlerSimple(
+		DelegatedMediaServiceAddCandidatesProcedure,
+		svc.AddCandidates,
+		connect.WithSchema(delegatedMediaServiceMethods.ByName("AddCandidates")),
+		connect.WithHandlerOptions(opts...),
+	)
+	delegatedMediaServiceSetConnectedHandler := connect.NewUnaryHandlerSimple(
+		DelegatedMediaServiceSetConnectedProcedure,
+		svc.SetConnected,
+		connect.WithSchema(delegatedMediaServiceMethods.ByName("SetConnected")),
+		connect.WithHandlerOptions(opts...),
+	)
+	delegatedMediaServiceGetIceServersHandler := connect.NewUnaryHandlerSimple(
+		DelegatedMediaServiceGetIceServersProcedure,
+		svc.GetIceServers,
+		connect.WithSchema(delegatedMediaServiceMethods.ByName("GetIceServers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/jingled.v1.DelegatedMediaService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case DelegatedMediaServiceSetDescriptionProcedure:
+			delegatedMediaServiceSetDescriptionHandler.ServeHTTP(w, r)
+		case DelegatedMediaServiceAddCandidatesProcedure:
+			delegatedMediaServiceAddCandidatesHandler.ServeHTTP(w, r)
+		case DelegatedMediaServiceSetConnectedProcedure:
+			delegatedMediaServiceSetConnectedHandler.ServeHTTP(w, r)
+		case DelegatedMediaServiceGetIceServersProcedure:
+			delegatedMediaServiceGetIceServersHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedDelegatedMediaServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedDelegatedMediaServiceHandler struct{}
+
+func (UnimplementedDelegatedMediaServiceHandler) SetDescription(context.Context, *v1.SetDescriptionRequest) (*v1.SetDescriptionResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.DelegatedMediaService.SetDescription is not implemented"))
+}
+
+func (UnimplementedDelegatedMediaServiceHandler) AddCandidates(context.Context, *v1.AddCandidatesRequest) (*v1.AddCandidatesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.DelegatedMediaService.AddCandidates is not implemented"))
+}
+
+func (UnimplementedDelegatedMediaServiceHandler) SetConnected(context.Context, *v1.SetConnectedRequest) (*v1.SetConnectedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.DelegatedMediaService.SetConnected is not implemented"))
+}
+
+func (UnimplementedDelegatedMediaServiceHandler) GetIceServers(context.Context, *v1.GetIceServersRequest) (*v1.GetIceServersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("jingled.v1.DelegatedMediaService.GetIceServers is not implemented"))
 }

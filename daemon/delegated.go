@@ -1,0 +1,312 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
+	jingletransfer "github.com/jingled/jingled/jingle/transfer"
+	"github.com/jingled/jingled/media/audio"
+	mediacall "github.com/jingled/jingled/media/call"
+	"github.com/jingled/jingled/media/delegated"
+)
+
+// session is what a call does with its session: a [mediacall.Call], or [hosted] for delegated media.
+type session interface {
+	HangUp(r *jingle.Reason)
+	NetworkChanged()
+	Mute(on bool)
+	Hold(on bool)
+	SendDTMF(digits string, duration time.Duration) error
+	Video() (has, wanted bool)
+	AddVideo(v mediacall.Video)
+	RemoveVideo()
+	AnswerWith(source audio.Source, sink audio.Sink, v *mediacall.Video)
+	Transfer(t jingletransfer.Transfer)
+}
+
+// hosted is the session of a call whose media is the host's. What the host does by its descriptions is not done here.
+type hosted struct{ *delegated.Call }
+
+// NetworkChanged implements [session]: the host's stack notices by itself.
+func (hosted) NetworkChanged() {}
+
+// Video implements [session].
+func (hosted) Video() (has, wanted bool) { return false, false }
+
+// AddVideo implements [session].
+func (hosted) AddVideo(v mediacall.Video) { _ = v.Close() }
+
+// RemoveVideo implements [session].
+func (hosted) RemoveVideo() {}
+
+// AnswerWith implements [session]: the host is told the offer.
+func (h hosted) AnswerWith(audio.Source, audio.Sink, *mediacall.Video) { h.Take() }
+
+// hostOffer is what a call with delegated media has: what the host of an outgoing call has told before there is a session,
+// and which device it is to go to. The account's lock guards it.
+type hostOffer struct {
+	device     jid.JID // empty until one is known
+	sdp        string
+	candidates []delegated.Candidates
+	session    *delegated.Call
+	ringing    *undecided // an incoming call's, until it is answered
+}
+
+// maxHostCandidates bounds the candidates that a host tells before there is a session.
+const maxHostCandidates = 256
+
+// checkDelegated is checkMedia for calls with delegated media.
+func checkDelegated(m *jingledv1.Media) error {
+	if m.GetAudioIn() != "" || m.GetAudioOut() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" || m.GetWebrtc() {
+		return errors.New("delegated: the media is the host's, so everything but video and ice must be empty")
+	}
+	return nil
+}
+
+func (c *call) delegatedConfig() delegated.Config {
+	a := c.account
+	return delegated.Config{
+		Notify: c.mediaEvent, Go: a.media.Go, Log: a.log,
+		Describe: func(d delegated.Description) {
+			c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallDescription{
+				CallDescription: &jingledv1.CallDescription{Type: string(d.Kind), Sdp: d.SDP}}})
+		},
+		Candidates: func(cs delegated.Candidates) {
+			c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallCandidates{
+				CallCandidates: &jingledv1.CallCandidates{Mid: cs.MID, Candidates: cs.Lines}}})
+		},
+	}
+}
+
+// dialDelegated sends the session-initiate to a device, as soon as there is the host's offer.
+func (c *call) dialDelegated(device jid.JID) error {
+	a := c.account
+	a.mu.Lock()
+	c.host.device = device
+	offer, candidates := c.host.sdp, c.host.candidates
+	a.mu.Unlock()
+	if offer == "" {
+		return nil
+	}
+	d, err := delegated.Dial(a.engine, device, c.sid, c.delegatedConfig(), offer, candidates...)
+	if err != nil {
+		return err
+	}
+	c.hosts(d)
+	return nil
+}
+
+// hosts gives the call its session.
+func (c *call) hosts(d *delegated.Call) {
+	c.account.mu.Lock()
+	c.host.session = d
+	c.account.mu.Unlock()
+	if c.connect(hosted{d}) {
+		d.HangUp(&jingle.Reason{Condition: jingle.Cancel}) // it was given up meanwhile
+	}
+}
+
+// pickUpDelegated makes the application of an incoming session that was taken for a host already.
+func (c *call) pickUpDelegated(s *engine.Session, m *jingle.Message) (engine.Application, error) {
+	d, err := delegated.PickUp(s, m, c.delegatedConfig())
+	if err != nil {
+		return nil, err
+	}
+	c.hosts(d)
+	d.Take()
+	return d, nil
+}
+
+// undecided is the application of a session that rings: whose media it will have is known once it is answered. It belongs
+// to the session's goroutine.
+type undecided struct {
+	engine.Application
+	call    *call
+	initial *jingle.Message
+	seen    []jingle.InfoReceived
+	decided bool
+}
+
+// maxSeen bounds what is kept of what comes while it rings.
+const maxSeen = 128
+
+// Handle implements [engine.Application].
+func (u *undecided) Handle(s *engine.Session, ev jingle.Event) error {
+	if info, ok := ev.(jingle.InfoReceived); ok && !u.decided && len(u.seen) < maxSeen {
+		u.seen = append(u.seen, info)
+	}
+	return u.Application.Handle(s, ev)
+}
+
+// take gives the session to the host: the media that was prepared for it ends.
+func (u *undecided) take(s *engine.Session, own *mediacall.Call) {
+	if u.decided || s.State() == jingle.Done {
+		return
+	}
+	u.decided = true
+	d, err := delegated.PickUp(s, u.initial, u.call.delegatedConfig())
+	if err != nil {
+		s.Terminate(&jingle.Reason{Condition: jingle.IncompatibleParameters, Text: err.Error()})
+		return
+	}
+	own.Abandon()
+	u.Application = d
+	for _, info := range u.seen {
+		_ = d.Handle(s, info) // it was answered then
+	}
+	u.call.hosts(d)
+	d.Take()
+}
+
+// answerDelegated answers a call that rings by a session.
+func (c *call) answerDelegated() error {
+	c.account.mu.Lock()
+	u, p := c.host.ringing, c.phone
+	c.account.mu.Unlock()
+	own, ok := p.media.(*mediacall.Call)
+	if u == nil || !ok {
+		return connect.NewError(connect.CodeFailedPrecondition, errors.New("this call does not ring here"))
+	}
+	s := own.Session()
+	s.Post(func() { u.take(s, own) })
+	return nil
+}
+
+// host finds the call with delegated media that a request means.
+func (d *Daemon) host(account, sid string) (*call, error) {
+	c, err := d.call(account, sid)
+	if err != nil {
+		return nil, err
+	}
+	if !c.answerWith().GetDelegated() {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("this call was made or answered without delegated"))
+	}
+	return c, nil
+}
+
+// SetDescription brings a description of the host.
+func (d *Daemon) SetDescription(_ context.Context, req *jingledv1.SetDescriptionRequest) (*jingledv1.SetDescriptionResponse, error) {
+	c, err := d.host(req.GetAccount(), req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	kind := delegated.Kind(req.GetType())
+	if kind != delegated.Offer && kind != delegated.Answer {
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New(`type is neither "offer" nor "answer"`))
+	}
+	a := c.account
+	a.mu.Lock()
+	s := c.host.session
+	first := s == nil && !c.incoming && kind == delegated.Offer && c.host.sdp == ""
+	device := c.host.device
+	if first {
+		c.host.sdp = req.GetSdp()
+	}
+	a.mu.Unlock()
+	switch {
+	case first:
+		if err = delegated.CheckOffer(req.GetSdp()); err == nil && device != "" {
+			err = c.dialDelegated(device)
+		}
+		if err != nil {
+			a.mu.Lock()
+			c.host.sdp = ""
+			a.mu.Unlock()
+		}
+	case s == nil:
+		err = delegated.ErrState
+	default:
+		err = s.SetDescription(delegated.Description{Kind: kind, SDP: req.GetSdp()})
+	}
+	if err != nil {
+		return nil, hostError(err)
+	}
+	return &jingledv1.SetDescriptionResponse{}, nil
+}
+
+// hostError says whose fault it is.
+func hostError(err error) error {
+	var bad *delegated.DescriptionError
+	var command *jingle.CommandError
+	switch {
+	case errors.As(err, &bad):
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	case errors.Is(err, delegated.ErrState), errors.As(err, &command):
+		return connect.NewError(connect.CodeFailedPrecondition, err)
+	case errors.Is(err, delegated.ErrOver):
+		return errOver
+	}
+	return connect.NewError(connect.CodeInternal, err)
+}
+
+// AddCandidates brings candidates of the host.
+func (d *Daemon) AddCandidates(_ context.Context, req *jingledv1.AddCandidatesRequest) (*jingledv1.AddCandidatesResponse, error) {
+	c, err := d.host(req.GetAccount(), req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	cs := delegated.Candidates{MID: req.GetMid(), Lines: req.GetCandidates()}
+	c.account.mu.Lock()
+	s := c.host.session
+	if s == nil {
+		n := len(cs.Lines)
+		for _, known := range c.host.candidates {
+			n += len(known.Lines)
+		}
+		if n <= maxHostCandidates {
+			c.host.candidates = append(c.host.candidates, cs)
+		}
+	}
+	c.account.mu.Unlock()
+	if s != nil {
+		if err := s.AddCandidates(cs); err != nil {
+			return nil, hostError(err)
+		}
+	}
+	return &jingledv1.AddCandidatesResponse{}, nil
+}
+
+// SetConnected says that the host's media is connected.
+func (d *Daemon) SetConnected(_ context.Context, req *jingledv1.SetConnectedRequest) (*jingledv1.SetConnectedResponse, error) {
+	c, err := d.host(req.GetAccount(), req.GetSid())
+	if err != nil {
+		return nil, err
+	}
+	c.account.mu.Lock()
+	s := c.host.session
+	c.account.mu.Unlock()
+	if s == nil {
+		return nil, hostError(delegated.ErrState)
+	}
+	s.Connected()
+	return &jingledv1.SetConnectedResponse{}, nil
+}
+
+// GetIceServers returns what the host's WebRTC stack is to be configured with.
+func (d *Daemon) GetIceServers(ctx context.Context, req *jingledv1.GetIceServersRequest) (*jingledv1.GetIceServersResponse, error) {
+	a, err := d.account(req.GetAccount())
+	if err != nil {
+		return nil, err
+	}
+	a.awaitRelays(ctx)
+	out := &jingledv1.GetIceServersResponse{}
+	for _, s := range a.iceServers() {
+		same := func(o *jingledv1.IceServer) bool {
+			return o.GetUsername() == s.Username && o.GetCredential() == s.Password
+		}
+		if i := slices.IndexFunc(out.Servers, same); i >= 0 {
+			out.Servers[i].Urls = append(out.Servers[i].Urls, s.URI)
+			continue
+		}
+		out.Servers = append(out.Servers, &jingledv1.IceServer{Urls: []string{s.URI}, Username: s.Username, Credential: s.Password})
+	}
+	return out, nil
+}
