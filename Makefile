@@ -18,7 +18,7 @@ LINT     := bin/golangci-lint
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race web web-check docs bench bench-relay fuzz clean
+.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race web web-check docs soak bench bench-relay fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -155,7 +155,10 @@ func (r *Router) Handle(from jid.JID, payload *xmltree.Element, answer func(*jin
 	switch {
 	case payload.Is(NSIBB, "open"):
 		if p, err = ParseOpen(payload); err == nil {
-			answer(s.opened(p.(Open)))
+			opened, se := s.opened(p.(Open))
+			if answer(se); opened != nil {
+				opened()
+			}
 			return
 		}
 	case payload.Is(NSIBB, "data"):

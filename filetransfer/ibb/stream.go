@@ -205,29 +205,23 @@ func (s *Stream) fail(err error, tell bool) {
 	}
 }
 
-// opened takes the peer's <open/>.
-func (s *Stream) opened(o Open) *jingle.StanzaError {
+// opened takes the peer's <open/>. What it returns is called after the answer: it may write, and no data may come before
+// that.
+func (s *Stream) opened(o Open) (func(), *jingle.StanzaError) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case s.open && s.onOpen == nil:
 		// We opened it and so does the peer: that is once too much, but there is one stream all the same.
-		s.mu.Unlock()
-		return nil
+		return nil, nil
 	case s.open:
-		s.mu.Unlock()
-		return &jingle.StanzaError{Type: "cancel", Condition: "unexpected-request", Text: "The stream is open already."}
+		return nil, &jingle.StanzaError{Type: "cancel", Condition: "unexpected-request", Text: "The stream is open already."}
 	case int(o.BlockSize) > s.blockSize:
 		// XEP-0261 section 2.2. A smaller one does no harm.
-		s.mu.Unlock()
-		return &jingle.StanzaError{Type: "modify", Condition: "resource-constraint", Text: "The block size is not the one agreed on."}
+		return nil, &jingle.StanzaError{Type: "modify", Condition: "resource-constraint", Text: "The block size is not the one agreed on."}
 	}
 	s.open, s.blockSize = true, int(o.BlockSize)
-	f := s.onOpen
-	s.mu.Unlock()
-	if f != nil {
-		f()
-	}
-	return nil
+	return s.onOpen, nil
 }
 
 // received takes a block. answer is nil for a message.
@@ -241,7 +235,7 @@ func (s *Stream) received(d Data, answer func(*jingle.StanzaError)) {
 	switch {
 	case s.closed || s.err != nil:
 		se = errNoStream()
-	case !s.open:
+	case !s.open && s.onOpen != nil: // to our own <open/> data is an answer too
 		se = &jingle.StanzaError{Type: "cancel", Condition: "unexpected-request", Text: "The stream is not open."}
 	case d.Seq != s.recvSeq:
 		// XEP-0047 section 2.2: nothing of the stream may be used from here on.

@@ -474,3 +474,48 @@ func BenchmarkStream(b *testing.B) {
 		})
 	}
 }
+
+// TestOpenThenData: whoever is asked to open a stream may write at once, but what it writes comes after its answer. Who has
+// asked takes data for an answer.
+func TestOpenThenData(t *testing.T) {
+	var said []string
+	r, err := ibb.NewRouter(ibb.RouterConfig{Stanzas: mute{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := ibb.StreamConfig{Peer: romeo, SID: "s", BlockSize: 10}
+	s, err := r.Expect(cfg, func() { said = append(said, "opened") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Handle(romeo, ibb.Open{SID: "s", BlockSize: 10, Stanza: ibb.StanzaIQ}.Element(), func(*jingle.StanzaError) { said = append(said, "answered") })
+	if !slices.Equal(said, []string{"answered", "opened"}) {
+		t.Errorf("%v", said)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if s, err = r.Open(cfg, func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	r.Handle(romeo, ibb.Data{SID: "s", Data: []byte("data")}.Element(), func(e *jingle.StanzaError) {
+		if e != nil {
+			t.Errorf("data before the answer: %v", e)
+		}
+	})
+	b := make([]byte, 10)
+	if n, err := s.Read(b); string(b[:n]) != "data" || err != nil {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+	if _, err := s.Write(b); err == nil {
+		t.Error("it writes to what is not open yet")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// mute answers nothing.
+type mute struct{}
+
+func (mute) Request(jid.JID, *xmltree.Element, func(error)) {}

@@ -56,10 +56,10 @@ type Transfer struct {
 	prefix    *hashes.Multi // of the first have bytes
 	preparing chan struct{} // closed when they are hashed, or the file is mended
 	mending   bool
-	request   *Request      // what we have asked for
-	events    func(Event)   // in place of the manager's
-	ns        string        // of the description that the peer asked with
-	ready     int64         // rehashed when limit was set
+	request   *Request    // what we have asked for
+	events    func(Event) // in place of the manager's
+	ns        string      // of the description that the peer asked with
+	ready     int64       // rehashed when limit was set
 	conn      io.ReadWriteCloser
 	transport string
 	total     int64
