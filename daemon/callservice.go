@@ -224,5 +224,8 @@ func (d *Daemon) ControlCall(_ context.Context, req *jingledv1.ControlCallReques
 			return nil, err
 		}
 	}
+	if req.SendVideo != nil {
+		p.media.SendVideo(req.GetSendVideo())
+	}
 	return &jingledv1.ControlCallResponse{}, nil
 }

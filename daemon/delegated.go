@@ -28,6 +28,7 @@ type session interface {
 	Video() (has, wanted bool)
 	AddVideo(v mediacall.Video)
 	RemoveVideo()
+	SendVideo(on bool)
 	AnswerWith(source audio.Source, sink audio.Sink, v *mediacall.Video)
 	Transfer(t jingletransfer.Transfer)
 }
@@ -46,6 +47,9 @@ func (hosted) AddVideo(v mediacall.Video) { _ = v.Close() }
 
 // RemoveVideo implements [session].
 func (hosted) RemoveVideo() {}
+
+// SendVideo implements [session].
+func (hosted) SendVideo(bool) {}
 
 // AnswerWith implements [session]: the host is told the offer.
 func (h hosted) AnswerWith(audio.Source, audio.Sink, *mediacall.Video) { h.Take() }

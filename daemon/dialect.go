@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"strings"
+
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/media"
 	mediacall "github.com/jingled/jingled/media/call"
@@ -29,4 +31,14 @@ func suit(cfg *mediacall.Config, known disco.Info) error {
 		cfg.Transport = ice.NSRawUDP
 	}
 	return nil
+}
+
+// keepsContents reports whether the peer's client refuses to have contents removed, as Dino does: it turns video off and on
+// by who sends.
+func (c *call) keepsContents() bool {
+	c.account.mu.Lock()
+	peer := c.peer
+	c.account.mu.Unlock()
+	r, ok := c.account.client.Resource(peer)
+	return ok && strings.Contains(r.Caps.Node, "dino.im")
 }

@@ -351,8 +351,16 @@ func (p *phone) setVideo(on bool, in, record string) error {
 	if p.call.answerWith().GetDelegated() {
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the host adds and drops video by SetDescription"))
 	}
-	if !on {
+	has, wanted := p.media.Video()
+	switch {
+	case !on && p.call.keepsContents():
+		p.media.SendVideo(false)
+		return nil
+	case !on:
 		p.media.RemoveVideo()
+		return nil
+	case has && wanted && in == "" && record == "" || has && p.call.keepsContents():
+		p.media.SendVideo(true)
 		return nil
 	}
 	if p.call.answerWith().GetWebrtc() {

@@ -100,6 +100,25 @@ func (s Senders) Sends(r Role) bool {
 	return false
 }
 
+// With returns who may send when one side begins or ceases to, and the other stays as it is.
+func (s Senders) With(r Role, sends bool) Senders {
+	initiator, responder := s.Sends(Initiator), s.Sends(Responder)
+	if r == Initiator {
+		initiator = sends
+	} else {
+		responder = sends
+	}
+	switch {
+	case initiator && responder:
+		return SendersBoth
+	case initiator:
+		return SendersInitiator
+	case responder:
+		return SendersResponder
+	}
+	return SendersNone
+}
+
 // DispositionSession is the default disposition of a content (XEP-0166 section 7.3).
 const DispositionSession = "session"
 

@@ -43,6 +43,15 @@ func (c *Call) SetVideo(source video.Source, sink video.Sink) {
 // HasVideo reports whether there is a content of video, offered or agreed.
 func (c *Call) HasVideo() bool { return c.video.Load() != nil }
 
+// VideoSenders returns the content of video and who may send in it, and false if there is none.
+func (c *Call) VideoSenders() (name string, senders jingle.Senders, ok bool) {
+	p := c.video.Load()
+	if p == nil {
+		return "", "", false
+	}
+	return p.name, p.senders, true
+}
+
 // newPart makes the video, on the audio's transport or its own, and has it run.
 func (c *Call) newPart(name string, bundled bool) (*part, error) {
 	p := &part{name: name, group: c.group, own: !bundled}

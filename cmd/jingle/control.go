@@ -159,13 +159,15 @@ func notKeys(digits string) string { return strings.Trim(strings.ToUpper(digits)
 
 func newVideo(g *global) *cobra.Command {
 	var m mediaFlags
-	var off bool
+	var off, pause, resume bool
 	c := g.control("video [CALL]", "Add video to a call, or end it",
 		"Adds video to a call that goes on. With --off there is only sound from then on.", 0,
 		func(ctx context.Context, s *session, c *jingledv1.Call, _ []string) error {
 			on := !off
 			req := &jingledv1.ControlCallRequest{Account: c.GetAccount(), Sid: c.GetSid(), Video: &on}
-			if on {
+			if pause || resume {
+				req.Video, req.SendVideo = nil, &resume
+			} else if on {
 				var media jingledv1.Media
 				if err := m.showing(&media); err != nil {
 					return err
@@ -179,6 +181,9 @@ func newVideo(g *global) *cobra.Command {
   jingle video bob@example.org --record bob.ivf
   jingle video --off`
 	c.Flags().BoolVar(&off, "off", false, "end the video")
+	c.Flags().BoolVar(&pause, "pause", false, "stop to send ours, while the peer's goes on")
+	c.Flags().BoolVar(&resume, "resume", false, "send ours again")
+	c.MarkFlagsMutuallyExclusive("off", "pause", "resume")
 	c.Flags().StringVar(&m.videoIn, "in", "", "video to send: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
 	c.Flags().StringVar(&m.recordVideo, "record", "", "record what is seen to this `FILE`, .ivf or .h264, or send it to rtp:PORT")
 	return c

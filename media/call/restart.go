@@ -57,6 +57,10 @@ func (c *Call) restart() {
 
 // refused follows an error to something that we have sent: Monal refuses restarts so.
 func (c *Call) refused(ev jingle.RequestFailed) {
+	if ev.Message.Action == jingle.ContentModify {
+		c.modifyRefused(ev)
+		return
+	}
 	c.keyRefused(ev)
 	var se *jingle.StanzaError
 	if ev.Message.Action != jingle.TransportInfo || errors.As(ev.Err, &se) && se.HasApp("tie-break") {

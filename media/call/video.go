@@ -2,6 +2,7 @@ package call
 
 import (
 	"errors"
+	"time"
 
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/rtp"
@@ -55,6 +56,40 @@ func (c *Call) RemoveVideo() {
 			c.do(&jingle.Message{Action: jingle.ContentRemove, Contents: []jingle.Content{content}})
 		}
 	})
+}
+
+// SendVideo stops sending our video, or sends it again, by content-modify (XEP-0166 section 7.2.3); that of the peer goes on.
+// Without video it does nothing.
+func (c *Call) SendVideo(on bool) { c.s.Post(func() { c.sendVideo(on) }) }
+
+func (c *Call) sendVideo(on bool) {
+	name, senders, ok := c.media.VideoSenders()
+	want := senders.With(c.s.Role(), on)
+	if !ok || want == senders || !c.answered || c.s.State() == jingle.Done {
+		return
+	}
+	c.media.Modify(name, want)
+	c.do(&jingle.Message{Action: jingle.ContentModify, Contents: []jingle.Content{{Creator: jingle.Initiator, Name: name, Senders: want}}})
+}
+
+// crossedAgain is how long after a content-modify that has crossed one of the peer ours is tried once more.
+const crossedAgain = 200 * time.Millisecond
+
+// modifyRefused goes back to what holds when the peer does not take a content-modify of ours. One that has crossed the
+// peer's is sent again on top of that (XEP-0166 section 7.2.16).
+func (c *Call) modifyRefused(ev jingle.RequestFailed) {
+	for _, content := range ev.Message.Contents {
+		senders, _, ok := c.s.Machine().Content(content.ID())
+		if !ok {
+			continue
+		}
+		c.media.Modify(content.Name, senders)
+		var se *jingle.StanzaError
+		if errors.As(ev.Err, &se) && se.HasApp("tie-break") {
+			on := content.Senders.Sends(c.s.Role())
+			c.after(crossedAgain, func() { c.sendVideo(on) })
+		}
+	}
 }
 
 // added answers a content-add: video is taken if it is wanted and there is none, and all else is refused. XEP-0166

@@ -1157,14 +1157,16 @@ func (*SendDtmfResponse) Descriptor() ([]byte, []int) {
 }
 
 type ControlCallRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Sid           string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
-	Mute          *bool                  `protobuf:"varint,3,opt,name=mute,proto3,oneof" json:"mute,omitempty"`               // send silence
-	Hold          *bool                  `protobuf:"varint,4,opt,name=hold,proto3,oneof" json:"hold,omitempty"`               // send nothing, and ask the peer for the same
-	Video         *bool                  `protobuf:"varint,5,opt,name=video,proto3,oneof" json:"video,omitempty"`             // add video to the call, or drop it
-	VideoIn       string                 `protobuf:"bytes,6,opt,name=video_in,json=videoIn,proto3" json:"video_in,omitempty"` // as in Media, for video that is added
-	RecordVideo   string                 `protobuf:"bytes,7,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Account     string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sid         string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	Mute        *bool                  `protobuf:"varint,3,opt,name=mute,proto3,oneof" json:"mute,omitempty"`               // send silence
+	Hold        *bool                  `protobuf:"varint,4,opt,name=hold,proto3,oneof" json:"hold,omitempty"`               // send nothing, and ask the peer for the same
+	Video       *bool                  `protobuf:"varint,5,opt,name=video,proto3,oneof" json:"video,omitempty"`             // add video to the call, or drop it
+	VideoIn     string                 `protobuf:"bytes,6,opt,name=video_in,json=videoIn,proto3" json:"video_in,omitempty"` // as in Media, for video that is added
+	RecordVideo string                 `protobuf:"bytes,7,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
+	// Stop to send our video, or send it again, while the peer's goes on.
+	SendVideo     *bool `protobuf:"varint,8,opt,name=send_video,json=sendVideo,proto3,oneof" json:"send_video,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1246,6 +1248,13 @@ func (x *ControlCallRequest) GetRecordVideo() string {
 		return x.RecordVideo
 	}
 	return ""
+}
+
+func (x *ControlCallRequest) GetSendVideo() bool {
+	if x != nil && x.SendVideo != nil {
+		return *x.SendVideo
+	}
+	return false
 }
 
 type ControlCallResponse struct {
@@ -5185,7 +5194,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06digits\x18\x03 \x01(\tR\x06digits\"\x12\n" +
-	"\x10SendDtmfResponse\"\xe7\x01\n" +
+	"\x10SendDtmfResponse\"\x9a\x02\n" +
 	"\x12ControlCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x17\n" +
@@ -5193,10 +5202,13 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x04hold\x18\x04 \x01(\bH\x01R\x04hold\x88\x01\x01\x12\x19\n" +
 	"\x05video\x18\x05 \x01(\bH\x02R\x05video\x88\x01\x01\x12\x19\n" +
 	"\bvideo_in\x18\x06 \x01(\tR\avideoIn\x12!\n" +
-	"\frecord_video\x18\a \x01(\tR\vrecordVideoB\a\n" +
+	"\frecord_video\x18\a \x01(\tR\vrecordVideo\x12\"\n" +
+	"\n" +
+	"send_video\x18\b \x01(\bH\x03R\tsendVideo\x88\x01\x01B\a\n" +
 	"\x05_muteB\a\n" +
 	"\x05_holdB\b\n" +
-	"\x06_video\"\x15\n" +
+	"\x06_videoB\r\n" +
+	"\v_send_video\"\x15\n" +
 	"\x13ControlCallResponse\"e\n" +
 	"\x13TransferCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
