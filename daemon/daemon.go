@@ -12,6 +12,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -57,6 +58,7 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	d := &Daemon{cfg: cfg, editing: make(chan struct{}, 1), tunnels: make(map[string]*tunnel.Tunnel), welcomes: make(map[*Subscription][]welcome)}
+	d.hub.instance = rand.Text()
 	if cfg.StateDir != "" {
 		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {
 			return nil, fmt.Errorf("daemon: %w", err)

@@ -60,6 +60,12 @@ func (d *Daemon) Examine(ctx context.Context, req *jingledv1.ExamineRequest, sen
 			return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("stun_servers: %q is not HOST:PORT", s))
 		}
 	}
+	d.mu.Lock()
+	running := d.life != nil
+	d.mu.Unlock()
+	if !running {
+		return connect.NewError(connect.CodeUnavailable, errors.New("the daemon does not run"))
+	}
 	ctx, cancel := context.WithTimeout(ctx, examination)
 	defer cancel()
 	x := &doctor{a: a, send: func(f *jingledv1.Finding) error { return send(&jingledv1.ExamineResponse{Finding: f}) }}

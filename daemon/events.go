@@ -21,6 +21,8 @@ const (
 
 // hub numbers events, keeps the last of them and hands them to every subscriber. It never waits for one.
 type hub struct {
+	instance string // of this run; set once
+
 	mu   sync.Mutex
 	seq  uint64
 	ring []*jingledv1.Event // the newest is the last
@@ -84,7 +86,7 @@ func (h *hub) subscribe(since uint64, closed func()) *Subscription {
 	}
 	s := &Subscription{hub: h, events: make(chan *jingledv1.Event, readerSize+len(replay)+1), closed: closed}
 	s.events <- &jingledv1.Event{Seq: h.seq, Time: timestamppb.New(time.Now()),
-		Body: &jingledv1.Event_Hello{Hello: &jingledv1.Hello{}}}
+		Body: &jingledv1.Event_Hello{Hello: &jingledv1.Hello{Instance: h.instance}}}
 	for _, e := range replay {
 		s.events <- e
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"connectrpc.com/connect"
@@ -10,11 +11,17 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 )
 
+// apiFeatures are what a client can ask for; docs/embedding.md explains each.
+var apiFeatures = []string{
+	"accounts", "blocking", "calls.audio", "calls.dtmf", "calls.video", "calls.webrtc", "contacts", "doctor",
+	"files.datachannel", "files.http", "files.ibb", "files.pause", "files.s5b", "files.si", "history", "identities", "rooms", "tunnel",
+}
+
 // GetInfo tells the version and what the daemon can do.
 func (d *Daemon) GetInfo(context.Context, *jingledv1.GetInfoRequest) (*jingledv1.GetInfoResponse, error) {
 	return &jingledv1.GetInfoResponse{
 		Version: d.cfg.Version, ApiMinor: APIMinor,
-		Features: []string{"calls.audio", "calls.dtmf", "files.s5b", "files.ibb", "accounts", "contacts", "doctor", "history", "tunnel"},
+		Features: slices.Clone(apiFeatures),
 	}, nil
 }
 
@@ -30,7 +37,11 @@ func (d *Daemon) ListAccounts(context.Context, *jingledv1.ListAccountsRequest) (
 // Watch sends events to send until ctx ends, send fails or the reader is cut off as too slow; that is
 // resource_exhausted.
 func (d *Daemon) Watch(ctx context.Context, req *jingledv1.WatchRequest, send func(*jingledv1.Event) error) error {
-	s, err := d.Subscribe(req.GetSinceSeq(), req.GetWelcome()...)
+	since := req.GetSinceSeq()
+	if i := req.GetInstance(); since > 0 && i != "" && i != d.hub.instance {
+		since = math.MaxUint64 // of a daemon before this one
+	}
+	s, err := d.Subscribe(since, req.GetWelcome()...)
 	if err != nil {
 		return err
 	}

@@ -292,6 +292,9 @@ func TestOversizedRequests(t *testing.T) {
 			continue // its request has the same bound, by the same option
 		}
 		status, answer, err := ask(h, m, "application/json", body)
+		if err == nil && status == http.StatusNotFound {
+			continue // a service that only the program has, where it listens for browsers
+		}
 		if err == nil && (status < 400 || !bytes.Contains(answer, []byte("resource_exhausted"))) && !bytes.Contains(answer, []byte("invalid_argument")) {
 			t.Errorf("%s: %d %.200s", m.FullName(), status, answer)
 		}

@@ -26,13 +26,17 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(run())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if releaseDir != "" {
+		_ = os.RemoveAll(releaseDir)
+	}
+	os.Exit(code)
 }
 
 // place is where a jingled of a test lives.
 type place struct{ home string }
 
-func newPlace(t *testing.T) place {
+func newPlace(t testing.TB) place {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the tests use signals and permissions of Unix")

@@ -2603,6 +2603,9 @@ type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Resume behind this event; 0 for new events only.
 	SinceSeq uint64 `protobuf:"varint,1,opt,name=since_seq,json=sinceSeq,proto3" json:"since_seq,omitempty"`
+	// The instance of the Hello with which since_seq was seen. If the daemon is another one meanwhile, a Gap and all that
+	// it knows is sent. Without it only numbers that are too high are noticed.
+	Instance string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	// As long as the stream is open, these are let through although the policy would refuse them.
 	Welcome       []*Welcome `protobuf:"bytes,2,rep,name=welcome,proto3" json:"welcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2644,6 +2647,13 @@ func (x *WatchRequest) GetSinceSeq() uint64 {
 		return x.SinceSeq
 	}
 	return 0
+}
+
+func (x *WatchRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 func (x *WatchRequest) GetWelcome() []*Welcome {
@@ -3449,7 +3459,9 @@ func (*Event_RoomInvited) isEvent_Body() {}
 func (*Event_IdentityRefused) isEvent_Body() {}
 
 type Hello struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names this run of the daemon, as numbers of events begin anew with each. Hand it back in WatchRequest.
+	Instance      string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3482,6 +3494,13 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Hello) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 // AccountRemoved says that the daemon does not have the event's account any more.
@@ -5296,9 +5315,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1e\n" +
 	"\n" +
 	"encryption\x18\x14 \x01(\tR\n" +
-	"encryption\"Z\n" +
+	"encryption\"v\n" +
 	"\fWatchRequest\x12\x1b\n" +
-	"\tsince_seq\x18\x01 \x01(\x04R\bsinceSeq\x12-\n" +
+	"\tsince_seq\x18\x01 \x01(\x04R\bsinceSeq\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\x12-\n" +
 	"\awelcome\x18\x02 \x03(\v2\x13.jingled.v1.WelcomeR\awelcome\"c\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x14\n" +
@@ -5354,8 +5374,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\troom_left\x18? \x01(\v2\x14.jingled.v1.RoomLeftH\x00R\broomLeft\x12<\n" +
 	"\froom_invited\x18@ \x01(\v2\x17.jingled.v1.RoomInvitedH\x00R\vroomInvited\x12H\n" +
 	"\x10identity_refused\x18F \x01(\v2\x1b.jingled.v1.IdentityRefusedH\x00R\x0fidentityRefusedB\x06\n" +
-	"\x04body\"\a\n" +
-	"\x05Hello\"\x10\n" +
+	"\x04body\"#\n" +
+	"\x05Hello\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\"\x10\n" +
 	"\x0eAccountRemoved\"\x05\n" +
 	"\x03Gap\"a\n" +
 	"\fCallIncoming\x12\x14\n" +
