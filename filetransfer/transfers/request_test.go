@@ -449,7 +449,10 @@ func TestResumed(t *testing.T) {
 		}, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := options{noS5B: true, files: transfers.Config{Checkpoint: time.Hour, StallTimeout: time.Second}}
+			o := options{noS5B: true, files: transfers.Config{Checkpoint: time.Hour}}
+			if c.copied == 0 {
+				o.files.StallTimeout = time.Second // the end comes by it where less is sent than was asked for
+			}
 			var w *world
 			if c.mend {
 				o.files.Mend = func(_ *transfers.Transfer, target transfers.Target) error {
