@@ -20,7 +20,9 @@ var procedures = []string{
 	v1.ContactServiceRemoveContactProcedure, v1.ContactServiceAnswerSubscriptionProcedure, v1.ContactServiceSetPresenceProcedure,
 	v1.CallServiceStartCallProcedure, v1.CallServiceAnswerCallProcedure, v1.CallServiceEndCallProcedure,
 	v1.CallServiceSendDtmfProcedure, v1.CallServiceControlCallProcedure, v1.CallServiceListCallsProcedure,
-	v1.TransferServiceAcceptFileProcedure, v1.TransferServiceEndTransferProcedure, v1.TransferServiceListTransfersProcedure,
+	v1.TransferServiceAcceptFileProcedure, v1.TransferServiceEndTransferProcedure, v1.TransferServicePauseTransferProcedure,
+	v1.TransferServiceResumeTransferProcedure, v1.TransferServiceListTransfersProcedure,
+	v1.BlockServiceListBlockedProcedure, v1.BlockServiceBlockProcedure, v1.BlockServiceUnblockProcedure,
 	v1.HistoryServiceListHistoryProcedure,
 }
 
@@ -42,6 +44,7 @@ func (s *Server) handler(addr string) http.Handler {
 	api.Handle(v1.NewContactServiceHandler(d, limit))
 	api.Handle(v1.NewCallServiceHandler(d, limit))
 	api.Handle(v1.NewTransferServiceHandler(d, limit))
+	api.Handle(v1.NewBlockServiceHandler(d, limit))
 	api.Handle(v1.NewHistoryServiceHandler(apiserver.History(d.Daemon), limit))
 	for _, p := range procedures {
 		mux.Handle("POST "+p, door.only(api))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,6 +21,11 @@ import (
 
 // readTime is how long an upload may stand still.
 const readTime = 30 * time.Second
+
+const (
+	folderPrefix = "jingle-upload-"
+	keptFor      = 7 * 24 * time.Hour
+)
 
 // uploads are files that were dropped on the page. Each lies in a folder of its own until its transfer has ended.
 type uploads struct {
@@ -88,12 +94,32 @@ func (u *uploads) upload(w http.ResponseWriter, r *http.Request) {
 	kept = true
 	go func() {
 		defer u.end()
-		defer remove()
-		u.await(life, q.Get("account"), res.GetSid())
+		// A transfer that was paused, or whose peer is away, goes on after a restart.
+		if u.await(life, q.Get("account"), res.GetSid()) || u.cfg.Uploads == "" {
+			remove()
+		}
 	}()
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
 	_ = json.NewEncoder(w).Encode(map[string]string{"sid": res.GetSid()})
+}
+
+// sweep removes what was left for transfers that have not gone on.
+func (u *uploads) sweep() {
+	if u.cfg.Uploads == "" {
+		return
+	}
+	folders, err := filepath.Glob(filepath.Join(u.cfg.Uploads, folderPrefix+"*"))
+	if err != nil {
+		return // a name with brackets in it
+	}
+	for _, f := range folders {
+		if st, err := os.Lstat(f); err == nil && st.IsDir() && u.cfg.Now().Sub(st.ModTime()) > keptFor {
+			if err := os.RemoveAll(f); err != nil {
+				u.cfg.Log.Warn("remove an old upload", "err", err)
+			}
+		}
+	}
 }
 
 // receive writes the body of a request to a file. remove takes it away again.
@@ -110,7 +136,7 @@ func (u *uploads) receive(w http.ResponseWriter, r *http.Request) (path string, 
 			return "", nil, err
 		}
 	}
-	dir, err := os.MkdirTemp(u.cfg.Uploads, "jingle-upload-") // mode 0700
+	dir, err := os.MkdirTemp(u.cfg.Uploads, folderPrefix) // mode 0700
 	if err != nil {
 		return "", nil, err
 	}
@@ -160,12 +186,12 @@ func (s *steady) Read(b []byte) (int, error) {
 	return s.Reader.Read(b)
 }
 
-// await returns when a transfer has ended, or with ctx.
-func (u *uploads) await(ctx context.Context, account, sid string) {
+// await returns when a transfer has ended, or with ctx, and then false.
+func (u *uploads) await(ctx context.Context, account, sid string) bool {
 	for ctx.Err() == nil {
 		sub, err := u.cfg.Daemon.Subscribe(0)
 		if err != nil {
-			return
+			return false
 		}
 		// What has ended before is not listed; what ends from now on is an event.
 		if u.lists(ctx, account, sid) {
@@ -173,9 +199,10 @@ func (u *uploads) await(ctx context.Context, account, sid string) {
 		}
 		sub.Close()
 		if !errors.Is(err, daemon.ErrSlowReader) {
-			return
+			return err == nil
 		}
 	}
+	return false
 }
 
 func (u *uploads) lists(ctx context.Context, account, sid string) bool {

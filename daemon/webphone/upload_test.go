@@ -128,6 +128,27 @@ func TestUpload(t *testing.T) {
 	empty(t, dir)
 }
 
+// TestUploadsOutliveTheDaemon keeps what a transfer may still need, and not forever.
+func TestUploadsOutliveTheDaemon(t *testing.T) {
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{"jingle-upload-new": time.Hour, "jingle-upload-old": 8 * 24 * time.Hour, "not-ours": 8 * 24 * time.Hour} {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve(t, func(c *webphone.Config) { c.Uploads = dir }).open()
+	for name, want := range map[string]bool{"jingle-upload-new": true, "jingle-upload-old": false, "not-ours": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // online runs a daemon and returns its events.
 func online(t *testing.T, srv *xmppserver.Server, user string) (*daemon.Daemon, *daemon.Subscription) {
 	t.Helper()

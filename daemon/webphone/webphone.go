@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -40,8 +41,8 @@ type Config struct {
 	Listen string
 	// Downloads is the absolute path of the folder for received files. Empty: the daemon's.
 	Downloads string
-	// Uploads is the absolute path of a folder for files on their way from the page to a peer (default: the system's
-	// for temporary files).
+	// Uploads is the absolute path of a folder for files on their way from the page to a peer. What a transfer still needs
+	// when Run ends stays there for a week. Empty: the system's folder for temporary files, and nothing stays.
 	Uploads string
 	// MaxUpload refuses larger files, in bytes (default 16 GiB). The disk's free room is a bound in any case.
 	MaxUpload int64
@@ -57,6 +58,9 @@ type Config struct {
 // downloads.
 func For(d *daemon.Daemon, cfg daemon.Config) Config {
 	c := Config{Daemon: d, Log: cfg.Log}
+	if cfg.StateDir != "" {
+		c.Uploads = filepath.Join(cfg.StateDir, "uploads")
+	}
 	if cfg.Downloads == "" {
 		c.Downloads = defaultDownloads()
 	}
@@ -124,6 +128,7 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.files.wait() // they see that ctx has ended
 	defer cancel()
+	s.files.sweep()
 	s.files.life(ctx)
 	select {
 	case <-ctx.Done():

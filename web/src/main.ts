@@ -7,6 +7,7 @@ import { end } from "./call/media";
 import { prefs } from "./state/prefs";
 import { lock, onEvent, start, state } from "./state/store";
 import { activeCall, ringingCall } from "./state/state";
+import { complain } from "./view/toast";
 import { shell } from "./view/shell";
 
 prefs.watch((p) => {
@@ -16,6 +17,7 @@ document.body.append(...shell());
 
 onEvent((e) => {
   if (e.callEnded) end(e.sid ?? "");
+  if (e.callDtmfRefused) complain(e.callDtmfRefused.text || "The other side does not take keys.");
 });
 state.watch((s) => {
   document.title = ringingCall(s) ? "Incoming call" : activeCall(s) ? "In a call" : "Phone";
@@ -25,9 +27,11 @@ addEventListener("beforeunload", (e) => {
   if (activeCall(state.value)) e.preventDefault();
 });
 
-const trouble = await enter().catch(() => "The daemon does not answer.");
-if (!hasKey()) lock(trouble ?? "Nobody is signed in here yet.");
-else {
+async function begin(): Promise<void> {
+  const trouble = await enter().catch(() => "The daemon does not answer.");
+  if (!hasKey()) return lock(trouble ?? "Nobody is signed in here yet.");
   start();
   void refresh();
 }
+
+void begin();

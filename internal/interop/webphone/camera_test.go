@@ -9,9 +9,11 @@ import (
 )
 
 // writeCamera draws a film of somebody who sways a little before a wall, for Chromium's fake camera, as YUV4MPEG2.
-func writeCamera(t *testing.T, path string, wall, shirt [3]float64) {
+func writeCamera(t *testing.T, path string, width int, wall, shirt [3]float64) {
 	t.Helper()
-	const width, height, frames = 640, 360, 24
+	const frames = 24
+	height := width / 16 * 9
+	scale := 640 / float64(width)
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +25,7 @@ func writeCamera(t *testing.T, path string, wall, shirt [3]float64) {
 		sway := 7 * math.Sin(2*math.Pi*float64(frame)/frames)
 		for py := range height {
 			for px := range width {
-				c := scene(float64(px), float64(py), sway, wall, shirt)
+				c := scene(float64(px)*scale, float64(py)*scale, sway, wall, shirt)
 				y[py*width+px] = byte(0.299*c[0] + 0.587*c[1] + 0.114*c[2])
 				if px%2 == 0 && py%2 == 0 {
 					i := py/2*width/2 + px/2

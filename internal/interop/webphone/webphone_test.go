@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -34,6 +35,23 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// TestPure runs the tests of what in the page neither asks nor shows.
+func TestPure(t *testing.T) {
+	modules := filepath.Join(testkit.Npm(t, "web"), "node_modules")
+	out := t.TempDir()
+	node := testkit.Binary(t, "node", "nodejs")
+	for _, cmd := range []*exec.Cmd{
+		exec.CommandContext(t.Context(), node, filepath.Join(modules, "typescript/bin/tsc"), "-p", "../../../web/src/tsconfig.json",
+			"--noEmit", "false", "--module", "nodenext", "--moduleResolution", "nodenext", "--outDir", out),
+		exec.CommandContext(t.Context(), node, "--test", "web/pure.test.mjs"),
+	} {
+		cmd.Env = append(os.Environ(), "PAGE="+out)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+	}
+}
+
 func TestPhone(t *testing.T) {
 	if os.Getenv(modulesEnv) == "" {
 		testkit.Binary(t, "prosody", "prosody")
@@ -44,7 +62,7 @@ func TestPhone(t *testing.T) {
 	if !testkit.InNetwork(t) {
 		return
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true})
 	names := []string{"alice", "bob", "carol", "dave", "erin"}
 	for _, name := range names {
 		srv.AddUser(t, name, "secret")
@@ -58,14 +76,18 @@ func TestPhone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	away(t, srv, "carol", jingledv1.Availability_AVAILABILITY_AWAY, "Back at three")
-	cameras := t.TempDir()
-	writeCamera(t, cameras+"/alice.y4m", [3]float64{214, 196, 178}, [3]float64{46, 92, 110})
-	writeCamera(t, cameras+"/bob.y4m", [3]float64{150, 178, 184}, [3]float64{150, 78, 60})
+	carols := away(t, srv, "carol", jingledv1.Availability_AVAILABILITY_AWAY, "Back at three")
+	// Pictures for the documentation take longer.
+	cameras, pretty, width := t.TempDir(), os.Getenv("JINGLED_TEST_PRETTY") != "", 320
+	if pretty {
+		width = 640
+	}
+	writeCamera(t, cameras+"/alice.y4m", width, [3]float64{214, 196, 178}, [3]float64{46, 92, 110})
+	writeCamera(t, cameras+"/bob.y4m", width, [3]float64{150, 178, 184}, [3]float64{150, 78, 60})
 	drive(t, map[string]any{
 		"chromium": testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell"),
 		"modules":  filepath.Join(os.Getenv(modulesEnv), "node_modules"), "shots": absolute(t, shots),
-		"alice": alice.page(t, cameras), "bob": bob.page(t, cameras), "pretty": os.Getenv("JINGLED_TEST_PRETTY") != "",
+		"alice": alice.page(t, cameras), "bob": bob.page(t, cameras), "carol": carols, "large": 2 << 20, "pretty": pretty,
 	})
 }
 
@@ -106,13 +128,33 @@ func account(srv *testkit.Server, user string) daemon.Config {
 	}}}
 }
 
-// away has somebody online without a page.
-func away(t *testing.T, srv *testkit.Server, user string, a jingledv1.Availability, status string) {
+// away has somebody online without a page, who takes all files, through the server only. It returns the folder they go to.
+func away(t *testing.T, srv *testkit.Server, user string, a jingledv1.Availability, status string) string {
 	t.Helper()
-	s := ours.Run(t, account(srv, user))
+	cfg := account(srv, user)
+	cfg.Downloads, cfg.RelayOnly = t.TempDir(), true
+	s := ours.Run(t, cfg)
 	if _, err := s.D.SetPresence(t.Context(), &jingledv1.SetPresenceRequest{Availability: a, Status: status}); err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.D.Watch(ctx, &jingledv1.WatchRequest{}, func(e *jingledv1.Event) error {
+			if e.GetTransferOffered() == nil {
+				return nil
+			}
+			_, err := s.D.AcceptFile(ctx, &jingledv1.AcceptFileRequest{Sid: e.GetSid()})
+			return err
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	return cfg.Downloads
 }
 
 // page is what the script has to know of a side.

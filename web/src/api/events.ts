@@ -1,6 +1,7 @@
 // The stream of events. It is read by fetch: an EventSource cannot send the key.
 
 import { failureOf } from "./connect";
+import { parse } from "./frame";
 import { headers } from "./session";
 import type { Event } from "./types";
 
@@ -48,12 +49,4 @@ async function read(body: ReadableStream<Uint8Array<ArrayBuffer>>, each: (e: Eve
       if (e) each(e);
     }
   }
-}
-
-// parse reads one frame; a comment is none.
-export function parse(frame: string): Event | undefined {
-  for (const line of frame.split("\n")) {
-    if (line.startsWith("data:")) return JSON.parse(line.slice(5)) as Event;
-  }
-  return undefined;
 }

@@ -28,6 +28,11 @@ export const answerSubscription = (account: string, jid: string, accept: boolean
 export const setPresence = (account: string, availability: Availability, status: string) =>
   rpc("ContactService", "SetPresence", { account, availability, status });
 
+export const block = (account: string, jid: string) => rpc("BlockService", "Block", { account, jids: [jid] });
+export const unblock = (account: string, jid: string) => rpc("BlockService", "Unblock", { account, jids: [jid] });
+export const blocked = async () =>
+  (await rpc<{ lists?: { account?: string; jids?: string[] }[] }>("BlockService", "ListBlocked")).lists ?? [];
+
 export const calls = async () => (await rpc<{ calls?: Call[] }>("CallService", "ListCalls")).calls ?? [];
 export const startCall = async (account: string, peer: string, video: boolean, relayOnly: boolean) =>
   (await rpc<{ sid: string }>("CallService", "StartCall", { account, peer, media: media(video, relayOnly) })).sid;

@@ -83,7 +83,9 @@ export type TransferState =
   | "TRANSFER_STATE_OFFERED"
   | "TRANSFER_STATE_CONNECTING"
   | "TRANSFER_STATE_RUNNING"
-  | "TRANSFER_STATE_PAUSED";
+  | "TRANSFER_STATE_WAITING"
+  | "TRANSFER_STATE_PAUSED"
+  | "TRANSFER_STATE_PAUSED_BY_PEER";
 
 export interface Transfer {
   account?: string;
@@ -95,6 +97,7 @@ export interface Transfer {
   size?: string;
   bytes?: string;
   transport?: string;
+  encryption?: string;
 }
 
 export interface VideoStats {
@@ -175,14 +178,15 @@ export interface Event {
   callAccepted?: object;
   callConnected?: { setupMs?: number; codec?: string };
   callDtmf?: { digit?: string };
+  callDtmfRefused?: { digit?: string; text?: string };
   callMeter?: { duration?: string; codec?: string; relayed?: boolean; stats?: CallStats };
   callPeerState?: { muted?: boolean; held?: boolean };
   callVideo?: { on?: boolean; codec?: string; text?: string };
   callEnded?: { reason?: string; text?: string; byPeer?: boolean; wasConnected?: boolean; duration?: string; successor?: string };
-  transferOffered?: { name?: string; size?: string; mediaType?: string; description?: string };
-  transferStarted?: { transport?: string };
+  transferOffered?: { name?: string; size?: string; mediaType?: string; description?: string; encrypted?: boolean };
+  transferStarted?: { transport?: string; encryption?: string };
   transferProgress?: { bytes?: string; size?: string; bytesPerSecond?: number };
-  transferPaused?: object;
+  transferInterrupted?: { bytes?: string; state?: TransferState; text?: string };
   transferDone?: { bytes?: string; seconds?: number; hash?: Record<string, string>; path?: string; verified?: boolean };
   transferFailed?: { reason?: string; text?: string; byPeer?: boolean };
   contactChanged?: Contact;
@@ -190,4 +194,5 @@ export interface Event {
   contactsReset?: object;
   subscriptionRequested?: SubscriptionRequest;
   subscriptionAnswered?: object;
+  blockListChanged?: object;
 }

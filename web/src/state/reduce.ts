@@ -18,14 +18,17 @@ export function seconds(duration: string | undefined): number {
 
 export function newCall(sid: string, from: Partial<CallView>): CallView {
   return {
-    account: "", peer: "", sid, incoming: false, video: false, phase: "calling", since: Date.now(), muted: false,
+    account: "", peer: "", sid, incoming: false, video: false, phase: "calling", since: Date.now(), seen: Date.now(), muted: false,
     held: false, peerMuted: false, peerHeld: false, codec: "", relayed: false, counters: undefined, points: [], mos: 0,
     pressed: "", ...from,
   };
 }
 
+const order: Phase[] = ["calling", "ringing", "connecting", "connected"];
+
 function callFrom(c: Call, known: CallView | undefined): CallView {
-  const phase = phases[c.state ?? "CALL_STATE_CALLING"] ?? "calling";
+  const listed = phases[c.state ?? "CALL_STATE_CALLING"] ?? "calling";
+  const phase = known && order.indexOf(known.phase) > order.indexOf(listed) ? known.phase : listed;
   const since = Date.parse(c.since ?? "") || Date.now();
   return newCall(c.sid, {
     ...known,
@@ -36,17 +39,18 @@ function callFrom(c: Call, known: CallView | undefined): CallView {
   });
 }
 
-// setCalls takes the list of calls that the daemon has.
-export function setCalls(s: State, list: Call[]): void {
+// setCalls takes the list of calls that the daemon had at some time after asked. Events may have told more meanwhile.
+export function setCalls(s: State, list: Call[], asked: number): void {
   const calls = new Map<string, CallView>();
-  for (const c of list) calls.set(c.sid, callFrom(c, s.calls.get(c.sid)));
+  for (const c of list) if (!s.over.has(c.sid)) calls.set(c.sid, callFrom(c, s.calls.get(c.sid)));
+  for (const [sid, c] of s.calls) if (!calls.has(sid) && c.seen >= asked) calls.set(sid, c);
   s.calls = calls;
 }
 
 export function newTransfer(sid: string, from: Partial<TransferView>): TransferView {
   return {
     account: "", peer: "", sid, incoming: false, name: "", size: 0, bytes: 0, rate: 0, phase: "offered", text: "",
-    path: "", hash: "", verified: false, began: Date.now(), ...from,
+    path: "", hash: "", encryption: "", verified: false, began: Date.now(), ...from,
   };
 }
 
@@ -54,20 +58,26 @@ const transferPhases: Record<string, TransferView["phase"]> = {
   TRANSFER_STATE_OFFERED: "offered",
   TRANSFER_STATE_CONNECTING: "connecting",
   TRANSFER_STATE_RUNNING: "running",
+  TRANSFER_STATE_WAITING: "waiting",
   TRANSFER_STATE_PAUSED: "paused",
+  TRANSFER_STATE_PAUSED_BY_PEER: "pausedByPeer",
 };
 
-// setTransfers takes the list of transfers that have not ended; those that have stay as they are shown.
-export function setTransfers(s: State, list: Transfer[]): void {
+const isOver = (t: TransferView | undefined) => t?.phase === "done" || t?.phase === "failed";
+
+// setTransfers takes the list of transfers that had not ended at some time after asked; those that have stay as they are.
+export function setTransfers(s: State, list: Transfer[], asked: number): void {
   const there = new Set(list.map((t) => t.sid));
   for (const [sid, t] of s.transfers) {
-    if (t.phase !== "done" && t.phase !== "failed" && t.phase !== "uploading" && !there.has(sid)) s.transfers.delete(sid);
+    if (!isOver(t) && t.phase !== "uploading" && !there.has(sid) && t.began < asked) s.transfers.delete(sid);
   }
   for (const t of list) {
+    if (isOver(s.transfers.get(t.sid))) continue;
     s.transfers.set(t.sid, newTransfer(t.sid, {
       ...s.transfers.get(t.sid),
       account: t.account ?? "", peer: t.peer ?? "", incoming: t.incoming ?? false, name: t.name ?? "",
       size: Number(t.size ?? 0), bytes: Number(t.bytes ?? 0), phase: transferPhases[t.state ?? ""] ?? "offered",
+      encryption: t.encryption ?? "",
     }));
   }
 }
@@ -132,7 +142,10 @@ function reduceCall(s: State, e: Event): void {
     c.mos = stats.mos ?? 0;
     c.relayed = e.callMeter.relayed ?? false;
     c.connectedAt = Date.now() - 1000 * seconds(e.callMeter.duration);
-  } else if (e.callEnded) s.calls.delete(sid);
+  } else if (e.callEnded) {
+    s.calls.delete(sid);
+    s.over.add(sid);
+  }
 }
 
 function reduceTransfer(s: State, e: Event): void {
@@ -142,10 +155,11 @@ function reduceTransfer(s: State, e: Event): void {
       ...s.transfers.get(sid),
       account: e.account ?? "", peer: e.peer ?? "", incoming: true, name: e.transferOffered.name ?? "",
       size: Number(e.transferOffered.size ?? 0), phase: "offered",
+      encryption: e.transferOffered.encrypted ? "end-to-end" : "",
     }));
     return;
   }
-  if (!e.transferStarted && !e.transferProgress && !e.transferPaused && !e.transferDone && !e.transferFailed) return;
+  if (!e.transferStarted && !e.transferProgress && !e.transferInterrupted && !e.transferDone && !e.transferFailed) return;
   let t = s.transfers.get(sid);
   if (!t) {
     // One that another program has begun, or whose upload is about to tell its name.
@@ -153,13 +167,20 @@ function reduceTransfer(s: State, e: Event): void {
     s.transfers.set(sid, t);
   }
   if (e.peer) t.peer = e.peer;
-  if (e.transferStarted) t.phase = "running";
+  if (e.transferStarted) {
+    t.phase = "running";
+    t.encryption = e.transferStarted.encryption ?? "";
+  }
   else if (e.transferProgress) {
     t.bytes = Number(e.transferProgress.bytes ?? 0);
     t.size = Number(e.transferProgress.size ?? t.size);
     t.rate = e.transferProgress.bytesPerSecond ?? 0;
-    if (t.phase !== "paused") t.phase = "running";
-  } else if (e.transferPaused) t.phase = "paused";
+    t.phase = "running";
+  } else if (e.transferInterrupted) {
+    t.phase = transferPhases[e.transferInterrupted.state ?? ""] ?? "waiting";
+    t.bytes = Number(e.transferInterrupted.bytes ?? t.bytes);
+    t.rate = 0;
+  }
   else if (e.transferDone) {
     t.phase = "done";
     t.bytes = Number(e.transferDone.bytes ?? t.size);

@@ -13,6 +13,7 @@ export interface CallView {
   video: boolean; // the caller would like it
   phase: Phase;
   since: number; // ms of the clock
+  seen: number; // when this page heard of it first
   connectedAt?: number;
   muted: boolean;
   held: boolean;
@@ -26,7 +27,7 @@ export interface CallView {
   pressed: string; // the peer's keys
 }
 
-export type TransferPhase = "uploading" | "offered" | "connecting" | "running" | "paused" | "done" | "failed";
+export type TransferPhase = "uploading" | "offered" | "connecting" | "running" | "waiting" | "paused" | "pausedByPeer" | "done" | "failed";
 
 export interface TransferView {
   account: string;
@@ -41,6 +42,7 @@ export interface TransferView {
   text: string;
   path: string;
   hash: string;
+  encryption: string; // "end-to-end", "dtls", "none", or empty
   verified: boolean;
   began: number;
 }
@@ -54,7 +56,9 @@ export interface State {
   presences: OwnPresence[];
   contacts: Map<string, Contact>;
   requests: SubscriptionRequest[];
+  blocked: Set<string>; // keys of people
   calls: Map<string, CallView>;
+  over: Set<string>; // calls that have ended: a list that was asked for before may still have them
   transfers: Map<string, TransferView>;
   history: HistoryEntry[];
   // The person that is looked at.
@@ -76,7 +80,9 @@ export function initial(): State {
     presences: [],
     contacts: new Map(),
     requests: [],
+    blocked: new Set(),
     calls: new Map(),
+    over: new Set(),
     transfers: new Map(),
     history: [],
     selected: undefined,

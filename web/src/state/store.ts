@@ -22,6 +22,7 @@ export function start(): void {
     event(e) {
       if (e.hello) void loadAll();
       if (e.contactsReset) void loadContacts();
+      if (e.blockListChanged) void loadBlocked();
       if (e.transferStarted) void loadTransfers();
       if ((e.callRinging || e.callAccepted) && !state.value.calls.has(e.sid ?? "")) void loadCalls();
       reduce(state.value, e);
@@ -46,29 +47,32 @@ function setLink(link: "live" | "lost" | "locked"): void {
 
 async function loadAll(): Promise<void> {
   const s = state.value;
+  const asked = Date.now();
   try {
     const [info, accounts, calls, transfers] = await Promise.all([api.info(), api.accounts(), api.calls(), api.transfers()]);
     s.version = info.version ?? "";
     s.features = new Set(info.features ?? []);
     s.accounts = accounts;
-    setCalls(s, calls);
-    setTransfers(s, transfers);
+    setCalls(s, calls, asked);
+    setTransfers(s, transfers, asked);
     setLink("live");
   } catch {
     setLink("lost");
     return;
   }
-  await Promise.all([loadContacts(), loadHistory()]);
+  await Promise.all([loadContacts(), loadBlocked(), loadHistory()]);
 }
 
 // loadCalls and loadTransfers fill in what another program has begun.
 async function loadCalls(): Promise<void> {
-  await api.calls().then((list) => setCalls(state.value, list)).catch(() => undefined);
+  const asked = Date.now();
+  await api.calls().then((list) => setCalls(state.value, list, asked)).catch(() => undefined);
   state.touch();
 }
 
 async function loadTransfers(): Promise<void> {
-  await api.transfers().then((list) => setTransfers(state.value, list)).catch(() => undefined);
+  const asked = Date.now();
+  await api.transfers().then((list) => setTransfers(state.value, list, asked)).catch(() => undefined);
   state.touch();
 }
 
@@ -82,6 +86,12 @@ export async function loadContacts(): Promise<void> {
   } catch {
     s.contacts = new Map(); // a daemon without contacts
   }
+  state.touch();
+}
+
+async function loadBlocked(): Promise<void> {
+  const lists = await api.blocked().catch(() => []);
+  state.value.blocked = new Set(lists.flatMap((l) => (l.jids ?? []).map((jid) => keyOf(l.account ?? "", jid))));
   state.touch();
 }
 

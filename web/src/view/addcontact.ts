@@ -40,6 +40,12 @@ export function renameContact(account: string, jid: string, before: string): voi
   name.select();
 }
 
+export function blockPerson(account: string, jid: string): void {
+  modal("Block?", [
+    h("p", {}, `${jid} cannot call, send files, or see that you are here, until you unblock them.`),
+  ], "Block", () => attempt(() => api.block(account, jid)), "bad").open();
+}
+
 export function removeContact(account: string, jid: string): void {
   modal("Remove this contact?", [
     h("p", {}, `${jid} is taken off the contact list, and neither of you sees when the other is online any more.`),

@@ -40,6 +40,8 @@ function earlier(s: State): PastTransfer[] {
   return s.history.flatMap((e) => (e.transfer && !s.transfers.has(e.transfer.sid ?? "") ? [e.transfer] : []));
 }
 
+// resting says that it goes on when it is told to.
+const resting = (t: TransferView) => t.phase === "paused" || t.phase === "waiting";
 const over = (t: TransferView) => t.phase === "done" || t.phase === "failed";
 
 export function transferCard(t: TransferView): Row<TransferView> {
@@ -49,7 +51,7 @@ export function transferCard(t: TransferView): Row<TransferView> {
   const picture = h("span", { class: "tile", "aria-hidden": "true" });
   const accept = wordButton("check", "Accept", () => void attempt(() => api.acceptFile(t)), "main");
   const decline = wordButton("close", "Decline", () => void attempt(() => api.endTransfer(t)), "soft");
-  const pause = iconButton("pause", "", () => void attempt(() => (t.phase === "paused" ? api.resumeTransfer(t) : api.pauseTransfer(t))));
+  const pause = iconButton("pause", "", () => void attempt(() => (resting(t) ? api.resumeTransfer(t) : api.pauseTransfer(t))));
   const stop = iconButton("close", "", () => {
     if (over(t)) {
       state.value.transfers.delete(t.sid);
@@ -73,15 +75,15 @@ export function transferCard(t: TransferView): Row<TransferView> {
       set(bar, "aria-label", `${t.name}: ${Math.round(100 * share)} percent`);
       show(bar, !over(t) && t.phase !== "offered");
       show(choice, t.incoming && t.phase === "offered");
-      show(pause, state.value.features.has("files.pause") && (t.phase === "running" || t.phase === "paused"));
+      show(pause, t.phase === "running" || resting(t));
       show(stop, !(t.incoming && t.phase === "offered"));
-      const word = t.phase === "paused" ? "Resume" : "Pause";
+      const word = resting(t) ? "Resume" : "Pause";
       set(pause, "aria-label", `${word} ${t.name}`);
       set(stop, "aria-label", over(t) ? `Take ${t.name} off the list` : `Cancel ${t.name}`);
       const look = `${t.phase} ${t.incoming}`;
       if (look !== shown) {
         shown = look;
-        pause.replaceChildren(icon(t.phase === "paused" ? "play" : "pause"));
+        pause.replaceChildren(icon(resting(t) ? "play" : "pause"));
         picture.replaceChildren(icon(t.phase === "done" ? "check" : t.phase === "failed" ? "close" : t.incoming ? "down" : "up"));
         set(element, "class", `card ${t.phase}`);
       }
@@ -100,16 +102,24 @@ function lineOf(t: TransferView): string {
       return [`${size(t.bytes)} of ${size(t.size)}`, speed, left].filter(Boolean).join(" · ");
     }
     case "offered":
-      return t.incoming ? `${size(t.size)} ${whose}` : `Waiting for ${who} to accept · ${size(t.size)}`;
+      return t.incoming ? [`${size(t.size)} ${whose}`, sealed(t)].filter(Boolean).join(" · ") : `Waiting for ${who} to accept · ${size(t.size)}`;
     case "connecting":
       return `Connecting · ${size(t.size)} ${whose}`;
     case "paused":
       return `Paused at ${size(t.bytes)} of ${size(t.size)}`;
+    case "pausedByPeer":
+      return `${who} paused it at ${size(t.bytes)} of ${size(t.size)}`;
+    case "waiting":
+      return `Goes on when ${who} is back · ${size(t.bytes)} of ${size(t.size)}`;
     case "done":
-      return [`${size(t.bytes || t.size)} ${whose}`, t.verified ? "verified" : "", t.path ? `in ${t.path}` : ""].filter(Boolean).join(" · ");
+      return [`${size(t.bytes || t.size)} ${whose}`, t.verified ? "verified" : "", sealed(t), t.path ? `in ${t.path}` : ""].filter(Boolean).join(" · ");
     case "failed":
       return t.text || "It did not work.";
   }
+}
+
+function sealed(t: TransferView): string {
+  return t.encryption === "end-to-end" ? "end-to-end encrypted" : "";
 }
 
 function pastRow(t: PastTransfer): Row<PastTransfer> {

@@ -1,11 +1,12 @@
 // One person: what they can do, and what was between you.
 
-import { call } from "../call/actions";
+import * as api from "../api/phone";
+import { attempt, call } from "../call/actions";
 import { send } from "../call/send";
-import { bare, contactOf, isOnline, nameOf, type Person, type State, type TransferView } from "../state/state";
+import { bare, contactOf, isOnline, keyOf, nameOf, type Person, type State, type TransferView } from "../state/state";
 import { state } from "../state/store";
 import type { Device, PastCall } from "../api/types";
-import { addContact, removeContact, renameContact } from "./addcontact";
+import { addContact, blockPerson, removeContact, renameContact } from "./addcontact";
 import { avatar } from "./avatar";
 import { iconButton, wordButton } from "./button";
 import { h, list, set, show, text, type Row } from "./dom";
@@ -35,6 +36,8 @@ export function person(): HTMLElement {
   const add = iconButton("plus", "Add to contacts", () => addContact(bare(who().jid)));
   const rename = iconButton("pencil", "Rename", () => renameContact(who().account, bare(who().jid), contact()?.name ?? ""));
   const remove = iconButton("trash", "Remove from contacts", () => removeContact(who().account, bare(who().jid)));
+  const ban = iconButton("ban", "Block", () => void block());
+  const isBlocked = () => state.value.blocked.has(keyOf(who().account, who().jid));
   const contact = () => contactOf(state.value, who().account, who().jid);
 
   const devices = h("ul", { class: "devices" });
@@ -44,12 +47,18 @@ export function person(): HTMLElement {
   const calls = h("ul", { class: "rows plain" });
   const callsPart = h("section", { class: "part" }, h("h2", {}, "Calls"), calls);
   const element = h("article", { class: "person" },
-    h("header", { class: "top" }, iconButton("back", "Back to the list", back, "quiet round back"), h("span", { class: "grow" }), add, rename, remove),
+    h("header", { class: "top" }, iconButton("back", "Back to the list", back, "quiet round back"), h("span", { class: "grow" }), add, rename, ban, remove),
     h("div", { class: "scroll" },
       h("div", { class: "card-of" }, face.element, name, address, h("p", { class: "presence" }, dot, line),
         h("div", { class: "actions" }, voice, video, file), chooser),
       h("p", { class: "drop-hint" }, icon("down"), "Drop files anywhere here to send them"),
       filesPart, devicesPart, callsPart));
+
+  async function block(): Promise<void> {
+    const p = who();
+    if (isBlocked()) await attempt(() => api.unblock(p.account, bare(p.jid)));
+    else blockPerson(p.account, bare(p.jid));
+  }
 
   const fillDevices = list(devices, (d: Device) => d.jid, deviceRow);
   const fillFiles = list(transfers, (t: TransferView) => t.sid, transferCard);
@@ -66,6 +75,10 @@ export function person(): HTMLElement {
     set(dot, "class", `dot ${presenceClass(c?.availability)}`);
     text(line, c ? presenceLine(c) : "Not on the contact list");
     show(add, c === undefined);
+    const banned = isBlocked();
+    set(ban, "aria-pressed", String(banned));
+    set(ban, "title", banned ? "Unblock" : "Block");
+    if (banned) text(line, "Blocked");
     show(rename, c !== undefined);
     show(remove, c !== undefined);
     // What somebody offline, or hidden from us, can do is not known: they may be called all the same.

@@ -90,6 +90,21 @@ await step("the camera is turned off and on", async () => {
   await alice.locator("video.remote").waitFor();
 });
 
+await step("the screen is shared", async () => {
+  const before = (await received(bob)).width;
+  await tap(alice, "Screen");
+  await until("another picture", async () => {
+    const now = (await received(bob)).width;
+    return now !== before || now;
+  });
+  await shot(alice, "screen");
+  await tap(alice, "Camera");
+  await until("the camera again", async () => {
+    const now = (await received(bob)).width;
+    return now === before || now;
+  });
+});
+
 await step("the page is loaded anew in a call", async () => {
   alice.on("dialog", (d) => d.accept());
   await alice.reload();
@@ -170,6 +185,24 @@ await step("a file is dropped, accepted and received", async () => {
   await shot(alice, "files-light");
 });
 
+await step("a transfer is paused and goes on", async () => {
+  await alice.getByRole("button", { name: /Carol Diaz/ }).click();
+  const large = randomBytes(given.large);
+  await alice.locator('.person input[type="file"]').setInputFiles({ name: "large.bin", mimeType: "application/octet-stream", buffer: large });
+  const card = alice.locator(".person .card", { hasText: "large.bin" });
+  await card.getByRole("button", { name: "Pause large.bin" }).click();
+  await card.getByText(/^Paused at/).waitFor();
+  const line = await card.locator(".line").textContent();
+  await shot(alice, "paused");
+  await accessible(alice, "a transfer that is paused");
+  equal(await card.locator(".line").textContent(), line, "how much is there after a while");
+  await card.getByRole("button", { name: "Resume large.bin" }).click();
+  await alice.locator(".person .card.done", { hasText: "large.bin" }).waitFor();
+  const got = await readFile(join(given.carol, "large.bin"));
+  equal(createHash("sha256").update(got).digest("hex"), createHash("sha256").update(large).digest("hex"), "the hash of the file");
+  return line;
+});
+
 await step("settings", async () => {
   await tap(alice, "Settings");
   await alice.getByRole("radio", { name: "Dark" }).check({ force: true });
@@ -192,8 +225,8 @@ await step("the address works once", async () => {
   const page = await again.newPage();
   page.faults = [];
   await page.goto(given.alice.url);
-  await page.getByText("The phone is locked").waitFor();
-  await page.getByText("This link was used before, or is too old.").waitFor();
+  await page.getByRole("heading", { name: "The phone is locked" }).waitFor();
+  await page.locator(".locked").getByText("This link was used before, or is too old.").waitFor();
   await accessible(page, "the locked page");
   await shot(page, "locked-light");
   await again.close();
