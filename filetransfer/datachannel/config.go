@@ -43,8 +43,8 @@ type Config struct {
 	// Form is the one that is written and read.
 	Form        Form
 	Certificate *dtlssrtp.Certificate
-	// ICE is asked how to look for a path to a peer. nil stands for its zero value. Its Net, if nil, is one with large
-	// socket buffers and, where the system can, with many packets to a system call.
+	// ICE is asked how to look for a path to a peer. nil stands for its zero value. The sockets get large buffers and, where
+	// the system can, many packets to a system call.
 	ICE func(peer jid.JID) agent.Config
 	// ConnectTimeout is how long everything may take after the answer (default 30 s).
 	ConnectTimeout time.Duration

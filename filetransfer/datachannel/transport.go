@@ -42,12 +42,7 @@ type limits struct {
 func newTransport(f *Factory, c engine.TransportConfig) (*transport, error) {
 	t := &transport{cfg: f.cfg, ns: f.NS(), in: c}
 	icecfg := f.cfg.ICE(c.Peer)
-	if icecfg.Net == nil {
-		var err error
-		if icecfg.Net, err = newNet(); err != nil {
-			return nil, err
-		}
-	}
+	icecfg.Socket = socket
 	if icecfg.Log == nil {
 		icecfg.Log = f.cfg.Log
 	}

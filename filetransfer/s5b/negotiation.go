@@ -17,8 +17,10 @@ type NegotiationConfig struct {
 	// Stagger is how long a candidate has before the next one is tried beside it (default 200 ms, XEP-0260 section 4),
 	// and ProxyDelay what the first proxy waits longer (default 500 ms).
 	Stagger, ProxyDelay time.Duration
-	// CandidateTimeout is how long one candidate is tried (default 5 s; clients are patient for 3 s).
-	CandidateTimeout time.Duration
+	// CandidateTimeout is how long one candidate is tried (default 5 s; clients are patient for 3 s), DirectTimeout how long
+	// one that is no proxy (default 2 s): where firewalls drop, another transport would be faster, and one that was reachable
+	// would have answered the second SYN.
+	CandidateTimeout, DirectTimeout time.Duration
 	// EmptyGrace is how long to wait for candidates if the peer has offered none yet (default 1 s).
 	EmptyGrace time.Duration
 	// PeerTimeout is how long to wait for the peer's result after ours (default 40 s: clients try one candidate after
@@ -36,6 +38,7 @@ func (c NegotiationConfig) withDefaults() NegotiationConfig {
 	def(&c.Stagger, 200*time.Millisecond)
 	def(&c.ProxyDelay, 500*time.Millisecond)
 	def(&c.CandidateTimeout, 5*time.Second)
+	def(&c.DirectTimeout, min(2*time.Second, c.CandidateTimeout))
 	def(&c.EmptyGrace, time.Second)
 	def(&c.PeerTimeout, 40*time.Second)
 	def(&c.IncomingTimeout, 5*time.Second)
@@ -361,7 +364,11 @@ func (n *Negotiation) try(now time.Time) {
 		}
 		return
 	}
-	p.state, p.timeout = trying, now.Add(n.cfg.CandidateTimeout)
+	patience := n.cfg.DirectTimeout
+	if p.IsProxy() {
+		patience = n.cfg.CandidateTimeout
+	}
+	p.state, p.timeout = trying, now.Add(patience)
 	n.nextTry = now.Add(n.cfg.Stagger)
 	n.emit(Probe{p.Candidate})
 }

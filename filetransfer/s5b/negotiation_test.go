@@ -92,10 +92,11 @@ func TestNegotiation(t *testing.T) {
 			1ms -> probe r2
 			699ms ->
 			1ms -> probe p3
-			4099ms ->
+			1099ms ->
 			1ms -> drop r1
 			200ms -> drop r2
-			700ms -> drop p3; candidate-error
+			3699ms ->
+			1ms -> drop p3; candidate-error
 			ok p3 ->`,
 		"the second is faster, the first is dropped": `
 			start -> probe r1

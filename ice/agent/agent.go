@@ -93,7 +93,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	var err error
 	giveUp := func() {}
 	if cfg.Net == nil {
-		own, err := newNet()
+		own, err := newNet(cfg.Socket)
 		if err != nil {
 			return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
 		}
@@ -200,7 +200,19 @@ func (a *Agent) Start(controlling bool, ufrag, pwd string) (net.Conn, error) {
 		return nil, fmt.Errorf("ice: %w", err)
 	}
 	a.conn = c
-	return c, nil
+	return &path{c, a}, nil
+}
+
+// path is pion's connection. Closing it does not wait for servers either.
+type path struct {
+	*pion.Conn
+	agent *Agent
+}
+
+// Close implements [net.Conn].
+func (p *path) Close() error {
+	defer p.agent.hurry()()
+	return p.Conn.Close()
 }
 
 // writablePoll is how often [Agent.Wait] looks.
@@ -322,12 +334,18 @@ func (t *tally) String() string {
 
 // Close ends the agent and returns when its goroutines have ended. It must not be called from a [Handler].
 func (a *Agent) Close() error {
-	// Where a firewall drops packets to servers, pion would wait for them for up to two minutes.
+	defer a.hurry()()
+	return a.agent.GracefulClose()
+}
+
+// hurry sees to it that what is closed until done is called does not take long: where a firewall drops packets to servers,
+// pion would wait for them for up to two minutes.
+func (a *Agent) hurry() (done func()) {
 	t := time.AfterFunc(closePatience, a.giveUp)
-	err := a.agent.GracefulClose()
-	t.Stop()
-	a.giveUp()
-	return err
+	return func() {
+		t.Stop()
+		a.giveUp()
+	}
 }
 
 // closePatience is for the relays to be told that we need them no more.

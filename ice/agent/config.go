@@ -114,6 +114,9 @@ type Config struct {
 	Generation int
 	// Net is the network; nil is the machine's. It is for tests on a virtual one.
 	Net transport.Net
+	// Socket is handed every UDP socket of the machine's network and returns what is to be used in its place. nil takes
+	// them as they are.
+	Socket func(transport.UDPConn) transport.UDPConn
 	// Log may be nil.
 	Log *slog.Logger
 }

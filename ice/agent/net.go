@@ -24,6 +24,7 @@ const turnDialTimeout = 5 * time.Second
 type network struct {
 	*stdnet.Net
 	six    bool            // there is no IPv4
+	socket func(transport.UDPConn) transport.UDPConn
 	ctx    context.Context // of the agent's life
 	cancel context.CancelFunc
 
@@ -32,7 +33,7 @@ type network struct {
 	over bool
 }
 
-func newNet() (*network, error) {
+func newNet(socket func(transport.UDPConn) transport.UDPConn) (*network, error) {
 	std, err := stdnet.NewNet()
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func newNet() (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &network{Net: std, six: onlySix(ifaces)}
+	n := &network{Net: std, six: onlySix(ifaces), socket: socket}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n, nil
 }
@@ -123,12 +124,16 @@ func (n *network) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPCon
 		return nil, errDummy
 	}
 	c, err := n.Net.ListenUDP(network, addr)
-	if err == nil {
-		// The kernel cuts it to what it allows, and less is no failure.
-		_ = c.SetReadBuffer(socketBuffer)
-		_ = c.SetWriteBuffer(socketBuffer)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	// The kernel cuts it to what it allows, and less is no failure.
+	_ = c.SetReadBuffer(socketBuffer)
+	_ = c.SetWriteBuffer(socketBuffer)
+	if n.socket != nil {
+		c = n.socket(c)
+	}
+	return c, nil
 }
 
 // ListenPacket implements [transport.Net]. pion talks to TURN servers with it.

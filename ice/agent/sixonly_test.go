@@ -51,7 +51,7 @@ func TestDummyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	n, err := newNet()
+	n, err := newNet(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,13 +23,15 @@ const (
 	NoUDP Kind = "UDP blocked"
 	// OnlyHTTPS lets out TCP to port 443 and nothing else.
 	OnlyHTTPS Kind = "TCP 443 only"
-	// IPv6 is a host without IPv4 behind a stateful firewall.
+	// DoubleNAT is a port-restricted NAT at home behind another one of the provider.
+	DoubleNAT Kind = "double NAT"
+	// IPv6 is a host without IPv4 behind a stateful firewall. All others have no IPv6.
 	IPv6 Kind = "IPv6 only"
 )
 
 // Kinds are all of them.
 func Kinds() []Kind {
-	return []Kind{Open, FullCone, Restricted, PortRestricted, Symmetric, NoUDP, OnlyHTTPS, IPv6}
+	return []Kind{Open, FullCone, Restricted, PortRestricted, DoubleNAT, Symmetric, NoUDP, OnlyHTTPS, IPv6}
 }
 
 // Path is how the two ends of a call reach each other.
@@ -40,7 +42,6 @@ const (
 	Direct    Path = "direct"    // both ends by their own addresses
 	Reflexive Path = "reflexive" // by addresses of NATs
 	Relayed   Path = "relayed"
-	None      Path = "none" // no common address family
 )
 
 // Best returns the shortest path that there is between sites of two kinds, with a relay that both reach.
@@ -48,15 +49,72 @@ func Best(a, b Kind) Path {
 	either := func(k Kind) bool { return a == k || b == k }
 	switch {
 	case either(IPv6) && a != b:
-		return None
+		return Relayed // they have no family in common
 	case either(NoUDP), either(OnlyHTTPS):
 		return Relayed
 	case a == IPv6, a == Open && b == Open:
 		return Direct
-	case a == Symmetric && (b == Symmetric || b == PortRestricted), b == Symmetric && a == PortRestricted:
+	case a == Symmetric && picky(b), b == Symmetric && picky(a):
 		return Relayed
 	}
 	return Reflexive
+}
+
+// picky reports whether only ports that were sent to may answer.
+func picky(k Kind) bool { return k == PortRestricted || k == Symmetric || k == DoubleNAT }
+
+// Twins are two hosts behind one router.
+type Twins string
+
+// The twins.
+const (
+	// SameNetwork is two hosts of one home.
+	SameNetwork Twins = "one network"
+	// Hairpin is two hosts that are kept apart, each with a public address of its own, by which they reach each other.
+	Hairpin Twins = "apart, with hairpinning"
+	// NoHairpin is two hosts that are kept apart behind one port-restricted NAT.
+	NoHairpin Twins = "apart, without hairpinning"
+)
+
+// AllTwins are all of them.
+func AllTwins() []Twins { return []Twins{SameNetwork, Hairpin, NoHairpin} }
+
+// Best returns the shortest path that there is.
+func (w Twins) Best() Path {
+	switch w {
+	case SameNetwork:
+		return Direct
+	case Hairpin:
+		return Reflexive
+	}
+	return Relayed
+}
+
+// twinRules is what nft loads on the router of twins. It has the addresses 1.1.1.1 and, for hairpinning, 1.1.1.2; the hosts are
+// 2.2.2.2 and 3.3.3.3.
+func twinRules(w Twins) string {
+	const input = `
+  chain input { type filter hook input priority 0; iifname "wan" ct state new drop; }`
+	switch w {
+	case Hairpin:
+		return "table ip lab {" + input + `
+  chain pre { type nat hook prerouting priority -100; ip daddr 1.1.1.1 dnat to 2.2.2.2; ip daddr 1.1.1.2 dnat to 3.3.3.3; }
+  chain post { type nat hook postrouting priority 100; ip saddr 2.2.2.2 snat to 1.1.1.1; ip saddr 3.3.3.3 snat to 1.1.1.2; }
+  chain forward { type filter hook forward priority 0; ct status dnat accept; iifname != "wan" oifname != "wan" drop; }
+}
+`
+	case NoHairpin:
+		return "table ip lab {" + input + `
+  chain post { type nat hook postrouting priority 100; oifname "wan" masquerade; }
+  chain forward { type filter hook forward priority 0; iifname "wan" ct state new drop; iifname != "wan" oifname != "wan" drop; }
+}
+`
+	}
+	return "table ip lab {" + input + `
+  chain post { type nat hook postrouting priority 100; oifname "wan" masquerade; }
+  chain forward { type filter hook forward priority 0; iifname "wan" ct state new drop; }
+}
+`
 }
 
 // rules is what nft loads on a router. The router's own address is 1.1.1.1 there, the host's 2.2.2.2.
@@ -80,7 +138,7 @@ func rules(k Kind) string {
   chain forward { type filter hook forward priority 0; oifname "wan" add @met { ip daddr }; }
   chain post { type nat hook postrouting priority 100; oifname "wan" snat to 1.1.1.1; }
   chain pre { type nat hook prerouting priority -100; iifname "wan" ip saddr @met dnat to 2.2.2.2; }` + input
-	case PortRestricted:
+	case PortRestricted, DoubleNAT:
 		body = masquerade + input + stateful
 	case Symmetric:
 		body = `

@@ -15,8 +15,8 @@ import (
 
 // Site is a host behind a router.
 type Site struct {
-	Kind         Kind
-	router, host int // processes that hold the namespaces
+	Kind Kind
+	host int // the process that holds its namespace
 }
 
 // Enable makes this machine forward packets between the sites that are made, and adds addresses to it.
@@ -36,51 +36,112 @@ func Enable(t testing.TB, addrs ...string) {
 	}
 }
 
-// NewSite makes the site number n, of 1 to 250; it is gone at the test's end. Its name must not be in use.
+// link is a network between two machines: the upper one has the address 1, the lower one 2.
+type link struct {
+	upper, lower string // the interfaces' names
+	base         string // of addresses
+	v6           bool
+}
+
+func (l link) addr(n int) string {
+	if l.v6 {
+		return fmt.Sprintf("%s::%d", l.base, n)
+	}
+	return fmt.Sprintf("%s.%d", l.base, n)
+}
+
+func (l link) prefix() string {
+	if l.v6 {
+		return "/64"
+	}
+	return "/24"
+}
+
+func (l link) config(n int, dev string) string {
+	line := "ip addr add " + l.addr(n) + l.prefix() + " dev " + dev
+	if l.v6 {
+		line += " nodad"
+	}
+	return line + "\nip link set lo up\nip link set " + dev + " up"
+}
+
+// join lays a link between two namespaces; the upper one is 0 for the internet.
+func (l link) join(t testing.TB, upper, lower int) {
+	t.Helper()
+	args := []string{"link", "add", l.upper}
+	if upper != 0 {
+		args = append(args, "netns", strconv.Itoa(upper))
+	} else {
+		t.Cleanup(func() { _ = exec.Command("ip", "link", "del", l.upper).Run() })
+	}
+	run(t, "ip", append(args, "type", "veth", "peer", "name", l.lower, "netns", strconv.Itoa(lower))...)
+	if upper != 0 {
+		in(t, upper, l.config(1, l.upper))
+	} else {
+		run(t, "sh", "-ec", l.config(1, l.upper))
+	}
+	in(t, lower, l.config(2, l.lower), "ip route add default via "+l.addr(1))
+}
+
+const forwarding = "echo 1 >/proc/sys/net/ipv4/ip_forward\necho 1 >/proc/sys/net/ipv6/conf/all/forwarding"
+
+func load(t testing.TB, router int, rules string) {
+	t.Helper()
+	in(t, router, forwarding, "nft -f - <<'END'\n"+rules+"END")
+}
+
+// NewSite makes the site number n, of 1 to 250; it is gone at the test's end. The number must not be in use.
 func NewSite(t testing.TB, k Kind, n int) *Site {
 	t.Helper()
 	testkit.Binary(t, "nft", "nftables")
 	testkit.Binary(t, "nsenter", "util-linux")
-	s := &Site{Kind: k, router: hold(t), host: hold(t)}
-	wan, lan := fmt.Sprintf("wan%d", n), fmt.Sprintf("lan%d", n)
-	r, h := strconv.Itoa(s.router), strconv.Itoa(s.host)
-	run(t, "ip", "link", "add", wan, "type", "veth", "peer", "name", "wan", "netns", r)
-	run(t, "ip", "link", "add", lan, "netns", r, "type", "veth", "peer", "name", "eth", "netns", h)
-	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", wan).Run() })
-	v4 := k != IPv6
-	outside, inside := fmt.Sprintf("198.51.%d", n), fmt.Sprintf("192.168.%d", n)
-	outside6, inside6 := fmt.Sprintf("2001:db8:%x", n), fmt.Sprintf("2001:db8:%x:1", n)
-	run(t, "ip", "link", "set", wan, "up")
-	var router, host []string
-	if v4 {
-		run(t, "ip", "addr", "add", outside+".1/24", "dev", wan)
-		router = []string{"ip addr add " + outside + ".2/24 dev wan", "ip addr add " + inside + ".1/24 dev " + lan,
-			"echo 1 >/proc/sys/net/ipv4/ip_forward"}
-		host = []string{"ip addr add " + inside + ".2/24 dev eth"}
-		if k == Open {
-			run(t, "ip", "route", "add", inside+".0/24", "via", outside+".2")
-		}
-	} else {
-		run(t, "ip", "addr", "add", outside6+"::1/64", "dev", wan, "nodad")
-		router = []string{"ip addr add " + outside6 + "::2/64 dev wan nodad", "ip addr add " + inside6 + "::1/64 dev " + lan + " nodad",
-			"echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"}
-		host = []string{"ip addr add " + inside6 + "::2/64 dev eth nodad"}
-		run(t, "ip", "route", "add", inside6+"::/64", "via", outside6+"::2")
+	s := &Site{Kind: k, host: hold(t)}
+	outside := link{upper: fmt.Sprintf("wan%d", n), lower: "wan", base: fmt.Sprintf("198.51.%d", n)}
+	inside := link{upper: "lan", lower: "eth", base: fmt.Sprintf("192.168.%d", n)}
+	if k == IPv6 {
+		outside.base, outside.v6 = fmt.Sprintf("2001:db8:%x", n), true
+		inside.base, inside.v6 = fmt.Sprintf("2001:db8:%x:1", n), true
 	}
-	router = append(router, "ip link set lo up", "ip link set wan up", "ip link set "+lan+" up")
-	host = append(host, "ip link set lo up", "ip link set eth up")
-	if v4 {
-		router = append(router, "ip route add default via "+outside+".1")
-		host = append(host, "ip route add default via "+inside+".1")
-	} else {
-		router = append(router, "ip route add default via "+outside6+"::1")
-		host = append(host, "ip route add default via "+inside6+"::1")
+	router := hold(t)
+	outside.join(t, 0, router)
+	load(t, router, strings.NewReplacer("1.1.1.1", outside.addr(2), "2.2.2.2", inside.addr(2)).Replace(rules(k)))
+	if k == DoubleNAT {
+		home := hold(t)
+		link{upper: "lan", lower: "wan", base: fmt.Sprintf("100.64.%d", n)}.join(t, router, home)
+		load(t, home, rules(k))
+		router = home
 	}
-	text := strings.NewReplacer("1.1.1.1", outside+".2", "2.2.2.2", inside+".2").Replace(rules(k))
-	router = append(router, "nft -f - <<'END'\n"+text+"END")
-	in(t, s.router, router)
-	in(t, s.host, host)
+	inside.join(t, router, s.host)
+	switch k {
+	case Open:
+		run(t, "ip", "route", "add", inside.base+".0/24", "via", outside.addr(2))
+	case IPv6:
+		run(t, "ip", "route", "add", inside.base+"::/64", "via", outside.addr(2))
+	}
 	return s
+}
+
+// NewTwins makes two hosts behind one router, as site number n.
+func NewTwins(t testing.TB, w Twins, n int) [2]*Site {
+	t.Helper()
+	testkit.Binary(t, "nft", "nftables")
+	out := [2]*Site{{Kind: PortRestricted, host: hold(t)}, {Kind: PortRestricted, host: hold(t)}}
+	router := hold(t)
+	outside := link{upper: fmt.Sprintf("wan%d", n), lower: "wan", base: fmt.Sprintf("198.51.%d", n)}
+	outside.join(t, 0, router)
+	lans := [2]link{
+		{upper: "lan0", lower: "eth", base: fmt.Sprintf("192.168.%d", n)},
+		{upper: "lan1", lower: "eth", base: fmt.Sprintf("172.16.%d", n)},
+	}
+	for i, s := range out {
+		lans[i].join(t, router, s.host)
+	}
+	if w == Hairpin {
+		in(t, router, "ip addr add "+outside.addr(3)+"/24 dev wan")
+	}
+	load(t, router, strings.NewReplacer("1.1.1.1", outside.addr(2), "1.1.1.2", outside.addr(3),
+		"2.2.2.2", lans[0].addr(2), "3.3.3.3", lans[1].addr(2)).Replace(twinRules(w)))
+	return out
 }
 
 // Command is a program that is to run on the site's host.
@@ -89,7 +150,7 @@ func (s *Site) Command(ctx context.Context, name string, args ...string) *exec.C
 }
 
 // in runs a script in a namespace.
-func in(t testing.TB, pid int, lines []string) {
+func in(t testing.TB, pid int, lines ...string) {
 	t.Helper()
 	run(t, "nsenter", "-t", strconv.Itoa(pid), "-n", "sh", "-ec", strings.Join(lines, "\n"))
 }
