@@ -25,6 +25,7 @@ import (
 	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/muc"
 )
 
 // theirTone is what a persona says, in Hz.
@@ -69,6 +70,8 @@ type peer struct {
 	media []*medium
 	early []*jingle.Message // transport-infos that came before there were media
 
+	driver atomic.Pointer[muc.Driver] // of its rooms, or nil
+
 	heard atomic.Int32 // packets with our tone
 	ready atomic.Int32 // transports that are secured
 }
@@ -84,6 +87,12 @@ type received struct {
 
 func login(t *testing.T, p *persona, srv *xmppserver.Server, user, resource string) *peer {
 	t.Helper()
+	return loginAs(t, p, xmpp.Config{JID: jid.JID(user + "@" + srv.Domain()), Resource: resource, Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback})
+}
+
+// loginAs is login anywhere.
+func loginAs(t *testing.T, p *persona, cfg xmpp.Config) *peer {
+	t.Helper()
 	r := &peer{t: t, p: p, inbox: make(chan received, 1000)}
 	rtp.Register(&r.reg)
 	ice.Register(&r.reg)
@@ -91,16 +100,18 @@ func login(t *testing.T, p *persona, srv *xmppserver.Server, user, resource stri
 	if r.cert, err = dtlssrtp.NewCertificate(); err != nil {
 		t.Fatal(err)
 	}
-	r.client, err = xmpp.New(xmpp.Config{
-		JID: jid.JID(user + "@" + srv.Domain()), Password: func() (string, error) { return "secret", nil },
-		Resource: resource, Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback, Features: p.features, FailFast: true,
-		Timeouts: xmpp.Timeouts{Answer: time.Hour},
-	})
-	if err != nil {
+	cfg.Password = func() (string, error) { return "secret", nil }
+	cfg.Features, cfg.FailFast, cfg.Timeouts = p.features, true, xmpp.Timeouts{Answer: time.Hour}
+	if r.client, err = xmpp.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	r.client.HandleIQ(jingle.NS, "jingle", r.receiveJingle)
 	r.client.HandleMessage(r.receiveMessage)
+	r.client.HandlePresence(func(p *xmpp.PresenceStanza) {
+		if d := r.driver.Load(); d != nil {
+			d.Receive(p.Element)
+		}
+	})
 	online := make(chan struct{})
 	var once sync.Once
 	r.client.OnState(func(s xmpp.StateChange) {
@@ -208,6 +219,19 @@ func (r *peer) await(name string) received {
 // send sends a stanza of the persona, and reports false if it has none of that name.
 func (r *peer) send(name string, change ...func(*script)) bool {
 	r.t.Helper()
+	st := r.make(name, change...)
+	if st == nil {
+		return false
+	}
+	if err := r.client.Send(st); err != nil {
+		r.t.Fatalf("%s, %s: %v", r.p.name, name, err)
+	}
+	return true
+}
+
+// make makes a stanza of the persona, nil if it has none of that name.
+func (r *peer) make(name string, change ...func(*script)) *xmltree.Element {
+	r.t.Helper()
 	r.ids++
 	data := script{ID: fmt.Sprintf("id%d", r.ids), SID: r.sid, Peer: r.us.String(), PeerBare: r.us.Bare().String(),
 		Me: r.client.JID().String(), MeBare: r.client.Account().String(), Reason: "success", Media: r.media}
@@ -218,13 +242,7 @@ func (r *peer) send(name string, change ...func(*script)) bool {
 	if err != nil {
 		r.t.Fatalf("%s, %s: %v", r.p.name, name, err)
 	}
-	if st == nil {
-		return false
-	}
-	if err := r.client.Send(st); err != nil {
-		r.t.Fatalf("%s, %s: %v", r.p.name, name, err)
-	}
-	return true
+	return st
 }
 
 func because(reason string) func(*script) { return func(s *script) { s.Reason = reason } }
