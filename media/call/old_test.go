@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/agent"
@@ -13,6 +14,7 @@ import (
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media"
+	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/call"
 )
 
@@ -56,8 +58,11 @@ func onLoopback(e media.Encryption) func(*call.Config) {
 	}
 }
 
-// talk has the two hear each other and the call end.
-func (sc *scene) talk(t *testing.T, want media.Encryption) {
+// cheap is the codec that takes the least time.
+func cheap(c *call.Config) { c.Codecs = []*audio.Codec{audio.PCMU()} }
+
+// talk has the two hear each other and the call end. With reports it waits for RTCP to have gone both ways.
+func (sc *scene) talk(t *testing.T, want media.Encryption, reports bool) {
 	t.Helper()
 	in := sc.answer(t)
 	for _, u := range []*user{sc.romeo, sc.juliet} {
@@ -65,8 +70,7 @@ func (sc *scene) talk(t *testing.T, want media.Encryption) {
 		if c.Encryption != want || c.Setup == 0 {
 			t.Errorf("connected: %+v", c)
 		}
-		// RTCP goes both ways.
-		awaitThat(u, func(m call.Meter) bool { return m.Stats.RoundTrip > 0 && m.Stats.Encryption == want })
+		awaitThat(u, func(m call.Meter) bool { return (m.Stats.RoundTrip > 0 || !reports) && m.Stats.Encryption == want })
 	}
 	if err := in.SendDTMF("7", 0); err != nil {
 		t.Error(err)
@@ -86,35 +90,88 @@ func TestOldClients(t *testing.T) {
 		transport string
 		lacks     []string
 		want      media.Encryption
+		reports   bool
 	}{
-		{"less is accepted, but both have DTLS", media.Plain, "", nil, media.DTLS},
-		{"SDES", media.SDES, "", []string{"dtls"}, media.SDES},
-		{"SDES, RTCP on its own", media.Plain, "", []string{"dtls", "mux"}, media.SDES},
-		{"plain", media.Plain, "", []string{"dtls", "sdes"}, media.Plain},
-		{"plain, RTCP on its own", media.Plain, "", []string{"dtls", "sdes", "mux"}, media.Plain},
-		{"XEP-0371", media.DTLS, ice.NSICE, nil, media.DTLS},
-		{"XEP-0371, plain", media.Plain, ice.NSICE, []string{"dtls", "sdes", "mux"}, media.Plain},
+		{"less is accepted, but both have DTLS", media.Plain, "", nil, media.DTLS, false},
+		{"SDES", media.SDES, "", []string{"dtls"}, media.SDES, false},
+		{"SDES, RTCP on its own", media.Plain, "", []string{"dtls", "mux"}, media.SDES, true},
+		{"plain", media.Plain, "", []string{"dtls", "sdes"}, media.Plain, true},
+		{"plain, RTCP on its own", media.Plain, "", []string{"dtls", "sdes", "mux"}, media.Plain, true},
+		{"XEP-0371", media.DTLS, ice.NSICE, nil, media.DTLS, false},
+		{"XEP-0371, plain", media.Plain, ice.NSICE, []string{"dtls", "sdes", "mux"}, media.Plain, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sc := ring(t, least(c.least, c.transport), least(c.least, ""), lacks(c.lacks...))
-				sc.talk(t, c.want)
+				change := func(transport string) func(*call.Config) {
+					return func(cfg *call.Config) {
+						cheap(cfg)
+						least(c.least, transport)(cfg)
+					}
+				}
+				sc := ring(t, change(c.transport), change(""), lacks(c.lacks...))
+				sc.talk(t, c.want, c.reports)
 			})
 		})
 	}
+}
+
+// ear waits for a tone.
+type ear struct {
+	hz    float64
+	pcm   []float32
+	found chan struct{}
+	done  bool
+}
+
+func (e *ear) WritePCM(pcm []float32) error {
+	if e.pcm = append(e.pcm, pcm...); len(e.pcm) >= 5*audio.FrameSize {
+		if !e.done && audio.Share(e.pcm, audio.SampleRate, e.hz) > 0.9 {
+			e.done = true
+			close(e.found)
+		}
+		e.pcm = e.pcm[:0]
+	}
+	return nil
+}
+
+func (e *ear) Close() error { return nil }
+
+// Raw UDP has real sockets, and so real time.
+func TestRawUDP(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		least media.Encryption
 		lacks []string
 		want  media.Encryption
 	}{
-		{"raw UDP, SDES", media.SDES, nil, media.SDES},
-		{"raw UDP, plain, RTCP on its own", media.Plain, []string{"sdes", "mux"}, media.Plain},
+		{"SDES", media.SDES, nil, media.SDES},
+		{"plain, RTCP on its own", media.Plain, []string{"sdes", "mux"}, media.Plain},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			sc := ring(t, onLoopback(c.least), onLoopback(c.least), lacks(c.lacks...))
-			sc.talk(t, c.want)
+			onRaw := func(cfg *call.Config) {
+				onLoopback(c.least)(cfg)
+				cheap(cfg)
+			}
+			sc := ring(t, onRaw, onRaw, lacks(c.lacks...))
+			in := <-sc.phone
+			hears := &ear{hz: 440, found: make(chan struct{})}
+			in.Answer(audio.NewTone(1000, 0.5), hears)
+			select {
+			case <-hears.found:
+			case <-time.After(20 * time.Second):
+				t.Error("the tone is not heard")
+			}
+			for _, u := range []*user{sc.romeo, sc.juliet} {
+				if got := await[call.Connected](u); got.Encryption != c.want {
+					t.Errorf("connected: %+v", got)
+				}
+			}
+			if got := in.Stats().Encryption; got != c.want {
+				t.Errorf("encryption: %s", got)
+			}
+			in.HangUp(nil)
+			<-sc.out.Done()
+			<-in.Done()
 		})
 	}
 }
