@@ -434,13 +434,14 @@ func sourceOf(u state.Unfinished) (transfers.Source, error) {
 
 // pullRest asks for what is missing of a file (XEP-0234 section 6.2).
 func (a *account) pullRest(x *transfer, row state.Unfinished, device jid.JID, opts transfers.SendOptions) error {
-	folder, file, have, err := a.reopen(row)
+	folder, file, _, err := a.reopen(row)
 	if err != nil {
 		return err
 	}
 	var t *transfers.Transfer
 	drop := func(err error) error { return errors.Join(err, file.Keep(), folder.Close()) }
-	if have, err = a.check(device, row, file); err != nil {
+	have, err := a.check(device, row, file)
+	if err != nil {
 		return drop(err)
 	}
 	want := selector(row)

@@ -53,6 +53,9 @@ type transfer struct {
 	resumable
 }
 
+// maxPerPeer is how many files one person may offer or fetch at one time: at least as many as can be asked for at once.
+const maxPerPeer = 2 * maxRequested
+
 // roads of files, best first.
 var roadNames = map[string]string{
 	s5b.NS: "s5b", ibb.NS: "ibb", ice.NSDataChannel: "datachannel", ice.NSUDP: "datachannel",
@@ -118,6 +121,7 @@ func newFiles(a *account) (*files, error) {
 			return append(a.allRoads(p), telepathy.Factory{})
 		},
 		MaxSize:    a.d.cfg.MaxFileSize,
+		MaxPerPeer: maxPerPeer,
 		Checkpoint: a.checkpoint(),
 		Shared:     a.shared,
 		Mend:       a.mendAll,

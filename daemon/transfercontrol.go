@@ -108,6 +108,9 @@ func (a *account) cancel(x *transfer, why *jingle.Reason) {
 	}
 }
 
+// maxRequested bounds the files that are asked for in one session.
+const maxRequested = 32
+
 // RequestFiles asks a peer for files that it shares.
 func (d *Daemon) RequestFiles(ctx context.Context, req *jingledv1.RequestFilesRequest) (*jingledv1.RequestFilesResponse, error) {
 	a, err := d.account(req.GetAccount())
@@ -149,8 +152,8 @@ func (d *Daemon) RequestFiles(ctx context.Context, req *jingledv1.RequestFilesRe
 		}
 		files = append(files, f)
 	}
-	if len(files) == 0 || len(files) > 32 {
-		return invalid(fmt.Errorf("%d files are asked for; from 1 to 32 can be", len(files)))
+	if len(files) == 0 || len(files) > maxRequested {
+		return invalid(fmt.Errorf("%d files are asked for; from 1 to %d can be", len(files), maxRequested))
 	}
 	if a.client.State().State != xmpp.Online {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))

@@ -17,6 +17,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jingle"
 )
 
@@ -29,11 +30,15 @@ func TestTransfer(t *testing.T) {
 		"S5B fails, IBB replaces it":   {options{}, ibb.NS},
 		"IBB":                          {options{noS5B: true}, ibb.NS},
 		"IBB, one block after another": {options{noS5B: true, window: 1}, ibb.NS},
+		"data channel":                 {options{noS5B: true}, ice.NSDataChannel},
 	} {
 		for _, size := range []int{0, 1, 4095, 4096, 4097, 300_000} {
 			t.Run(fmt.Sprintf("%s %d", name, size), func(t *testing.T) {
 				c.s5bTiming.EmptyGrace = 10 * time.Millisecond
 				w := newWorld(t, c.options)
+				if c.transport == ice.NSDataChannel {
+					byChannel(t, w)
+				}
 				data := pattern(size)
 				w.send(source("a file.txt", data))
 				checkArrived(t, w, "a file.txt", c.transport, data)
