@@ -29,6 +29,16 @@ type Side struct {
 // Run starts a daemon and waits until it is online. It ends with the test.
 func Run(t *testing.T, cfg daemon.Config) *Side {
 	t.Helper()
+	s := RunIdle(t, cfg)
+	s.Await(t, "", "account online", func(e *jingledv1.Event) bool {
+		return e.GetAccountChanged().GetState() == jingledv1.AccountState_ACCOUNT_STATE_ONLINE
+	})
+	return s
+}
+
+// RunIdle is [Run] for a daemon that has no account yet.
+func RunIdle(t *testing.T, cfg daemon.Config) *Side {
+	t.Helper()
 	d, err := daemon.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -58,9 +68,6 @@ func Run(t *testing.T, cfg daemon.Config) *Side {
 		}
 		<-read
 		sub.Close()
-	})
-	s.Await(t, "", "account online", func(e *jingledv1.Event) bool {
-		return e.GetAccountChanged().GetState() == jingledv1.AccountState_ACCOUNT_STATE_ONLINE
 	})
 	return s
 }

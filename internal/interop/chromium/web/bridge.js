@@ -1,6 +1,7 @@
 // The page of the tests in which a browser's own WebRTC is the media of calls.
 'use strict';
 const control = new WebSocket(`ws://${location.host}/control`);
+const tell = (event, more) => control.send(JSON.stringify({ event, ...more }));
 const sleep = ms => new Promise(done => setTimeout(done, ms));
 const ends = new Map(); // by name
 const context = new AudioContext();
@@ -29,26 +30,30 @@ class End {
     this.old = [];
   }
 
+  track(kind) { return (kind === 'audio' ? this.says.stream : this.shows).getTracks()[0]; }
+
+  play(track) {
+    const stream = new MediaStream([track]);
+    if (track.kind === 'video') {
+      this.screen.srcObject = stream;
+      this.screen.play();
+      return;
+    }
+    this.player.srcObject = stream; // Chromium decodes nothing that no element plays
+    this.player.play();
+    context.createMediaStreamSource(stream).connect(this.analyser);
+  }
+
   // connection makes a PeerConnection; sends and video say what is in it.
   connection({ sends = true, video = true }) {
     if (this.pc) this.old.push(this.pc);
     const pc = this.pc = new RTCPeerConnection();
     this.ended = false;
     pc.onconnectionstatechange = () => { this.state = pc.connectionState; };
-    pc.ontrack = ({ track }) => {
-      const stream = new MediaStream([track]);
-      if (track.kind === 'video') {
-        this.screen.srcObject = stream;
-        this.screen.play();
-        return;
-      }
-      this.player.srcObject = stream; // Chromium decodes nothing that no element plays
-      this.player.play();
-      context.createMediaStreamSource(stream).connect(this.analyser);
-    };
+    pc.ontrack = ({ track }) => this.play(track);
     const stream = new MediaStream();
     for (const kind of video ? ['audio', 'video'] : ['audio']) {
-      if (sends) pc.addTransceiver((kind === 'audio' ? this.says.stream : this.shows).getTracks()[0], { direction: 'sendrecv', streams: [stream] });
+      if (sends) pc.addTransceiver(this.track(kind), { direction: 'sendrecv', streams: [stream] });
       else pc.addTransceiver(kind, { direction: 'recvonly' });
     }
     return pc;
