@@ -185,6 +185,8 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 		// The peer has no such session (any more); a terminate would only earn the same error.
 		s.end(Ended{Reason: &Reason{Condition: Gone, Text: "The other side does not know this session any more."},
 			ByPeer: true, Err: err})
+	case fromPeer && m.Action == SessionAccept && undelivered(se):
+		s.end(Ended{Reason: &Reason{Condition: Gone, Text: "The other side is not reachable any more."}, ByPeer: true, Err: err})
 	case fromPeer && m.Action == SessionAccept:
 		s.terminate(now, &Reason{Condition: FailedApplication,
 			Text: "The session-accept was refused: " + se.Error()}, err)

@@ -159,25 +159,28 @@ func (t *Transfer) Interrupt(r *jingle.Reason) {
 }
 
 // checkpoints flushes a file that is being received again and again and tells how much of it is safe, until stop is
-// closed.
+// closed. A slow disk is left alone for most of the time.
 func (t *Transfer) checkpoints(target Target, offset int64, stop <-chan struct{}, wg *sync.WaitGroup) {
 	if t.m.cfg.Checkpoint <= 0 {
 		return
 	}
 	wg.Go(func() {
-		tick := time.NewTicker(t.m.cfg.Checkpoint)
-		defer tick.Stop()
+		timer := time.NewTimer(t.m.cfg.Checkpoint)
+		defer timer.Stop()
 		for safe := int64(0); ; {
 			select {
-			case <-tick.C:
+			case <-timer.C:
 			case <-stop:
 				return
 			}
-			n := t.copied.Load()
+			n, began := t.copied.Load(), time.Now()
 			if n == safe {
+				timer.Reset(t.m.cfg.Checkpoint)
 				continue
 			}
-			if err := target.Sync(); err != nil {
+			err := target.Sync()
+			timer.Reset(max(t.m.cfg.Checkpoint, 10*time.Since(began)))
+			if err != nil {
 				t.log.Debug("flush", "part", target.Part(), "err", err)
 				continue
 			}
@@ -218,7 +221,8 @@ func (t *Transfer) Pause() {
 // give it up.
 func (t *Transfer) interruption(f *filetransfer.Failure) Interruption {
 	paused := resume.IsPaused(f.Reason.App)
-	if !t.Continues() || !t.resumed && t.conn == nil && (!paused || !t.decision) {
+	begun := t.resumed || t.conn != nil || t.decision && (paused || f.Reason.Condition == jingle.Gone)
+	if !t.Continues() || !begun {
 		return Ended
 	}
 	switch f.Reason.Condition {
