@@ -23,7 +23,6 @@ import (
 	"github.com/jingled/jingled/xmpp"
 	"github.com/jingled/jingled/xmpp/caps"
 	"github.com/jingled/jingled/xmpp/muc"
-	"github.com/jingled/jingled/xmpp/roster"
 )
 
 // account is one XMPP account with its sessions. Its lock guards what is below mu and is never held while something
@@ -46,7 +45,8 @@ type account struct {
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
 	trust       *trust
-	blockedMu   sync.Mutex // held while the block list is written down and told
+	hooks       chan struct{} // holds one for each hook that runs
+	blockedMu   sync.Mutex    // held while the block list is written down and told
 	attention   attention
 
 	stopped context.Context // ends with stop
@@ -80,7 +80,7 @@ type sessionKey struct {
 func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a := &account{
 		d: d, cfg: cfg, log: d.cfg.Log.With("account", cfg.JID.String()), registry: newRegistry(),
-		caps: d.caps, calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
+		caps: d.caps, hooks: make(chan struct{}, maxHooks), calls: make(map[sessionKey]*call), transfers: make(map[string]*transfer),
 		ended:   make(chan struct{}),
 		greeted: make(map[jid.JID]bool), waiting: make(map[jid.JID][]chan jid.JID),
 		groups: make(map[jid.JID]*room),
@@ -319,12 +319,8 @@ func (a *account) admits(peer jid.JID, calls bool) bool {
 	if calls {
 		p = a.cfg.Calls
 	}
-	contact := false
-	if i, ok := a.client.Contact(peer.Bare()); ok {
-		// XEP-0166 section 6.3.2 and XEP-0353 section 6: who may see our presence learns nothing new.
-		contact = i.Subscription == roster.From || i.Subscription == roster.Both
-	}
-	if p.admits(peer, contact || peer.Bare() == a.cfg.JID) {
+	contact := a.isContact(peer)
+	if p.admits(peer, contact) {
 		return true
 	}
 	for _, w := range a.d.admitted(a.cfg.JID) {

@@ -34,6 +34,12 @@ type Config struct {
 	// Upload lets files go by the XMPP server's web server (XEP-0363) to people who are not online or cannot take them
 	// directly: the server then holds a copy. Who asks for this road by name gets it in any case.
 	Upload bool
+	// Accept are the rules by which offered files are taken without asking. The first that fits says where they go.
+	Accept []AcceptRule
+	// Completed is run for files that have arrived.
+	Completed Hook
+	// UploadLimit and DownloadLimit bound the rates of files, of all transfers together, in bytes per second; 0: no bound.
+	UploadLimit, DownloadLimit int64
 	// RequireEncryption neither sends nor takes files that others could read on their way.
 	RequireEncryption bool
 	// RelayOnly sends calls through TURN servers and files through proxies or the XMPP server only, so that no peer
@@ -109,6 +115,17 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Downloads != "" && !filepath.IsAbs(c.Downloads) {
 		return c, fmt.Errorf("the folder for downloads, %q, is not absolute", c.Downloads)
+	}
+	if err := c.Completed.validate(); err != nil {
+		return c, fmt.Errorf("the command for files: %w", err)
+	}
+	if c.UploadLimit < 0 || c.DownloadLimit < 0 {
+		return c, errors.New("a limit of a rate is negative")
+	}
+	for i, r := range c.Accept {
+		if err := r.validate(c.Downloads); err != nil {
+			return c, fmt.Errorf("rule %d of what is accepted: %w", i+1, err)
+		}
 	}
 	seen := map[jid.JID]bool{}
 	for i, a := range c.Accounts {

@@ -20,10 +20,12 @@ import (
 
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/daemon/tunnel"
+	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmpp/caps"
@@ -37,8 +39,10 @@ type Daemon struct {
 	cfg   Config
 	hub   hub
 	state *state.Store // nil: no history is kept
-	caps  *caps.Cache
-	lent  sync.WaitGroup // accounts of tunnels, and those that came after Run began
+	// up and down are the limits of all files; nil: none.
+	up, down *rate.Limiter
+	caps     *caps.Cache
+	lent     sync.WaitGroup // accounts of tunnels, and those that came after Run began
 
 	editing chan struct{} // holds one token: whoever changes accounts
 
@@ -57,7 +61,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
-	d := &Daemon{cfg: cfg, editing: make(chan struct{}, 1), tunnels: make(map[string]*tunnel.Tunnel), welcomes: make(map[*Subscription][]welcome)}
+	d := &Daemon{cfg: cfg, up: transfers.NewLimiter(cfg.UploadLimit), down: transfers.NewLimiter(cfg.DownloadLimit), editing: make(chan struct{}, 1), tunnels: make(map[string]*tunnel.Tunnel), welcomes: make(map[*Subscription][]welcome)}
 	d.hub.instance = rand.Text()
 	if cfg.StateDir != "" {
 		if d.state, err = state.Open(cfg.StateDir, state.Config{}); err != nil {

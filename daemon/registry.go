@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/folder"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/s5b"
@@ -43,7 +44,7 @@ func (d *Daemon) features() []string {
 	if d.cfg.CallEncryption != media.DTLS && !d.cfg.RelayOnly {
 		parts = append(parts, xeps.RawUDP)
 	}
-	return append(xeps.Features(parts...), resume.NS)
+	return append(xeps.Features(parts...), resume.NS, folder.NS)
 }
 
 // features adds what hangs on the account.

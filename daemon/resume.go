@@ -105,6 +105,7 @@ func (x *transfer) rest(phase string) {
 // begin notes that a transfer has a session again; the account's lock is held.
 func (x *transfer) begin(t *transfers.Transfer) {
 	x.t, x.peer, x.base = t, t.Peer(), 0
+	x.unpack = x.incoming && unpacks(t) && !x.keepArchive
 	x.state, x.j.Phase = jingledv1.TransferState_TRANSFER_STATE_CONNECTING, state.Running
 }
 
@@ -424,7 +425,7 @@ func (a *account) try(ctx context.Context, x *transfer) error {
 
 // sourceOf opens the file of an interrupted transfer, if it is still what it was.
 func sourceOf(u state.Unfinished) (transfers.Source, error) {
-	src, err := transfers.File(u.Path)
+	src, err := sourceAt(u.Path)
 	if err == nil && (uint64(src.Size) != u.Size || !src.ModTime.Equal(u.ModTime)) {
 		err = fmt.Errorf("%s has changed since it was offered", u.Path)
 	}

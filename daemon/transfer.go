@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -35,19 +34,21 @@ import (
 // transfer is one file on its way, under the name that clients know it by. The account's lock guards it; id, incoming and
 // since do not change.
 type transfer struct {
-	id       string              // the first session's sid, with a number behind a slash where that is taken
-	t        *transfers.Transfer // of the session, or of the last one; nil after a restart
-	peer     jid.JID
-	incoming bool
-	name     string // safe to be shown
-	road     string
-	state    jingledv1.TransferState
-	folder   *store.Folder // closed at the end of the session
-	path     string        // of a file that is sent, or the folder of one that is received
-	since    time.Time
-	base     int64   // where in the file the session began
-	rate     float64 // bytes per second
-	wish     wish    // of what is sent
+	id          string              // the first session's sid, with a number behind a slash where that is taken
+	t           *transfers.Transfer // of the session, or of the last one; nil after a restart
+	peer        jid.JID
+	incoming    bool
+	name        string // safe to be shown
+	road        string
+	state       jingledv1.TransferState
+	folder      *store.Folder // closed at the end of the session
+	path        string        // of a file that is sent, or the folder of one that is received
+	since       time.Time
+	base        int64   // where in the file the session began
+	rate        float64 // bytes per second
+	wish        wish    // of what is sent
+	unpack      bool    // into a folder, at the end
+	keepArchive bool    // whatever it is
 	// encryption is as [transfers.Encryption] says it, or "" before that is known.
 	encryption string
 	resumable
@@ -249,9 +250,19 @@ func (a *account) transferEvent(e transfers.Event) {
 		if len(e.File.Desc) > 0 {
 			desc = filetransfer.PlainText(e.File.Desc[0].Text, 1024)
 		}
-		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferOffered{TransferOffered: &jingledv1.TransferOffered{
-			Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc,
-			Encrypted: e.Transfer.Encryption() == transfers.EndToEnd, Fingerprint: e.Transfer.Identity()}}})
+		told := &jingledv1.TransferOffered{Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc,
+			Encrypted: e.Transfer.Encryption() == transfers.EndToEnd, Fingerprint: e.Transfer.Identity(), FolderFiles: folderFiles(e.Transfer)}
+		if m, ok := e.File.ModTime(); ok {
+			told.Modified = timestamppb.New(m)
+		}
+		if dir := a.rule(e.Transfer); dir != "" {
+			if err := a.takeFile(x, dir, false); err != nil {
+				a.log.Warn("a file that a rule takes cannot be taken", "name", x.name, "folder", dir, "err", err)
+			} else {
+				told.AcceptedInto = dir
+			}
+		}
+		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferOffered{TransferOffered: told}})
 	case transfers.Started:
 		x := a.update(e.Transfer, func(x *transfer) {
 			x.state, x.road, x.base = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport], e.Offset
@@ -278,7 +289,8 @@ func (a *account) transferEvent(e transfers.Event) {
 		}
 		x := a.update(e.Transfer, func(x *transfer) { x.rate = rate })
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferProgress{TransferProgress: &jingledv1.TransferProgress{
-			Bytes: uint64(max(x.base+e.Bytes, 0)), Size: uint64(max(x.base+e.Total, 0)), BytesPerSecond: rate}}})
+			Bytes: uint64(max(x.base+e.Bytes, 0)), Size: uint64(max(x.base+e.Total, 0)), BytesPerSecond: rate,
+			SecondsLeft: left(e.Total-e.Bytes, rate)}}})
 	case transfers.Done:
 		x := a.update(e.Transfer, nil)
 		done := &jingledv1.TransferDone{Bytes: uint64(max(x.base+e.Bytes, 0)), Seconds: e.Elapsed.Seconds(),
@@ -290,16 +302,21 @@ func (a *account) transferEvent(e transfers.Event) {
 		if len(e.Hash.Sum) > 0 {
 			done.Hash[string(e.Hash.Algo)] = hex.EncodeToString(e.Hash.Sum)
 		}
-		a.keepTransfer(x, done, nil)
-		a.strike(x)
-		a.drop(x)
-		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferDone{TransferDone: done}})
+		a.done(x, done)
 	case transfers.Failed:
 		if e.Interruption != transfers.Ended && a.interrupted(e) {
 			return
 		}
 		a.failed(a.update(e.Transfer, nil), &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
 	}
+}
+
+// left is how many seconds so many bytes take, 0 if it is not known.
+func left(bytes int64, rate float64) float64 {
+	if bytes <= 0 || rate <= 0 {
+		return 0
+	}
+	return float64(bytes) / rate
 }
 
 // failed tells that a transfer has come to nothing. It stays on the list until the history has it.
@@ -364,7 +381,7 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if !filepath.IsAbs(req.GetPath()) {
 		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the path %q is not absolute", req.GetPath()))
 	}
-	src, err := transfers.File(req.GetPath())
+	src, err := sourceAt(req.GetPath())
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
@@ -422,27 +439,9 @@ func (d *Daemon) AcceptFile(_ context.Context, req *jingledv1.AcceptFileRequest)
 	if dir == "" || !filepath.IsAbs(dir) {
 		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("%q is no absolute path of a folder", dir))
 	}
-	if err := a.acquaint(x.t); err != nil {
-		return nil, connect.NewError(connect.CodeFailedPrecondition, err)
+	if err := a.takeFile(x, dir, req.GetKeepArchive()); err != nil {
+		return nil, err
 	}
-	folder, err := store.Open(dir, store.Config{})
-	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
-	}
-	if size := sizeOf(x.t); size <= math.MaxInt64 {
-		if err := folder.CheckSpace(int64(size)); err != nil {
-			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.Join(err, folder.Close()))
-		}
-	}
-	a.mu.Lock()
-	if x.state != jingledv1.TransferState_TRANSFER_STATE_OFFERED || !x.incoming || a.transfers[x.id] != x {
-		a.mu.Unlock()
-		return nil, connect.NewError(connect.CodeFailedPrecondition,
-			errors.Join(errors.New("this file does not wait to be accepted"), folder.Close()))
-	}
-	x.folder, x.path, x.state = folder, folder.Dir(), jingledv1.TransferState_TRANSFER_STATE_CONNECTING
-	a.mu.Unlock()
-	a.acceptFile(x, folder)
 	return &jingledv1.AcceptFileResponse{}, nil
 }
 

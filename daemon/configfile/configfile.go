@@ -26,18 +26,22 @@ const maxFile = 1 << 20
 
 // file is the configuration as it stands in TOML. Unknown keys are errors: most are misspelt.
 type file struct {
-	Downloads    string        `toml:"downloads"`
-	State        string        `toml:"state"`
-	MaxFileSize  int64         `toml:"max_file_size"`
-	RingTimeout  duration      `toml:"ring_timeout"`
-	ReachTimeout duration      `toml:"reach_timeout"`
-	RelayOnly    bool          `toml:"relay_only"`
-	Encryption   string        `toml:"call_encryption"`
-	InBandDTMF   bool          `toml:"dtmf_in_band"`
-	Upload       bool          `toml:"upload"`
-	Encrypt      bool          `toml:"require_encryption"`
-	Loopback     bool          `toml:"loopback"`
-	Accounts     []fileAccount `toml:"account"`
+	Downloads     string        `toml:"downloads"`
+	State         string        `toml:"state"`
+	MaxFileSize   int64         `toml:"max_file_size"`
+	RingTimeout   duration      `toml:"ring_timeout"`
+	ReachTimeout  duration      `toml:"reach_timeout"`
+	RelayOnly     bool          `toml:"relay_only"`
+	Encryption    string        `toml:"call_encryption"`
+	InBandDTMF    bool          `toml:"dtmf_in_band"`
+	Upload        bool          `toml:"upload"`
+	Encrypt       bool          `toml:"require_encryption"`
+	UploadLimit   int64         `toml:"upload_limit"`
+	DownloadLimit int64         `toml:"download_limit"`
+	Accept        []fileAccept  `toml:"accept"`
+	OnFile        fileHook      `toml:"on_file"`
+	Loopback      bool          `toml:"loopback"`
+	Accounts      []fileAccount `toml:"account"`
 }
 
 type fileAccount struct {
@@ -112,8 +116,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 		return filepath.Join(dir, p)
 	}
 	cfg := daemon.Config{Downloads: at(f.Downloads), MaxFileSize: f.MaxFileSize, Loopback: f.Loopback, RelayOnly: f.RelayOnly, InBandDTMF: f.InBandDTMF, Upload: f.Upload,
-		RequireEncryption: f.Encrypt,
-		StateDir:          at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
+		StateDir: at(f.State), RingTimeout: f.RingTimeout.Duration, ReachTimeout: f.ReachTimeout.Duration}
 	var err error
 	if cfg.CallEncryption, err = media.ParseEncryption(f.Encryption); err != nil {
 		return cfg, fmt.Errorf("call_encryption: %w", err)
@@ -121,10 +124,11 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 	if f.MaxFileSize < 0 {
 		return cfg, errors.New("max_file_size is negative")
 	}
-	if cfg.Downloads != "" {
-		if cfg.Downloads, err = filepath.Abs(cfg.Downloads); err != nil {
-			return cfg, err
-		}
+	if cfg.Downloads, err = absolute(cfg.Downloads); err != nil {
+		return cfg, err
+	}
+	if err := f.files(&cfg, at); err != nil {
+		return cfg, err
 	}
 	for _, a := range f.Accounts {
 		acc, err := account(a, at)
@@ -184,6 +188,13 @@ func policy(p filePolicy) (daemon.Policy, error) {
 		out.List = append(out.List, j)
 	}
 	return out, nil
+}
+
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
 }
 
 // explain puts the line and the key of a TOML error into one sentence.

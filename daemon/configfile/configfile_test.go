@@ -45,6 +45,20 @@ max_file_size = 1000
 ring_timeout = "90s"
 reach_timeout = "1500ms"
 loopback = true
+upload_limit = 1000000
+download_limit = 2000000
+require_encryption = true
+on_file = { command = ["/bin/true", "a b"], sent = true, timeout = "5s" }
+
+[[accept]]
+list = ["bob@example.org"]
+from = "list"
+max_size = 5000
+types = ["image/*", "text/plain"]
+encrypted = true
+dir = "pictures"
+
+[[accept]]
 
 [[account]]
 jid = "Alice@Example.org/laptop"
@@ -72,6 +86,14 @@ resource = "desk"
 	if c.Downloads != filepath.Join(dir, "inbox") || c.MaxFileSize != 1000 || c.RingTimeout != 90*time.Second ||
 		c.ReachTimeout != 1500*time.Millisecond || !c.Loopback || len(c.Accounts) != 2 {
 		t.Errorf("%+v", c)
+	}
+	if c.UploadLimit != 1000000 || c.DownloadLimit != 2000000 || !c.RequireEncryption || len(c.Accept) != 2 ||
+		!slices.Equal(c.Completed.Command, []string{"/bin/true", "a b"}) || !c.Completed.Sent || c.Completed.Timeout != 5*time.Second {
+		t.Errorf("%+v", c)
+	}
+	if r := c.Accept[0]; r.From != daemon.Listed || !slices.Equal(r.List, []jid.JID{"bob@example.org"}) || r.MaxSize != 5000 ||
+		!slices.Equal(r.Types, []string{"image/*", "text/plain"}) || !r.Encrypted || r.Dir != filepath.Join(dir, "pictures") {
+		t.Errorf("%+v", r)
 	}
 	a := c.Accounts[0]
 	if a.JID != "alice@example.org" || a.Resource != "laptop" || a.Connect != "127.0.0.1:5222" || a.TLS != xmpp.TLSStart ||
@@ -112,6 +134,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		account + "ca = \"none.pem\"":                                        "ca: ",
 		account + "calls = { list = [\"@\"] }":                               "calls: ",
 		account + "files = { list = [\"@\"] }":                               "files: ",
+		"[[accept]]\nlist = [\"@\"]":                                         "accept 1: ",
+		"[[accept]]\ntype = \"image/png\"":                                   `line 2: there is no setting "accept.type"`,
 	} {
 		_, err := configfile.Parse([]byte(text), dir)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
@@ -38,6 +40,8 @@ type Config struct {
 	// Shared looks for a file that a peer asks for (XEP-0234 section 6.2); nil shares nothing. It runs on a goroutine of
 	// its own. The reason, if not nil, goes to the peer.
 	Shared func(peer jid.JID, t *Transfer, want filetransfer.File) (Shared, *jingle.Reason)
+	// Upload and Download limit the rates, of all transfers together; nil: none. See [NewLimiter].
+	Upload, Download *rate.Limiter
 	// Envelopes open what peers have encrypted by XEP-0391; other envelopes are refused.
 	Envelopes []jet.Envelope
 	// RequireEncryption refuses files whose bytes could be read on their way.

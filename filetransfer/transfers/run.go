@@ -263,6 +263,9 @@ func (t *Transfer) report(o filetransfer.Outcome) {
 	if t.conn != nil {
 		closeQuietly(t.conn)
 	}
+	if t.hurry != nil {
+		t.hurry()
+	}
 	if t.copying != nil {
 		<-t.copying // its connection is closed, so it ends
 	}

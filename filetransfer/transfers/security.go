@@ -171,10 +171,11 @@ func (t *Transfer) stream(length int64) (io.ReadWriter, error) {
 	t.mu.Lock()
 	s := t.secured
 	t.mu.Unlock()
+	conn := t.slow()
 	if s == nil {
-		return t.conn, nil
+		return conn, nil
 	}
-	return jet.NewConn(t.conn, s.secret, length)
+	return jet.NewConn(conn, s.secret, length)
 }
 
 // conclude ends what was copied over a stream.

@@ -7,10 +7,12 @@ import (
 	"mime"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/hashes"
+	"github.com/jingled/jingled/xmltree"
 )
 
 // Source is a file to send.
@@ -23,8 +25,15 @@ type Source struct {
 	MediaType, Desc string
 	// Hashes of the whole file, if they are known. Otherwise they are computed while it is sent.
 	Hashes []hashes.Hash
+	// Extra are further children of the <file/> that it is offered with.
+	Extra []*xmltree.Element
 	// Open opens the file. It is called once the peer wants it.
 	Open func() (io.ReadSeekCloser, error)
+}
+
+// Opens is an Open that cannot fail.
+func Opens(f func() io.ReadSeekCloser) func() (io.ReadSeekCloser, error) {
+	return func() (io.ReadSeekCloser, error) { return f(), nil }
 }
 
 // File returns the source of a regular file.
@@ -57,6 +66,7 @@ func (s Source) describe(spelling filetransfer.MediaTypeSpelling) filetransfer.F
 	f := filetransfer.File{
 		Name: s.Name, Size: &s.Size, MediaType: s.MediaType, MediaTypeSpelling: spelling, Hashes: s.Hashes,
 		Range: &filetransfer.Range{}, // says that we understand ranges
+		Extra: slices.Clone(s.Extra),
 	}
 	if !s.ModTime.IsZero() {
 		f.Date = filetransfer.FormatDate(s.ModTime)

@@ -60,6 +60,7 @@ type Transfer struct {
 	events    func(Event) // in place of the manager's
 	ns        string      // of the description that the peer asked with
 	ready     int64       // rehashed when limit was set
+	hurry     func()      // ends the waiting for a rate
 	conn      io.ReadWriteCloser
 	transport string
 	total     int64

@@ -1708,7 +1708,9 @@ type SendFileRequest struct {
 	// Send nothing that servers or others on the way could read; refuse if the other side cannot do it.
 	RequireEncryption bool `protobuf:"varint,20,opt,name=require_encryption,json=requireEncryption,proto3" json:"require_encryption,omitempty"`
 	// Send in the clear even where both sides can encrypt.
-	NoEncryption  bool `protobuf:"varint,21,opt,name=no_encryption,json=noEncryption,proto3" json:"no_encryption,omitempty"`
+	NoEncryption bool `protobuf:"varint,21,opt,name=no_encryption,json=noEncryption,proto3" json:"no_encryption,omitempty"`
+	// A folder is sent as an archive (tar), which daemons unpack. An image in the clear has a small picture with it.
+	NoThumbnail   bool `protobuf:"varint,22,opt,name=no_thumbnail,json=noThumbnail,proto3" json:"no_thumbnail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1792,6 +1794,13 @@ func (x *SendFileRequest) GetNoEncryption() bool {
 	return false
 }
 
+func (x *SendFileRequest) GetNoThumbnail() bool {
+	if x != nil {
+		return x.NoThumbnail
+	}
+	return false
+}
+
 type SendFileResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sid           string                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"`
@@ -1841,7 +1850,9 @@ type AcceptFileRequest struct {
 	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	Sid     string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
 	// The folder, absolute; empty for the configured one.
-	Dir           string `protobuf:"bytes,3,opt,name=dir,proto3" json:"dir,omitempty"`
+	Dir string `protobuf:"bytes,3,opt,name=dir,proto3" json:"dir,omitempty"`
+	// A folder that was sent is unpacked, unless this is set: then it stays an archive (tar).
+	KeepArchive   bool `protobuf:"varint,20,opt,name=keep_archive,json=keepArchive,proto3" json:"keep_archive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1895,6 +1906,13 @@ func (x *AcceptFileRequest) GetDir() string {
 		return x.Dir
 	}
 	return ""
+}
+
+func (x *AcceptFileRequest) GetKeepArchive() bool {
+	if x != nil {
+		return x.KeepArchive
+	}
+	return false
 }
 
 type AcceptFileResponse struct {
@@ -2808,6 +2826,7 @@ type Event struct {
 	//	*Event_TransferDone
 	//	*Event_TransferFailed
 	//	*Event_TransferInterrupted
+	//	*Event_TransferThumbnail
 	//	*Event_ContactChanged
 	//	*Event_ContactRemoved
 	//	*Event_ContactsReset
@@ -3106,6 +3125,15 @@ func (x *Event) GetTransferInterrupted() *TransferInterrupted {
 	return nil
 }
 
+func (x *Event) GetTransferThumbnail() *TransferThumbnail {
+	if x != nil {
+		if x, ok := x.Body.(*Event_TransferThumbnail); ok {
+			return x.TransferThumbnail
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetContactChanged() *Contact {
 	if x != nil {
 		if x, ok := x.Body.(*Event_ContactChanged); ok {
@@ -3328,6 +3356,10 @@ type Event_TransferInterrupted struct {
 	TransferInterrupted *TransferInterrupted `protobuf:"bytes,35,opt,name=transfer_interrupted,json=transferInterrupted,proto3,oneof"`
 }
 
+type Event_TransferThumbnail struct {
+	TransferThumbnail *TransferThumbnail `protobuf:"bytes,36,opt,name=transfer_thumbnail,json=transferThumbnail,proto3,oneof"`
+}
+
 type Event_ContactChanged struct {
 	ContactChanged *Contact `protobuf:"bytes,40,opt,name=contact_changed,json=contactChanged,proto3,oneof"`
 }
@@ -3429,6 +3461,8 @@ func (*Event_TransferDone) isEvent_Body() {}
 func (*Event_TransferFailed) isEvent_Body() {}
 
 func (*Event_TransferInterrupted) isEvent_Body() {}
+
+func (*Event_TransferThumbnail) isEvent_Body() {}
 
 func (*Event_ContactChanged) isEvent_Body() {}
 
@@ -4716,13 +4750,17 @@ func (x *CallEnded) GetAudioError() string {
 }
 
 type TransferOffered struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // safe to be shown and used as a file name
-	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
-	MediaType     string                 `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
-	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	Encrypted     bool                   `protobuf:"varint,20,opt,name=encrypted,proto3" json:"encrypted,omitempty"`    // end to end
-	Fingerprint   string                 `protobuf:"bytes,21,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of the identity that it is encrypted by, or empty; see IdentityService
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // safe to be shown and used as a file name
+	Size        uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	MediaType   string                 `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	Description string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Encrypted   bool                   `protobuf:"varint,20,opt,name=encrypted,proto3" json:"encrypted,omitempty"`    // end to end
+	Fingerprint string                 `protobuf:"bytes,21,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of the identity that it is encrypted by, or empty; see IdentityService
+	// The folder that a rule of the configuration has the file go to, so that nobody needs to be asked; empty: it waits.
+	AcceptedInto  string                 `protobuf:"bytes,22,opt,name=accepted_into,json=acceptedInto,proto3" json:"accepted_into,omitempty"`
+	Modified      *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=modified,proto3" json:"modified,omitempty"`                           // absent if the sender does not say
+	FolderFiles   uint64                 `protobuf:"varint,24,opt,name=folder_files,json=folderFiles,proto3" json:"folder_files,omitempty"` // of a folder that is sent as an archive; 0: it is a file
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4797,6 +4835,27 @@ func (x *TransferOffered) GetFingerprint() string {
 		return x.Fingerprint
 	}
 	return ""
+}
+
+func (x *TransferOffered) GetAcceptedInto() string {
+	if x != nil {
+		return x.AcceptedInto
+	}
+	return ""
+}
+
+func (x *TransferOffered) GetModified() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+func (x *TransferOffered) GetFolderFiles() uint64 {
+	if x != nil {
+		return x.FolderFiles
+	}
+	return 0
 }
 
 // TransferStarted says that bytes can flow.
@@ -4953,6 +5012,7 @@ type TransferProgress struct {
 	Bytes          uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Size           uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	BytesPerSecond float64                `protobuf:"fixed64,3,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	SecondsLeft    float64                `protobuf:"fixed64,20,opt,name=seconds_left,json=secondsLeft,proto3" json:"seconds_left,omitempty"` // at this rate; 0 while it is not known
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -5008,6 +5068,13 @@ func (x *TransferProgress) GetBytesPerSecond() float64 {
 	return 0
 }
 
+func (x *TransferProgress) GetSecondsLeft() float64 {
+	if x != nil {
+		return x.SecondsLeft
+	}
+	return 0
+}
+
 type TransferDone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bytes         uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
@@ -5017,6 +5084,7 @@ type TransferDone struct {
 	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`                                                                           // of the received file, or of the one sent
 	Verified      bool                   `protobuf:"varint,6,opt,name=verified,proto3" json:"verified,omitempty"`                                                                  // the hash is the one that the other side has
 	Encryption    string                 `protobuf:"bytes,20,opt,name=encryption,proto3" json:"encryption,omitempty"`                                                              // as in TransferStarted
+	FolderFiles   uint64                 `protobuf:"varint,21,opt,name=folder_files,json=folderFiles,proto3" json:"folder_files,omitempty"`                                        // of a folder that was unpacked to path; 0: it is a file
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5100,6 +5168,82 @@ func (x *TransferDone) GetEncryption() string {
 	return ""
 }
 
+func (x *TransferDone) GetFolderFiles() uint64 {
+	if x != nil {
+		return x.FolderFiles
+	}
+	return 0
+}
+
+// TransferThumbnail brings a small picture of a file that is offered, once it has come (XEP-0264).
+type TransferThumbnail struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MediaType     string                 `protobuf:"bytes,1,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"` // image/png; it was decoded and encoded again here
+	Width         uint32                 `protobuf:"varint,2,opt,name=width,proto3" json:"width,omitempty"`                         // pixels, at most 256
+	Height        uint32                 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferThumbnail) Reset() {
+	*x = TransferThumbnail{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferThumbnail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferThumbnail) ProtoMessage() {}
+
+func (x *TransferThumbnail) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferThumbnail.ProtoReflect.Descriptor instead.
+func (*TransferThumbnail) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *TransferThumbnail) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *TransferThumbnail) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *TransferThumbnail) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *TransferThumbnail) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type TransferFailed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -5111,7 +5255,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5123,7 +5267,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5136,7 +5280,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{69}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -5256,7 +5400,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"peer_muted\x18\t \x01(\bR\tpeerMuted\x12\x1b\n" +
 	"\tpeer_held\x18\n" +
-	" \x01(\bR\bpeerHeld\"\xec\x01\n" +
+	" \x01(\bR\bpeerHeld\"\x8f\x02\n" +
 	"\x0fSendFileRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
@@ -5264,13 +5408,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x03via\x18\x04 \x01(\x0e2\x0f.jingled.v1.ViaR\x03via\x12 \n" +
 	"\vdescription\x18\x05 \x01(\tR\vdescription\x12-\n" +
 	"\x12require_encryption\x18\x14 \x01(\bR\x11requireEncryption\x12#\n" +
-	"\rno_encryption\x18\x15 \x01(\bR\fnoEncryption\"$\n" +
+	"\rno_encryption\x18\x15 \x01(\bR\fnoEncryption\x12!\n" +
+	"\fno_thumbnail\x18\x16 \x01(\bR\vnoThumbnail\"$\n" +
 	"\x10SendFileResponse\x12\x10\n" +
-	"\x03sid\x18\x01 \x01(\tR\x03sid\"Q\n" +
+	"\x03sid\x18\x01 \x01(\tR\x03sid\"t\n" +
 	"\x11AcceptFileRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x10\n" +
-	"\x03dir\x18\x03 \x01(\tR\x03dir\"\x14\n" +
+	"\x03dir\x18\x03 \x01(\tR\x03dir\x12!\n" +
+	"\fkeep_archive\x18\x14 \x01(\bR\vkeepArchive\"\x14\n" +
 	"\x12AcceptFileResponse\"X\n" +
 	"\x12EndTransferRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
@@ -5326,7 +5472,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x01(\bR\x05files\x12\x12\n" +
 	"\x04from\x18\x04 \x03(\tR\x04from\"8\n" +
 	"\rWatchResponse\x12'\n" +
-	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\xc2\x14\n" +
+	"\x05event\x18\x01 \x01(\v2\x11.jingled.v1.EventR\x05event\"\x92\x15\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -5359,7 +5505,8 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x11transfer_progress\x18  \x01(\v2\x1c.jingled.v1.TransferProgressH\x00R\x10transferProgress\x12?\n" +
 	"\rtransfer_done\x18! \x01(\v2\x18.jingled.v1.TransferDoneH\x00R\ftransferDone\x12E\n" +
 	"\x0ftransfer_failed\x18\" \x01(\v2\x1a.jingled.v1.TransferFailedH\x00R\x0etransferFailed\x12T\n" +
-	"\x14transfer_interrupted\x18# \x01(\v2\x1f.jingled.v1.TransferInterruptedH\x00R\x13transferInterrupted\x12>\n" +
+	"\x14transfer_interrupted\x18# \x01(\v2\x1f.jingled.v1.TransferInterruptedH\x00R\x13transferInterrupted\x12N\n" +
+	"\x12transfer_thumbnail\x18$ \x01(\v2\x1d.jingled.v1.TransferThumbnailH\x00R\x11transferThumbnail\x12>\n" +
 	"\x0fcontact_changed\x18( \x01(\v2\x13.jingled.v1.ContactH\x00R\x0econtactChanged\x12E\n" +
 	"\x0fcontact_removed\x18) \x01(\v2\x1a.jingled.v1.ContactRemovedH\x00R\x0econtactRemoved\x12B\n" +
 	"\x0econtacts_reset\x18* \x01(\v2\x19.jingled.v1.ContactsResetH\x00R\rcontactsReset\x12X\n" +
@@ -5465,7 +5612,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\tsuccessor\x18\a \x01(\tR\tsuccessor\x12%\n" +
 	"\x0etransferred_to\x18\t \x01(\tR\rtransferredTo\x12\x1f\n" +
 	"\vaudio_error\x18\b \x01(\tR\n" +
-	"audioError\"\xba\x01\n" +
+	"audioError\"\xba\x02\n" +
 	"\x0fTransferOffered\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
@@ -5473,7 +5620,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"media_type\x18\x03 \x01(\tR\tmediaType\x12 \n" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x1c\n" +
 	"\tencrypted\x18\x14 \x01(\bR\tencrypted\x12 \n" +
-	"\vfingerprint\x18\x15 \x01(\tR\vfingerprint\"g\n" +
+	"\vfingerprint\x18\x15 \x01(\tR\vfingerprint\x12#\n" +
+	"\raccepted_into\x18\x16 \x01(\tR\facceptedInto\x126\n" +
+	"\bmodified\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\x12!\n" +
+	"\ffolder_files\x18\x18 \x01(\x04R\vfolderFiles\"g\n" +
 	"\x0fTransferStarted\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x1e\n" +
@@ -5486,11 +5636,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\x17\n" +
 	"\aby_peer\x18\x05 \x01(\bR\x06byPeer\x12/\n" +
-	"\x05state\x18\x06 \x01(\x0e2\x19.jingled.v1.TransferStateR\x05state\"f\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x19.jingled.v1.TransferStateR\x05state\"\x89\x01\n" +
 	"\x10TransferProgress\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12(\n" +
-	"\x10bytes_per_second\x18\x03 \x01(\x01R\x0ebytesPerSecond\"\x9d\x02\n" +
+	"\x10bytes_per_second\x18\x03 \x01(\x01R\x0ebytesPerSecond\x12!\n" +
+	"\fseconds_left\x18\x14 \x01(\x01R\vsecondsLeft\"\xc0\x02\n" +
 	"\fTransferDone\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x18\n" +
 	"\aseconds\x18\x02 \x01(\x01R\aseconds\x12\x1c\n" +
@@ -5500,10 +5651,17 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bverified\x18\x06 \x01(\bR\bverified\x12\x1e\n" +
 	"\n" +
 	"encryption\x18\x14 \x01(\tR\n" +
-	"encryption\x1a7\n" +
+	"encryption\x12!\n" +
+	"\ffolder_files\x18\x15 \x01(\x04R\vfolderFiles\x1a7\n" +
 	"\tHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
+	"\x11TransferThumbnail\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x01 \x01(\tR\tmediaType\x12\x14\n" +
+	"\x05width\x18\x02 \x01(\rR\x05width\x12\x16\n" +
+	"\x06height\x18\x03 \x01(\rR\x06height\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"U\n" +
 	"\x0eTransferFailed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
@@ -5583,7 +5741,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
 	(AccountState)(0),              // 1: jingled.v1.AccountState
@@ -5660,22 +5818,23 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*TransferInterrupted)(nil),    // 72: jingled.v1.TransferInterrupted
 	(*TransferProgress)(nil),       // 73: jingled.v1.TransferProgress
 	(*TransferDone)(nil),           // 74: jingled.v1.TransferDone
-	(*TransferFailed)(nil),         // 75: jingled.v1.TransferFailed
-	nil,                            // 76: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil),  // 77: google.protobuf.Timestamp
-	(*Contact)(nil),                // 78: jingled.v1.Contact
-	(*ContactRemoved)(nil),         // 79: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),          // 80: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),    // 81: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),   // 82: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),              // 83: jingled.v1.BlockList
-	(*RoomEntered)(nil),            // 84: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),           // 85: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),               // 86: jingled.v1.RoomCall
-	(*RoomLeft)(nil),               // 87: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),            // 88: jingled.v1.RoomInvited
-	(*IdentityRefused)(nil),        // 89: jingled.v1.IdentityRefused
-	(*durationpb.Duration)(nil),    // 90: google.protobuf.Duration
+	(*TransferThumbnail)(nil),      // 75: jingled.v1.TransferThumbnail
+	(*TransferFailed)(nil),         // 76: jingled.v1.TransferFailed
+	nil,                            // 77: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 78: google.protobuf.Timestamp
+	(*Contact)(nil),                // 79: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 80: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 81: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 82: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 83: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 84: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 85: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 86: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 87: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 88: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 89: jingled.v1.RoomInvited
+	(*IdentityRefused)(nil),        // 90: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 91: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
@@ -5686,15 +5845,15 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
 	28, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	77, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	78, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
 	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
 	40, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
 	44, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
 	5,  // 12: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	77, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	78, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
 	46, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
 	48, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	77, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	78, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
 	49, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
 	51, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
 	10, // 19: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
@@ -5716,72 +5875,74 @@ var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	71, // 35: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
 	73, // 36: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
 	74, // 37: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	75, // 38: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	76, // 38: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
 	72, // 39: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
-	78, // 40: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	79, // 41: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	80, // 42: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	81, // 43: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	82, // 44: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	83, // 45: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	54, // 46: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
-	55, // 47: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
-	84, // 48: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	85, // 49: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	86, // 50: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	87, // 51: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	88, // 52: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	89, // 53: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
-	59, // 54: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	90, // 55: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	67, // 56: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	90, // 57: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	66, // 58: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	90, // 59: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	66, // 60: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	5,  // 61: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	76, // 62: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 63: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 64: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 65: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 66: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 67: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 68: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 69: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 70: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
-	24, // 71: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
-	26, // 72: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	29, // 73: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	31, // 74: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	33, // 75: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	35, // 76: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	37, // 77: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	39, // 78: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	42, // 79: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	45, // 80: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 81: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 82: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 83: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 84: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 85: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 86: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 87: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 88: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
-	25, // 89: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
-	27, // 90: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	30, // 91: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	32, // 92: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	34, // 93: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	36, // 94: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	38, // 95: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	41, // 96: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	43, // 97: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	47, // 98: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	81, // [81:99] is the sub-list for method output_type
-	63, // [63:81] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	75, // 40: jingled.v1.Event.transfer_thumbnail:type_name -> jingled.v1.TransferThumbnail
+	79, // 41: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	80, // 42: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	81, // 43: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	82, // 44: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	83, // 45: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	84, // 46: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	54, // 47: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
+	55, // 48: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
+	85, // 49: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	86, // 50: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	87, // 51: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	88, // 52: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	89, // 53: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	90, // 54: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	59, // 55: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	91, // 56: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	67, // 57: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	91, // 58: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	66, // 59: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	91, // 60: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	66, // 61: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	78, // 62: jingled.v1.TransferOffered.modified:type_name -> google.protobuf.Timestamp
+	5,  // 63: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	77, // 64: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 65: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 66: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	12, // 67: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	14, // 68: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	16, // 69: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	18, // 70: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	20, // 71: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	22, // 72: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
+	24, // 73: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
+	26, // 74: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	29, // 75: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	31, // 76: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	33, // 77: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	35, // 78: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	37, // 79: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	39, // 80: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	42, // 81: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	45, // 82: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 83: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 84: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	13, // 85: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	15, // 86: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	17, // 87: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	19, // 88: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	21, // 89: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	23, // 90: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
+	25, // 91: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
+	27, // 92: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	30, // 93: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	32, // 94: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	34, // 95: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	36, // 96: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	38, // 97: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	41, // 98: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	43, // 99: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	47, // 100: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	83, // [83:101] is the sub-list for method output_type
+	65, // [65:83] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -5818,6 +5979,7 @@ func file_jingled_v1_jingled_proto_init() {
 		(*Event_TransferDone)(nil),
 		(*Event_TransferFailed)(nil),
 		(*Event_TransferInterrupted)(nil),
+		(*Event_TransferThumbnail)(nil),
 		(*Event_ContactChanged)(nil),
 		(*Event_ContactRemoved)(nil),
 		(*Event_ContactsReset)(nil),
@@ -5839,7 +6001,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   71,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
