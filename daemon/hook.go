@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,14 +97,14 @@ func (h Hook) run(ctx context.Context, env []string) ([]byte, error) {
 	if ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
 	}
-	return out.Bytes(), err
+	return out.b, err
 }
 
 // bounded keeps the beginning of what is written.
-type bounded struct{ bytes.Buffer }
+type bounded struct{ b []byte }
 
 // Write implements io.Writer; it never fails.
 func (b *bounded) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), maxHookOutput-b.Len())])
+	b.b = append(b.b, p[:min(len(p), maxHookOutput-len(b.b))]...)
 	return len(p), nil
 }

@@ -297,7 +297,7 @@ func (d *demo) send(ctx context.Context, from, to party, via, name string, size 
 		},
 		func(ctx context.Context) error {
 			return runSend(ctx, from.session, d.printer(&sent), "", []string{source},
-				&jingledv1.SendFileRequest{Peer: to.jid, Via: roads[via]})
+				&jingledv1.SendFileRequest{Peer: to.jid, Via: roads[via]}, 1)
 		})
 	if err != nil {
 		return fmt.Errorf("the file: %w", err)

@@ -13,13 +13,13 @@ import (
 
 func newReceive(g *global) *cobra.Command {
 	var dir string
-	var once bool
+	var once, archive bool
 	var from []string
 	var maxSize int64
 	c := &cobra.Command{
 		Use:   "receive --dir D",
 		Short: "Receive files",
-		Long: `Takes files that are offered and puts them into a folder, one at a time. A name that is there already gets a number;
+		Long: `Takes files that are offered and puts them into a folder. A name that is there already gets a number;
 no file is overwritten, and none has its final name before it is complete and verified.
 
 While the command runs, everybody can offer files, or with --from only those named there.`,
@@ -47,12 +47,13 @@ While the command runs, everybody can offer files, or with --from only those nam
 				return err
 			}
 			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
-				return runReceive(ctx, s, p, g.account, &inbox{folder, senders, uint64(maxSize), once})
+				return runReceive(ctx, s, p, g.account, &inbox{folder, senders, uint64(maxSize), once, archive})
 			})
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&dir, "dir", "", "`FOLDER` that the files go to")
+	f.BoolVar(&archive, "keep-archive", false, "do not unpack folders: they stay archives (tar)")
 	f.BoolVar(&once, "once", false, "end after the first file")
 	f.StringArrayVar(&from, "from", nil, "take files from this `JID` only; may be repeated")
 	f.Int64Var(&maxSize, "max-size", 0, "decline files of more than `N` bytes (default: no limit)")
@@ -65,6 +66,7 @@ type inbox struct {
 	from    []string
 	maxSize uint64
 	once    bool
+	archive bool // folders stay archives
 }
 
 func runReceive(ctx context.Context, s *session, p *printer, account string, in *inbox) error {
@@ -105,25 +107,17 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 			p.show(e)
 		}
 		offer := e.GetTransferOffered()
-		if offer == nil && taken[e.GetSid()] {
-			p.show(e) // it goes on after it was interrupted
+		if offer == nil && taken[e.GetSid()] && e.GetAccount() == account {
+			p.show(e)
 		}
 		if offer == nil || e.GetAccount() != account || !comesFrom(in.from, e.GetPeer()) || taken[e.GetSid()] {
 			continue
 		}
 		taken[e.GetSid()] = true
 		p.show(e)
-		if in.maxSize > 0 && offer.GetSize() > in.maxSize {
-			req := &jingledv1.EndTransferRequest{Account: account, Sid: e.GetSid(), Reason: "media-error"}
-			_, err = s.Transfers.EndTransfer(ctx, req)
-			if err == nil {
-				err = fmt.Errorf("%s of %s is larger than --max-size", clean(offer.GetName()), e.GetPeer())
-			}
-		} else {
-			req := &jingledv1.AcceptFileRequest{Account: account, Sid: e.GetSid(), Dir: in.dir}
-			if _, err = s.Transfers.AcceptFile(ctx, req); err == nil {
-				_, err = s.followTransfer(ctx, w, p, account, e.GetSid(), later)
-			}
+		err := s.take(ctx, account, e, in)
+		if err == nil && in.once {
+			_, err = s.followTransfer(ctx, w, p, account, e.GetSid(), later)
 		}
 		if in.once || ctx.Err() != nil {
 			return s.cause(err)
@@ -132,6 +126,24 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 			p.line("%s", message(err))
 		}
 	}
+}
+
+// take accepts an offer, or declines what is too large, which is its error then.
+func (s *session) take(ctx context.Context, account string, e *jingledv1.Event, in *inbox) error {
+	offer := e.GetTransferOffered()
+	switch {
+	case offer.GetAcceptedInto() != "": // by a rule of the configuration
+		return nil
+	case in.maxSize > 0 && offer.GetSize() > in.maxSize:
+		req := &jingledv1.EndTransferRequest{Account: account, Sid: e.GetSid(), Reason: "media-error"}
+		if _, err := s.Transfers.EndTransfer(ctx, req); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s of %s is larger than --max-size", clean(offer.GetName()), e.GetPeer())
+	}
+	req := &jingledv1.AcceptFileRequest{Account: account, Sid: e.GetSid(), Dir: in.dir, KeepArchive: in.archive}
+	_, err := s.Transfers.AcceptFile(ctx, req)
+	return err
 }
 
 // offered returns, as events, the files that were offered before we began to watch.

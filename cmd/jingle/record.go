@@ -153,7 +153,11 @@ func record(e *jingledv1.Event) any {
 			Description string `json:"description,omitempty"`
 			Encrypted   bool   `json:"encrypted"`
 			Fingerprint string `json:"fingerprint,omitempty"`
-		}{named("transfer.offered"), t.GetName(), t.GetSize(), t.GetMediaType(), t.GetDescription(), t.GetEncrypted(), t.GetFingerprint()}
+			Into        string `json:"accepted_into,omitempty"`
+			Modified    string `json:"modified,omitempty"`
+			Files       uint64 `json:"folder_files,omitempty"`
+		}{named("transfer.offered"), t.GetName(), t.GetSize(), t.GetMediaType(), t.GetDescription(), t.GetEncrypted(), t.GetFingerprint(),
+			t.GetAcceptedInto(), modified(t), t.GetFolderFiles()}
 	case *jingledv1.Event_TransferStarted:
 		return struct {
 			head
@@ -179,7 +183,8 @@ func record(e *jingledv1.Event) any {
 			Bytes uint64  `json:"bytes"`
 			Size  uint64  `json:"size"`
 			Rate  float64 `json:"bytes_per_second"`
-		}{named("transfer.progress"), t.GetBytes(), t.GetSize(), t.GetBytesPerSecond()}
+			Left  float64 `json:"seconds_left,omitempty"`
+		}{named("transfer.progress"), t.GetBytes(), t.GetSize(), t.GetBytesPerSecond(), t.GetSecondsLeft()}
 	case *jingledv1.Event_TransferDone:
 		t := b.TransferDone
 		return struct {
@@ -191,8 +196,9 @@ func record(e *jingledv1.Event) any {
 			Verified  bool              `json:"verified"`
 			Path      string            `json:"path"`
 			Encrypted string            `json:"encryption"`
+			Files     uint64            `json:"folder_files,omitempty"`
 		}{named("transfer.done"), t.GetBytes(), t.GetSeconds(), t.GetTransport(), t.GetHash(), t.GetVerified(), t.GetPath(),
-			t.GetEncryption()}
+			t.GetEncryption(), t.GetFolderFiles()}
 	case *jingledv1.Event_IdentityRefused:
 		return struct {
 			head
@@ -208,6 +214,14 @@ func record(e *jingledv1.Event) any {
 		}{named("transfer.failed"), t.GetReason(), t.GetText(), t.GetByPeer()}
 	}
 	return nil
+}
+
+// modified is the time of a file, "" if it is not known.
+func modified(t *jingledv1.TransferOffered) string {
+	if t.GetModified() == nil {
+		return ""
+	}
+	return t.GetModified().AsTime().Format(time.RFC3339)
 }
 
 func candidatePair(p *jingledv1.CandidatePair) pair {

@@ -27,18 +27,23 @@ func road(via string) (jingledv1.Via, error) {
 
 func newSend(g *global) *cobra.Command {
 	var via string
+	var atOnce int
 	req := &jingledv1.SendFileRequest{}
 	c := &cobra.Command{
 		Use:   "send JID FILE...",
-		Short: "Send files",
-		Long: `Offers files to a person, or to one device of theirs (a JID with a resource), one after the other, and sends each
-one that is accepted.`,
+		Short: "Send files and folders",
+		Long: `Offers files to a person, or to one device of theirs (a JID with a resource), a few at once, and sends each one that is
+accepted. A folder goes as one archive (tar), which jingle and jingled unpack at the other end.`,
 		Example: `  jingle send bob@example.org holiday.jpg
+  jingle send bob@example.org photos/
   jingle send --via ibb bob@example.org/phone notes.txt`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if req.GetRequireEncryption() && req.GetNoEncryption() {
 				return exitf(exitUsage, "--require-encryption and --no-encryption do not go together")
+			}
+			if atOnce < 1 || atOnce > 16 {
+				return exitf(exitUsage, "--at-once is a number from 1 to 16")
 			}
 			road, err := road(via)
 			if err != nil {
@@ -57,14 +62,14 @@ one that is accepted.`,
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}
-				if !st.Mode().IsRegular() {
-					return exitf(exitUsage, "%s is not a file", f)
+				if !st.Mode().IsRegular() && !st.IsDir() {
+					return exitf(exitUsage, "%s is neither a file nor a folder", f)
 				}
 				paths = append(paths, path)
 			}
 			return g.with(cmd, func(ctx context.Context, s *session, p *printer) error {
 				req.Peer, req.Via = args[0], road
-				return runSend(ctx, s, p, g.account, paths, req)
+				return runSend(ctx, s, p, g.account, paths, req, atOnce)
 			})
 		},
 	}
@@ -72,10 +77,12 @@ one that is accepted.`,
 	c.Flags().StringVar(&req.Description, "description", "", "`TEXT` to offer the file with")
 	c.Flags().BoolVar(&req.RequireEncryption, "require-encryption", false, "send nothing that servers and others on the way could read")
 	c.Flags().BoolVar(&req.NoEncryption, "no-encryption", false, "send in the clear, even where both sides can encrypt")
+	c.Flags().IntVar(&atOnce, "at-once", 4, "offer up to `N` files at once")
 	return c
 }
 
-func runSend(ctx context.Context, s *session, p *printer, account string, paths []string, req *jingledv1.SendFileRequest) error {
+// runSend sends files, so many at once. When one fails, no further ones are offered, and its error is returned.
+func runSend(ctx context.Context, s *session, p *printer, account string, paths []string, req *jingledv1.SendFileRequest, atOnce int) error {
 	w, err := s.watch(ctx)
 	if err != nil {
 		return s.cause(err)
@@ -85,18 +92,51 @@ func runSend(ctx context.Context, s *session, p *printer, account string, paths 
 	if err != nil {
 		return err
 	}
-	for _, path := range paths {
-		req.Account, req.Path = account, path
-		res, err := s.Transfers.SendFile(ctx, req)
-		if err != nil {
-			return s.cause(err)
+	var failed error
+	going := make(map[string]bool)
+	for {
+		for len(paths) > 0 && len(going) < atOnce && failed == nil {
+			req.Account, req.Path = account, paths[0]
+			res, err := s.Transfers.SendFile(ctx, req)
+			if err != nil {
+				failed = s.cause(err)
+				break
+			}
+			p.names[res.GetSid()] = paths[0]
+			going[res.GetSid()] = true
+			paths = paths[1:]
 		}
-		p.names[res.GetSid()] = path
-		if _, err := s.followTransfer(ctx, w, p, account, res.GetSid(), nil); err != nil {
-			return err
+		if len(going) == 0 {
+			return failed
+		}
+		e, err := s.next(ctx, w)
+		if err != nil {
+			return s.abandon(ctx, account, going, err)
+		}
+		if e.GetAccount() != account || !going[e.GetSid()] {
+			continue
+		}
+		p.show(e)
+		if ended, err := endOf(e); ended {
+			delete(going, e.GetSid())
+			if failed == nil {
+				failed = err
+			}
 		}
 	}
-	return nil
+}
+
+// abandon ends transfers when the command is interrupted, which is its error then.
+func (s *session) abandon(ctx context.Context, account string, going map[string]bool, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	err = exitf(exitFailed, "interrupted")
+	for sid := range going {
+		_, e := s.Transfers.EndTransfer(context.WithoutCancel(ctx), &jingledv1.EndTransferRequest{Account: account, Sid: sid})
+		err = errors.Join(err, e)
+	}
+	return err
 }
 
 // followTransfer shows a transfer until it ends. An interrupt cancels it. Events of others are given to other, if it is
@@ -105,11 +145,7 @@ func (s *session) followTransfer(ctx context.Context, w *watcher, p *printer, ac
 	for {
 		e, err := s.next(ctx, w)
 		if err != nil {
-			if ctx.Err() == nil {
-				return nil, err
-			}
-			_, endErr := s.Transfers.EndTransfer(context.WithoutCancel(ctx), &jingledv1.EndTransferRequest{Account: account, Sid: sid})
-			return nil, errors.Join(exitf(exitFailed, "interrupted"), endErr)
+			return nil, s.abandon(ctx, account, map[string]bool{sid: true}, err)
 		}
 		if e.GetSid() != sid || e.GetAccount() != account {
 			if other != nil {
