@@ -340,14 +340,15 @@ func telling(err error) int {
 
 // attempt logs in at one target, over a connection to it.
 func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, error) {
-	for noBinding := c.noBinding; ; noBinding = true {
+	noBinding, noToken := c.noBinding, false
+	for {
 		if raw == nil {
 			var err error
 			if raw, err = c.cfg.dialTarget(ctx, t); err != nil {
 				return nil, err
 			}
 		}
-		l := &login{cfg: &c.cfg, addr: t.addr, resource: c.cfg.Resource, noBinding: noBinding, scramOnly: c.scramOnly, previous: c.suspended()}
+		l := &login{cfg: &c.cfg, addr: t.addr, resource: c.cfg.Resource, noBinding: noBinding, noToken: noToken, scramOnly: c.scramOnly, previous: c.suspended()}
 		err := l.run(ctx, raw, t)
 		raw = nil
 		if err == nil {
@@ -361,13 +362,21 @@ func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, er
 			}
 			c.abandon()
 			lnk := newLink(l.conn, l.jid, l.private, c.cfg.Limits, l.sm)
-			lnk.csi = l.csi
+			lnk.csi, lnk.carbons = l.csi, l.carbons
 			return lnk, nil
 		}
 		var refused *SASLError
+		if l.usedToken && errors.As(err, &refused) {
+			// XEP-0484 section 4.1: it has expired or was revoked; the password is asked for instead.
+			c.log.Debug("token refused", "condition", refused.Condition)
+			c.cfg.Tokens.Keep(Token{})
+			noToken, noBinding = true, c.noBinding
+			continue
+		}
 		if l.bindingGuessed && errors.As(err, &refused) && refused.Condition == "not-authorized" {
 			// The server offers channel binding but not the kind that this TLS version has, and does not say so
 			// (XEP-0440 section 1). A wrong password will be refused once more.
+			noBinding = true
 			continue
 		}
 		return nil, err

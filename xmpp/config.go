@@ -78,6 +78,16 @@ type Config struct {
 	Presence Presence
 	// NoPresence, NoRoster, NoCarbons and NoBlockList leave out what is otherwise done at login.
 	NoPresence, NoRoster, NoCarbons, NoBlockList bool
+	// Bind2 lets the server bind the resource with the login (XEP-0386) where it can, which saves a round trip. The server
+	// then forgets the messages that were stored while the account was offline, as it expects them to be taken from its
+	// archive, which this package does not do; and it makes up the resource itself.
+	Bind2 bool
+	// InstallID is a random UUID that stands for this installation towards the server (XEP-0388 section 2.3), which binds
+	// tokens to it. Default: another one for each client.
+	InstallID string
+	// Tokens keeps the token that the server gives in place of the password (XEP-0484). Default: it is kept in memory, for
+	// the life of the client.
+	Tokens Tokens
 	// NoStreamManagement leaves out XEP-0198: a lost connection then is a lost stream.
 	NoStreamManagement bool
 
@@ -217,6 +227,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.InstallID == "" {
+		c.InstallID = newUUID()
+	}
+	if c.Tokens == nil {
+		c.Tokens = new(tokenMemory)
 	}
 	own := c.Dial == nil
 	if own {

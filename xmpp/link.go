@@ -28,6 +28,8 @@ type link struct {
 	resumed bool
 	// csi says that the server wants to know whether we are active (XEP-0352).
 	csi bool
+	// carbons says that they came with the login.
+	carbons bool
 	// rosterDue is set until the roster has come, and lets the reader take a larger stanza.
 	rosterDue *atomic.Bool
 }
@@ -144,7 +146,7 @@ func (c *Client) goOnline(l *link) {
 	if !c.cfg.NoBlockList {
 		c.askBlocked()
 	}
-	if !c.cfg.NoCarbons {
+	if !c.cfg.NoCarbons && !l.carbons {
 		c.Request("", "set", carbons.Enable(), 0, quiet)
 	}
 	if !c.cfg.NoPresence {

@@ -48,6 +48,10 @@ type login struct {
 	smOffered bool
 	noSM      bool
 	csi       bool
+	carbons   bool   // are on already
+	sasl2     *sasl2 // nil: not offered
+	usedToken bool
+	noToken   bool       // it was refused
 	sm        *sm.Stream // of a new stream; nil without stream management
 }
 
@@ -91,15 +95,20 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	if err != nil {
 		return fmt.Errorf("domain: %w", err)
 	}
-	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.bindingsFeature(), l.smFeature(), l.csiFeature(), l.bindFeature()}
+	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.sasl2Feature(), l.bindingsFeature(), l.smFeature(), l.csiFeature(), l.bindFeature()}
 	if state != 0 {
 		features = features[1:] // mellium would ask for STARTTLS even where it is not offered
 	}
 	negotiator := mellium.NewNegotiator(func(*mellium.Session, *mellium.StreamConfig) mellium.StreamConfig {
 		return mellium.StreamConfig{Features: features}
 	})
-	// The origin is empty: the full address must not be in the header before TLS, where anybody can read it.
-	_, err = mellium.NewSession(context.WithoutCancel(ctx), server, melliumjid.JID{}, l.conn, state, negotiator)
+	// Before TLS the origin is empty: there anybody can read it. After it some servers want to know it, to tell whether the
+	// account has tokens (XEP-0484 section 4.1).
+	var origin melliumjid.JID
+	if l.private {
+		origin = l.bare()
+	}
+	_, err = mellium.NewSession(context.WithoutCancel(ctx), server, origin, l.conn, state, negotiator)
 	switch {
 	case err != nil:
 		return err
@@ -109,6 +118,15 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 		return &Error{Kind: ErrProtocol, Addr: l.addr, Message: "the server offers no resource binding"}
 	}
 	return nil
+}
+
+// bare is the account's address for stream headers; the zero value if mellium does not like it.
+func (l *login) bare() melliumjid.JID {
+	me, err := melliumjid.New(l.cfg.JID.Local(), l.cfg.JID.Domain(), "")
+	if err != nil {
+		return melliumjid.JID{}
+	}
+	return me
 }
 
 // secure puts TLS on the connection.
@@ -154,6 +172,7 @@ func (l *login) startTLSFeature() mellium.StreamFeature {
 			if err := l.secure(ctx, false); err != nil {
 				return 0, nil, err
 			}
+			s.UpdateAddr(l.bare()) // nobody else reads the next header
 			return mellium.Secure, l.conn, nil
 		},
 	}
@@ -169,16 +188,18 @@ func (l *login) saslFeature() mellium.StreamFeature {
 			return true, names, err
 		},
 		Negotiate: func(_ context.Context, s *mellium.Session, data any) (mellium.SessionState, io.ReadWriter, error) {
+			if l.sasl2 != nil {
+				err := l.login2()
+				return mellium.Authn | mellium.Ready, nil, err
+			}
 			offered, _ := data.([]string)
-			if err := l.authenticate(offered, l.bindings); err != nil {
+			if err := l.authenticate(sasl1{l}, offered, l.bindings); err != nil {
 				return 0, nil, err
 			}
 			l.authenticated = true
 			l.conn.f.restart()
 			// From here on the header may say who we are (RFC 6120 section 4.7.1), and some servers say it back.
-			if me, err := melliumjid.New(l.cfg.JID.Local(), l.cfg.JID.Domain(), ""); err == nil {
-				s.UpdateAddr(me)
-			}
+			s.UpdateAddr(l.bare())
 			return mellium.Authn, l.conn, nil
 		},
 	}
@@ -204,24 +225,29 @@ func (l *login) bindFeature() mellium.StreamFeature {
 			return true, nil, d.Skip()
 		},
 		Negotiate: func(context.Context, *mellium.Session, any) (mellium.SessionState, io.ReadWriter, error) {
-			if l.previous != nil && l.smOffered {
-				// XEP-0198 section 5: in place of binding.
-				if err := l.resume(); err != nil || l.resumed {
-					return mellium.Ready, nil, err
-				}
-			}
-			err := l.bind(l.resource)
-			var refused *jingle.StanzaError
-			if errors.As(err, &refused) && l.resource != "" {
-				// RFC 6120 section 7.7.2.2: taken or not allowed: let the server choose.
-				err = l.bind("")
-			}
-			if err == nil && l.smOffered && !l.cfg.NoStreamManagement {
-				err = l.enable()
-			}
-			return mellium.Ready, nil, err
+			return mellium.Ready, nil, l.takeResource()
 		},
 	}
+}
+
+// takeResource resumes a stream or binds a resource.
+func (l *login) takeResource() error {
+	if l.previous != nil && l.smOffered {
+		// XEP-0198 section 5: in place of binding.
+		if err := l.resume(); err != nil || l.resumed {
+			return err
+		}
+	}
+	err := l.bind(l.resource)
+	var refused *jingle.StanzaError
+	if errors.As(err, &refused) && l.resource != "" {
+		// RFC 6120 section 7.7.2.2: taken or not allowed: let the server choose.
+		err = l.bind("")
+	}
+	if err == nil && l.smOffered && !l.cfg.NoStreamManagement {
+		err = l.enable()
+	}
+	return err
 }
 
 // smFeature only takes note (XEP-0198 section 2).
@@ -248,12 +274,16 @@ func (l *login) csiFeature() mellium.StreamFeature {
 
 // resume asks for the stream from before.
 func (l *login) resume() error {
-	s := l.previous.out.sm
-	answer, err := l.manage(s.Resume())
+	answer, err := l.manage(l.previous.out.sm.Resume())
 	if err != nil {
 		return err
 	}
-	if l.resumed, err = s.Resumed(answer); err != nil {
+	return l.takeResumed(answer)
+}
+
+// takeResumed reads the answer.
+func (l *login) takeResumed(answer *xmltree.Element) (err error) {
+	if l.resumed, err = l.previous.out.sm.Resumed(answer); err != nil {
 		return &Error{Kind: ErrProtocol, Addr: l.addr, Message: err.Error(), Err: err}
 	}
 	if l.resumed {

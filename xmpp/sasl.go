@@ -92,8 +92,8 @@ func (l *login) choose(offered, bindings []string) (mechanism, error) {
 	return mechanism{}, e
 }
 
-// authenticate logs in (RFC 6120 section 6).
-func (l *login) authenticate(offered, bindings []string) error {
+// authenticate logs in with the password (RFC 6120 section 6).
+func (l *login) authenticate(p profile, offered, bindings []string) error {
 	m, err := l.choose(offered, bindings)
 	if err != nil {
 		return err
@@ -119,11 +119,11 @@ func (l *login) authenticate(offered, bindings []string) error {
 	if err != nil {
 		return l.saslError(err)
 	}
-	if err := l.conn.send(xmltree.New(nsSASL, "auth").Set("mechanism", m.Name).AddText(encodeSASL(first))); err != nil {
+	if err := p.begin(m.Name, first); err != nil {
 		return err
 	}
 	for step := 0; ; step++ {
-		data, success, err := l.challenge()
+		data, success, err := l.challenge(p)
 		if err != nil {
 			return err
 		}
@@ -152,31 +152,30 @@ func (l *login) authenticate(offered, bindings []string) error {
 		if step > 4 {
 			return l.saslError(errors.New("too many steps"))
 		}
-		if err := l.conn.send(xmltree.New(nsSASL, "response").AddText(encodeSASL(resp))); err != nil {
+		if err := p.respond(resp); err != nil {
 			return err
 		}
 	}
 }
 
 // challenge reads the server's next word.
-func (l *login) challenge() (data []byte, success bool, err error) {
+func (l *login) challenge(p profile) (data []byte, success bool, err error) {
 	e, err := l.conn.element()
 	if err != nil {
 		return nil, false, err
 	}
+	ns := p.namespace()
 	switch {
-	case e.Is(nsSASL, "challenge"), e.Is(nsSASL, "success"):
-		text := e.Text()
-		if text == "=" {
-			text = ""
-		}
-		data, err = base64.StdEncoding.DecodeString(text)
+	case e.Is(ns, "challenge"), e.Is(ns, "success"):
+		data, err = base64.StdEncoding.DecodeString(p.data(e))
 		if err != nil {
 			return nil, false, l.saslError(errors.New("the server's answer is not base64"))
 		}
 		return data, e.Name.Local == "success", nil
-	case e.Is(nsSASL, "failure"):
-		f := &SASLError{Mechanism: l.mechanism, Condition: "not-authorized", Text: e.ChildText(nsSASL, "text")}
+	case e.Is(nsSASL2, "continue"):
+		return nil, false, l.saslError(errContinue)
+	case e.Is(ns, "failure"):
+		f := &SASLError{Mechanism: l.mechanism, Condition: "not-authorized", Text: e.ChildText(ns, "text")}
 		for c := range e.Elements() {
 			if c.Name.Space == nsSASL && c.Name.Local != "text" {
 				f.Condition = c.Name.Local

@@ -19,6 +19,8 @@ type ProsodyConfig struct {
 	Modules, NoModules []string
 	// Global and Host are lines of Lua for the global section of its configuration and for that of the virtual host.
 	Global, Host string
+	// Plugins are modules of the test's own, by their names; Modules loads them.
+	Plugins map[string]string
 	// NoProxy leaves out the SOCKS5 bytestreams proxy.
 	NoProxy bool
 	// Address is where it listens, 127.0.0.1 if empty; another one is for a network of [InNetwork].
@@ -52,6 +54,10 @@ func prosodyIn(t testing.TB, dir string, cfg ProsodyConfig) *Server {
 	p.write(t, "ca.pem", chain.CA)
 	p.write(t, "cert.pem", chain.Cert)
 	p.write(t, "key.pem", chain.Key)
+
+	for name, lua := range cfg.Plugins {
+		p.write(t, filepath.Join("plugins", "mod_"+name+".lua"), []byte(lua))
+	}
 
 	// A free port may be taken by another process before Prosody opens it: then it is tried with others.
 	for attempt := 1; ; attempt++ {
@@ -141,6 +147,7 @@ func (p *prosody) config() string {
 run_as_root = true
 daemonize = false
 data_path = %[1]q
+plugin_paths = { %[1]q .. "/plugins" }
 certificates = %[1]q
 interfaces = { %[11]q }
 local_interfaces = { %[11]q }
