@@ -17,8 +17,6 @@ import (
 // With every tenth packet of sound lost, by chance, the tone is still heard nearly all the time, and the meter says what the
 // path is like. Without loss the beginnings and ends of the beeps leave 0.95.
 func TestSoundSurvivesLoss(t *testing.T) {
-	withoutFEC := audio.Opus()
-	delete(withoutFEC.Parameters, "useinbandfec")
 	beeps := filepath.Join(t.TempDir(), "beeps.wav")
 	writeBeeps(t, beeps)
 	for _, c := range []struct {
@@ -26,7 +24,7 @@ func TestSoundSurvivesLoss(t *testing.T) {
 		codec *audio.Codec
 		least float64 // the share of the time that it is sent in which the tone is heard
 	}{
-		{"opus", audio.Opus(), 0.86}, {"opus without FEC", withoutFEC, 0.86}, {"G722", audio.G722(), 0.86}, {"PCMA", audio.PCMA(), 0.86},
+		{"opus", audio.Opus(), 0.86}, {"G722", audio.G722(), 0.86}, {"PCMA", audio.PCMA(), 0.86},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -50,7 +48,7 @@ func TestSoundSurvivesLoss(t *testing.T) {
 				b.SetAudio(open(t, "tone:1000"), create(t, path))
 				hangUp := dial(t, a, b)
 				await[Heard](t, b, "sound", nil)
-				time.Sleep(20 * time.Second)
+				time.Sleep(12 * time.Second)
 				st := b.Stats()
 				hangUp()
 				loss := float64(st.PacketsLost) / float64(st.PacketsLost+st.PacketsReceived)
@@ -63,7 +61,7 @@ func TestSoundSurvivesLoss(t *testing.T) {
 				there, all := toneTime(t, path, 440)
 				found := there / (all * beepOn / beepPeriod)
 				t.Logf("the tone is there %.3f of the time; %+v", found, st)
-				if found < c.least || all < 18 {
+				if found < c.least || all < 11 {
 					t.Errorf("the tone is there for %.1f of %.1f seconds", there, all)
 				}
 			})
@@ -77,13 +75,13 @@ const (
 	beepPeriod = 30
 )
 
-// writeBeeps makes a file of 30 seconds.
+// writeBeeps makes a file of 15 seconds.
 func writeBeeps(t *testing.T, path string) {
 	t.Helper()
 	out := create(t, path)
 	tone := audio.NewTone(440, 0.25)
 	pcm := make([]float32, audio.FrameSize)
-	for i := range 1500 {
+	for i := range 750 {
 		_, _ = tone.Read(pcm)
 		if i%beepPeriod >= beepOn {
 			for k := range pcm {
