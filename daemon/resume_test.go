@@ -400,10 +400,13 @@ func TestSourceChanged(t *testing.T) {
 	}
 }
 
-// TestGivenUp cancels an interrupted transfer at the receiver. When the sender comes with it again it is told so.
+// TestGivenUp cancels an interrupted transfer at the receiver while the sender is away. When the sender comes with it again it
+// is told so.
 func TestGivenUp(t *testing.T) {
 	w := newWire(t)
 	p := pauseAt(t, w, 1<<20, 1<<19)
+	dir := p.alice.state
+	p.alice.stop()
 	if _, err := p.bob.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
 		t.Fatal(err)
 	}
@@ -413,9 +416,28 @@ func TestGivenUp(t *testing.T) {
 	if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+	p.alice = login(t, w.Server, "alice", func(c *daemon.Config) { c.StateDir = dir })
 	p.resume(t, p.alice)
 	if f := await(t, p.alice, over).GetTransferFailed(); f.GetReason() != "decline" || !f.GetByPeer() {
 		t.Errorf("alice: %v", f)
+	}
+}
+
+// TestGivenUpByPeer cancels an interrupted transfer at the sender. The receiver hears of it.
+func TestGivenUpByPeer(t *testing.T) {
+	w := newWire(t)
+	p := pauseAt(t, w, 1<<20, 1<<19)
+	if _, err := p.alice.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
+		t.Fatal(err)
+	}
+	if f := await(t, p.alice, over).GetTransferFailed(); f.GetReason() != "cancel" || f.GetByPeer() {
+		t.Errorf("alice: %v", f)
+	}
+	if f := await(t, p.bob, over).GetTransferFailed(); f.GetReason() != "cancel" || !f.GetByPeer() {
+		t.Errorf("bob: %v", f)
+	}
+	if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

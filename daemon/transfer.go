@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/si"
 	"github.com/jingled/jingled/filetransfer/store"
@@ -93,6 +94,7 @@ func newFiles(a *account) (*files, error) {
 	a.client.HandleIQ(ibb.NSIBB, "open", a.receiveIBB)
 	a.client.HandleIQ(ibb.NSIBB, "data", a.receiveIBB)
 	a.client.HandleIQ(ibb.NSIBB, "close", a.receiveIBB)
+	a.client.HandleIQ(resume.NS, "cancelled", a.receiveCancelled)
 	if f.ibb, err = ibb.NewFactory(ibb.Config{Router: f.router}); err != nil {
 		return nil, err
 	}

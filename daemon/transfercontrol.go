@@ -13,10 +13,12 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -97,7 +99,14 @@ func (d *Daemon) resumable(account, sid string) (*account, *transfer, error) {
 
 // cancel ends a transfer for good, with a session or without.
 func (a *account) cancel(x *transfer, why *jingle.Reason) {
+	a.mu.Lock()
+	var row state.Unfinished
+	if x.j != nil {
+		row = *x.j
+	}
+	a.mu.Unlock()
 	if a.end(x, &jingledv1.TransferFailed{Reason: string(why.Condition), Text: why.Text}) {
+		a.tellCancelled(row)
 		return
 	}
 	a.mu.Lock()
@@ -106,6 +115,45 @@ func (a *account) cancel(x *transfer, why *jingle.Reason) {
 	if t != nil {
 		t.Cancel(why)
 	}
+}
+
+// maxTold bounds the devices that hear of a transfer that was given up.
+const maxTold = 8
+
+// tellCancelled tells a peer's devices that know of such things that an interrupted transfer is given up.
+func (a *account) tellCancelled(row state.Unfinished) {
+	told := 0
+	for _, r := range a.client.Resources(jid.JID(row.Peer).Bare()) {
+		if info := a.client.Known(r.JID); info != nil && info.Has(resume.NS) && told < maxTold {
+			told++
+			a.client.Request(r.JID, "set", resume.Cancelled{Ref: ref(&row)}.Element(), 0, func(*xmltree.Element, error) {})
+		}
+	}
+}
+
+// receiveCancelled hears it. It runs on the dispatcher.
+func (a *account) receiveCancelled(iq *xmpp.IQ) {
+	c, err := resume.ParseCancelled(iq.Payload)
+	if iq.Type != "set" || err != nil {
+		iq.Fail(jingle.ErrBadRequest("This does not say which transfer is given up."))
+		return
+	}
+	a.mu.Lock()
+	var x *transfer
+	for _, o := range a.transfers {
+		if o.resting() && o.peer.Bare() == iq.From.Bare() && ref(o.j) == c.Ref {
+			x = o
+		}
+	}
+	a.mu.Unlock()
+	if x == nil {
+		iq.Fail(jingle.ErrServiceUnavailable()) // whatever the reason
+		return
+	}
+	iq.Reply(nil)
+	a.journals.tasks.Go(func() {
+		a.end(x, &jingledv1.TransferFailed{Reason: string(jingle.Cancel), ByPeer: true})
+	})
 }
 
 // maxRequested bounds the files that are asked for in one session.

@@ -6,7 +6,12 @@
 //
 //	<resume xmlns='https://github.com/jingled/jingled/ns/resume/0' sid='j5K2...' content='file'/>
 //
-// A <paused/> beside the reason of a session's end says that the transfer is not over. The hashes of a file's blocks are
+// A <paused/> beside the reason of a session's end says that the transfer is not over. Who gives it up later says so by an IQ
+// of type set, so that the other side does not wait:
+//
+//	<cancelled xmlns='...' sid='j5K2...' content='file'/>
+//
+// The hashes of a file's blocks are
 // asked for by an IQ, by the same name; the answer has them one behind the other, in base64:
 //
 //	<blocks xmlns='...' sid='j5K2...' content='file' size='1048576' first='0' count='2'/>

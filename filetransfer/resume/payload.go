@@ -54,6 +54,18 @@ func PausedElement() *xmltree.Element { return xmltree.New(NS, "paused") }
 // IsPaused reports whether an application condition, which may be nil, is [PausedElement].
 func IsPaused(app *xmltree.Element) bool { return app.Is(NS, "paused") }
 
+// Cancelled is a <cancelled/>: an interrupted transfer is given up. It implements [jingle.Payload].
+type Cancelled struct{ Ref }
+
+// Element implements [jingle.Payload].
+func (c Cancelled) Element() *xmltree.Element { return c.attributes("cancelled") }
+
+// ParseCancelled reads a <cancelled/>.
+func ParseCancelled(e *xmltree.Element) (Cancelled, error) {
+	r, err := parseRef(e, "cancelled")
+	return Cancelled{r}, err
+}
+
 // Blocks is a <blocks/>: without Sums a request, with them the answer. It implements [jingle.Payload].
 type Blocks struct {
 	Ref
@@ -108,6 +120,7 @@ func ParseBlocks(e *xmltree.Element) (Blocks, error) {
 // Register adds the payloads of this package to r.
 func Register(r *jingle.Registry) {
 	r.Register(NS, "resume", func(e *xmltree.Element) (jingle.Payload, error) { return payload(ParseRef(e)) })
+	r.Register(NS, "cancelled", func(e *xmltree.Element) (jingle.Payload, error) { return payload(ParseCancelled(e)) })
 	r.Register(NS, "blocks", func(e *xmltree.Element) (jingle.Payload, error) { return payload(ParseBlocks(e)) })
 }
 

@@ -16,11 +16,13 @@ var suite = codectest.Suite{
 	Parse: codectest.Registered(resume.Register),
 	Same: []string{
 		"<resume" + ns + "sid='j1' content='file'/>",
+		"<cancelled" + ns + "sid='j1' content='file'/>",
 		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='3' count='256'/>",
 		"<blocks" + ns + "sid='j1' content='file' size='65536' first='0' count='1'>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=</blocks>",
 	},
 	Refused: []string{
 		"<resume" + ns + "sid='j1'/>",
+		"<cancelled" + ns + "sid='j1'/>",
 		"<resume" + ns + "content='file'/>",
 		"<resume xmlns='x' sid='j1' content='file'/>",
 		"<blocks" + ns + "sid='j1' content='file'/>",
