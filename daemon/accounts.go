@@ -291,7 +291,7 @@ func (d *Daemon) RemoveAccount(ctx context.Context, req *jingledv1.RemoveAccount
 			return nil, connect.NewError(connect.CodeInternal, err)
 		}
 	}
-	forgotten := d.cfg.Secrets.Delete(a.cfg.JID)
+	forgotten := errors.Join(d.cfg.Secrets.Delete(a.cfg.JID), d.cfg.Secrets.Delete(tokenName(a.cfg.JID)))
 	if err := a.halt(ctx); err != nil {
 		return nil, err
 	}

@@ -83,6 +83,8 @@ type Account struct {
 	Bytestreams Bytestreams
 	// Share is a folder that others may fetch files from.
 	Share Share
+	// Bind2 is as in [xmpp.Config].
+	Bind2 bool
 	// FailFast ends the daemon's Run if the first login does not succeed.
 	FailFast bool
 

@@ -8,6 +8,7 @@ COMPONENTS='
 gcc|command -v gcc|the race detector (with libc6-dev)
 libc6-dev|test -e /usr/include/stdlib.h|the race detector
 prosody|test -x /usr/bin/prosody|tests against a real XMPP server
+prosody-modules|test -d /usr/lib/prosody/modules/mod_sasl2_fast|logins in one go at a real XMPP server
 ejabberd|ls /usr/lib/*/ejabberd-*|tests against a real XMPP server
 coturn|command -v turnutils_uclient|tests with a TURN server and client of other people
 pebble|command -v pebble|certificates from an ACME server of other people

@@ -19,6 +19,7 @@ type Token struct {
 	Mechanism string // that it is for, e.g. "HT-SHA-256-EXPR"
 	Secret    string
 	Expires   time.Time
+	InstallID string // that it was given to, see [Config].InstallID
 }
 
 // Tokens keeps a token from one run of the program to the next.
@@ -78,6 +79,9 @@ func (l *login) authenticateByToken(p *inline, mechanism string, t Token) error 
 		return err
 	}
 	l.mechanism, l.usedToken = mechanism, true
+	if t.InstallID != "" {
+		p.installID = t.InstallID
+	}
 	p.extra = append(p.extra, xmltree.New(nsFAST, "fast"))
 	first := append([]byte(l.cfg.JID.Local()+"\x00"), ht(t.Secret, "Initiator", binding)...)
 	if err := p.begin(mechanism, first); err != nil {
@@ -112,15 +116,15 @@ func bindingData(s *tls.ConnectionState, mechanism string) ([]byte, error) {
 }
 
 // maxToken bounds what is kept of a server's token.
-const maxToken = 4096
+const maxToken = 2048
 
 // takeToken keeps the token that came with a login (sections 3.3 and 3.5).
-func (l *login) takeToken(success *xmltree.Element) {
-	e := success.Child(nsFAST, "token")
+func (l *login) takeToken(p *inline) {
+	e := p.success.Child(nsFAST, "token")
 	if e == nil {
 		return
 	}
-	t := Token{Mechanism: l.tokenMechanism(), Secret: e.Attr("token")}
+	t := Token{Mechanism: l.tokenMechanism(), Secret: e.Attr("token"), InstallID: p.installID}
 	if l.usedToken {
 		t.Mechanism = l.mechanism
 	}

@@ -112,9 +112,10 @@ func (sasl1) data(e *xmltree.Element) string {
 
 // inline is the profile of XEP-0388, with all that is asked for along with the login.
 type inline struct {
-	l       *login
-	success *xmltree.Element // the server's last word
-	extra   []*xmltree.Element
+	l         *login
+	installID string
+	success   *xmltree.Element // the server's last word
+	extra     []*xmltree.Element
 }
 
 func (p *inline) begin(mechanism string, first []byte) error {
@@ -122,7 +123,7 @@ func (p *inline) begin(mechanism string, first []byte) error {
 	if len(first) > 0 { // section 2.2: no element where there is no data
 		e.Add(xmltree.New(nsSASL2, "initial-response").AddText(encodeSASL(first)))
 	}
-	e.Add(xmltree.New(nsSASL2, "user-agent").Set("id", p.l.cfg.InstallID).
+	e.Add(xmltree.New(nsSASL2, "user-agent").Set("id", p.installID).
 		Add(xmltree.New(nsSASL2, "software").AddText(p.l.cfg.Identity.Name)))
 	return p.l.conn.send(e.Add(p.extra...))
 }
@@ -143,7 +144,7 @@ func (p *inline) data(e *xmltree.Element) string {
 
 // login2 logs in by XEP-0388 and does what is left of the negotiation: there is no stream restart.
 func (l *login) login2() error {
-	p := &inline{l: l}
+	p := &inline{l: l, installID: l.cfg.InstallID}
 	if l.previous != nil && l.sasl2.resume {
 		p.extra = append(p.extra, l.previous.out.sm.Resume())
 	}
@@ -164,7 +165,7 @@ func (l *login) login2() error {
 		return err
 	}
 	l.authenticated = true
-	l.takeToken(p.success)
+	l.takeToken(p)
 	return l.finish2(p.success)
 }
 

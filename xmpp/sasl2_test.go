@@ -160,12 +160,12 @@ func TestTokensAreForTheirMechanism(t *testing.T) {
 		private bool
 		want    string
 	}{
-		{Token{htNone, "x", hour}, all, true, htNone},
-		{Token{htNone, "x", time.Time{}}, all, true, htNone},
-		{Token{htNone, "x", hour}, all, false, ""},
-		{Token{htNone, "x", time.Now().Add(-time.Second)}, all, true, ""},
-		{Token{htNone, "x", hour}, all[:1], true, ""},
-		{Token{htExporter, "x", hour}, all, true, ""}, // there is no TLS here to bind to
+		{Token{Mechanism: htNone, Secret: "x", Expires: hour}, all, true, htNone},
+		{Token{Mechanism: htNone, Secret: "x", Expires: time.Time{}}, all, true, htNone},
+		{Token{Mechanism: htNone, Secret: "x", Expires: hour}, all, false, ""},
+		{Token{Mechanism: htNone, Secret: "x", Expires: time.Now().Add(-time.Second)}, all, true, ""},
+		{Token{Mechanism: htNone, Secret: "x", Expires: hour}, all[:1], true, ""},
+		{Token{Mechanism: htExporter, Secret: "x", Expires: hour}, all, true, ""}, // there is no TLS here to bind to
 		{Token{}, all, true, ""},
 	} {
 		l := &login{cfg: &Config{Tokens: &tokenMemory{tc.token}}, private: tc.private, sasl2: &sasl2{fast: tc.offered}}
