@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -44,6 +45,9 @@ With --standalone the phone is there until the command is interrupted.`,
 
 func runPhone(ctx context.Context, g *global, s *session, p *printer, openIt bool) error {
 	res, err := s.Phone.OpenPhone(ctx, &jingledv1.OpenPhoneRequest{})
+	if connect.CodeOf(err) == connect.CodeUnimplemented {
+		return exitf(exitFailed, "this jingled serves no phone: it was started with --phone none, or is an older one")
+	}
 	if err != nil {
 		return s.cause(err)
 	}
