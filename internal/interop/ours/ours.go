@@ -21,7 +21,9 @@ const Tone = 440
 
 // Side is a daemon with one account. Its methods belong to the goroutine of the test.
 type Side struct {
-	D      *daemon.Daemon
+	D *daemon.Daemon
+	// Film is sent in calls with video; "" is none.
+	Film   string
 	events chan *jingledv1.Event
 	seen   []*jingledv1.Event
 }
@@ -128,14 +130,14 @@ func (s *Side) JID(t *testing.T) string {
 	return res.GetAccounts()[0].GetBoundJid()
 }
 
-func media(record string) *jingledv1.Media {
-	return &jingledv1.Media{AudioIn: "tone:440", Record: record}
+func (s *Side) media(record string) *jingledv1.Media {
+	return &jingledv1.Media{AudioIn: "tone:440", Record: record, Video: s.Film != "", VideoIn: s.Film}
 }
 
 // Call calls, saying [Tone] and recording to a file, unless that is "".
 func (s *Side) Call(t *testing.T, to, record string) (sid string) {
 	t.Helper()
-	res, err := s.D.StartCall(t.Context(), &jingledv1.StartCallRequest{Peer: to, Media: media(record)})
+	res, err := s.D.StartCall(t.Context(), &jingledv1.StartCallRequest{Peer: to, Media: s.media(record)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func (s *Side) Incoming(t *testing.T, sid string) *jingledv1.CallIncoming {
 // Answer takes a call, as [Side.Call] makes one.
 func (s *Side) Answer(t *testing.T, sid, record string) {
 	t.Helper()
-	if _, err := s.D.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Sid: sid, Media: media(record)}); err != nil {
+	if _, err := s.D.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Sid: sid, Media: s.media(record)}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package personas
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type scene struct {
 	srv    *xmppserver.Server
 	record string
 	offer  *jingle.Message // ours
+	video  uint8           // VP8 in our answer
 	// allowed is set if the configuration lets calls with the client be.
 	allowed bool
 }
@@ -122,7 +124,11 @@ func (s *scene) answer() {
 		s.await("proceed")
 		s.send("session-initiate")
 	}
-	s.accepted(s.await("session-accept").jingle)
+	m := s.await("session-accept").jingle
+	if c := picturesOf(m); c != nil && s.us.Film != "" {
+		s.video = vp8(s.t, c.Description)
+	}
+	s.accepted(m)
 	s.trickle()
 }
 
@@ -181,7 +187,9 @@ type testCase struct {
 	run   func(s *scene)
 }
 
-var cases = []testCase{
+var cases = slices.Concat(callCases, videoCases)
+
+var callCases = []testCase{
 	{"we call", "we call, they answer, we hear each other, they hang up", "", func(s *scene) {
 		s.callOut()
 		s.pickUp()
@@ -312,7 +320,7 @@ func TestCalls(t *testing.T) {
 				if p.old() {
 					v = allowed
 				}
-				if c.needs != "" && p.stanzas[c.needs] == nil {
+				if c.needs != "" && p.stanzas[c.needs] == nil || isVideoCase(c.name) && p.old() {
 					table[p.name][c.name] = absent
 					continue
 				}

@@ -69,9 +69,11 @@ type peer struct {
 	mu    sync.Mutex // guards the use of what follows, and the transports
 	media []*medium
 	early []*jingle.Message // transport-infos that came before there were media
+	late  []*jingle.Message // and before there was this medium
 
 	driver atomic.Pointer[muc.Driver] // of its rooms, or nil
 
+	saw   atomic.Int32 // packets of our video
 	heard atomic.Int32 // packets with our tone
 	ready atomic.Int32 // transports that are secured
 }
@@ -167,13 +169,18 @@ func (r *peer) info(m *jingle.Message) {
 		return
 	}
 	for _, c := range m.Contents {
+		found := false
 		for _, own := range r.media {
 			if own.Name != c.Name {
 				continue
 			}
+			found = true
 			if _, err := own.conn.group.Add(r.transport(c)); err != nil {
 				r.t.Errorf("%s cannot take our transport-info: %v", r.p.name, err)
 			}
+		}
+		if !found {
+			r.late = append(r.late, m) // for a content that is being added
 		}
 	}
 }
@@ -263,6 +270,10 @@ func (r *peer) connect(controlling bool) *conn {
 		},
 		Gathered: sync.OnceFunc(func() { close(c.gathered) }),
 		RTP: func(h *pionrtp.Header, payload []byte, _ time.Time) {
+			if !r.p.old() && isVideo(h.PayloadType) {
+				r.saw.Add(1)
+				return
+			}
 			pcm, err := decode(h.PayloadType, payload)
 			if err == nil && audio.Share(pcm, audio.SampleRate, ours.Tone) > 0.9 {
 				r.heard.Add(1)

@@ -147,6 +147,12 @@ func (w *wire) jingle(j *xmltree.Element) {
 			w.credentials[m.SID+" "+c.Name] = [2]string{t.Ufrag, t.Pwd}
 			w.candidates(t, j)
 		}
+	case jingle.ContentAdd, jingle.ContentAccept:
+		for _, c := range m.Contents {
+			t, _ := c.Transport.(ice.Transport)
+			w.want(c.Senders != "" && t.Ufrag != "" && t.Pwd != "" && len(t.Fingerprints) == 1, "a content without senders, credentials or fingerprint: %s", j)
+			w.credentials[m.SID+" "+c.Name] = [2]string{t.Ufrag, t.Pwd}
+		}
 	case jingle.TransportInfo:
 		w.want(len(m.Contents) == 1 || isRestart(m), "more than one content in a transport-info: %s", j)
 		for _, c := range m.Contents {
