@@ -232,6 +232,7 @@ func (a *account) settle(c xmpp.StateChange) {
 		a.mu.Unlock()
 		if settled {
 			a.peerBack("")
+			a.engine.Ping("") // while we were away an end may have missed us
 			a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountChanged{AccountChanged: a.describe(now)}})
 		}
 	})

@@ -34,6 +34,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 	}
 	a.peerBack(p.From.Bare())
 	a.elsewhere(p.From)
+	a.engine.Ping(p.From) // if it was away, too
 	a.mu.Lock()
 	for _, c := range a.waiting[p.From.Bare()] {
 		select {

@@ -45,6 +45,7 @@ var rooms = []room{
 	{"internal/interop/...", commands}, // tests of the whole against strangers
 	{"internal/natlab", commands},      // tests of the whole through NATs
 	{"internal/bench", commands},       // benchmarks of the whole
+	{"internal/faults", commands},      // tests of the whole while things break
 	{"jingle/...", payloads},
 	{"ice", payloads},
 	{"filetransfer", payloads},

@@ -32,8 +32,8 @@ type wire struct {
 	ends  map[jid.JID]*engine.Engine
 	pumps map[jid.JID]chan func()
 	delay time.Duration
-	// lose drops replies to this action.
-	lose jingle.Action
+	// lose drops replies to this action, and drop the action itself.
+	lose, drop jingle.Action
 	mu   sync.Mutex
 	log  []string
 }
@@ -50,6 +50,9 @@ func (e end) Send(to jid.JID, m *jingle.Message, done func(error)) {
 	w.mu.Lock()
 	w.log = append(w.log, e.self.Local()+" "+string(m.Action))
 	w.mu.Unlock()
+	if m.Action == w.drop {
+		return
+	}
 	w.pumps[e.self] <- func() {
 		time.Sleep(w.delay)
 		x, err := xmltree.Parse([]byte(text), xmltree.Limits{})
@@ -309,6 +312,39 @@ func TestPeerGone(t *testing.T) {
 		s.Heard() // on the way
 		time.Sleep(11 * time.Second)
 		expect(t, caller, "Ended gone")
+	})
+}
+
+// TestPing: a peer whose goodbye was lost is asked, and says that the session is over; one that still has it keeps it.
+func TestPing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		callee, caller := &app{on: accepting}, &app{}
+		w := &wire{drop: jingle.SessionTerminate}
+		a, b, stop := start(t, w, func(*engine.Session, *jingle.Message) (engine.Application, error) { return callee, nil })
+		defer stop()
+		s, err := a.Start(juliet, "", caller, call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		a.Ping("")
+		b.Ping(romeo.Bare())
+		time.Sleep(time.Second)
+		if a.Len() != 1 || b.Len() != 1 {
+			t.Fatalf("there are %d and %d sessions, want 1 and 1", a.Len(), b.Len())
+		}
+		s.Post(func() { s.Terminate(&jingle.Reason{Condition: jingle.Success}) })
+		<-s.Done()
+		time.Sleep(time.Minute)
+		if b.Len() != 1 {
+			t.Fatal("the other side has heard of the end")
+		}
+		b.Ping(romeo)
+		time.Sleep(time.Second)
+		if b.Len() != 0 {
+			t.Error("the other side still has the session")
+		}
+		expect(t, callee, "Initiated", "Ended gone")
 	})
 }
 
