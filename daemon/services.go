@@ -13,7 +13,7 @@ import (
 
 // apiFeatures are what a client can ask for; docs/embedding.md explains each.
 var apiFeatures = []string{
-	"accounts", "blocking", "calls.audio", "calls.dtmf", "calls.video", "calls.webrtc", "contacts", "doctor",
+	"accounts", "blocking", "calls.audio", "calls.delegated", "calls.dtmf", "calls.video", "calls.webrtc", "contacts", "doctor",
 	"files.datachannel", "files.get", "files.http", "files.ibb", "files.pause", "files.s5b", "files.si", "history", "identities", "rooms", "tunnel",
 }
 

@@ -138,7 +138,7 @@ that --jid names, and logs out when it is done.`,
 	root.AddCommand(newRooms(g)...)
 	root.AddCommand(newTransferControls(g)...)
 	root.AddCommand(newDoctor(g), newAccount(g), newContacts(g), newPresence(g), newBlock(g), newUnblock(g), newBlocked(g))
-	root.AddCommand(newPhone(g), newTrust(g))
+	root.AddCommand(newPhone(g), newTrust(g), newWhip(g))
 	root.InitDefaultCompletionCmd("completion")
 	strict(root)
 	return root

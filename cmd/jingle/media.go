@@ -15,6 +15,7 @@ import (
 
 // mediaFlags are those of call and answer.
 type mediaFlags struct {
+	webrtc          bool
 	video           bool
 	videoIn         string
 	recordVideo     string
@@ -29,6 +30,7 @@ func (m *mediaFlags) register(c *cobra.Command) {
 	f.BoolVar(&m.video, "video", false, "offer video too, or take it, though there may be nothing to show")
 	f.StringVar(&m.videoIn, "video-in", "", "video to send: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
 	f.StringVar(&m.recordVideo, "record-video", "", "record what is seen to this `FILE`, .ivf or .h264, or send it to rtp:PORT")
+	f.BoolVar(&m.webrtc, "webrtc", false, "sound and pictures are those of programs that are joined to the call, see jingle whip")
 	f.StringVar(&m.audio, "audio", "", "`WHERE` to speak and listen: pulse (PulseAudio or PipeWire) or none (default: pulse on the terminal of a desktop, unless another flag says where sound comes from or goes)")
 	f.StringVar(&m.audioIn, "audio-in", "", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ, pulse, pulse:DEVICE or silence")
 	f.StringVar(&m.audioOut, "audio-out", "", "where to listen: pulse or pulse:`DEVICE`")
@@ -53,6 +55,13 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 	}
 	if bad := notKeys(m.dtmf); bad != "" {
 		return nil, exitf(exitUsage, "--dtmf: %q is no key of a telephone", bad)
+	}
+	if m.webrtc {
+		if m.audio+m.audioIn+m.audioOut+m.record+m.videoIn+m.recordVideo != "" {
+			return nil, exitf(exitUsage, "--webrtc does not go with other flags that say where sound and pictures come from or go")
+		}
+		out.Webrtc = true
+		return out, nil
 	}
 	if err := m.sound(out); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/daemon/apiserver"
 	"github.com/jingled/jingled/daemon/webphone"
+	"github.com/jingled/jingled/daemon/whip"
 )
 
 func newPhone(g *global) *cobra.Command {
@@ -96,14 +97,19 @@ func browse(ctx context.Context, url string) error {
 	return cmd.Run()
 }
 
-// serve serves a daemon of this process: its API, and the phone.
+// serve serves a daemon of this process: its API, the phone, and WHIP.
 func serve(ctx context.Context, l net.Listener, d *daemon.Daemon, cfg daemon.Config) error {
 	phone, err := webphone.New(webphone.For(d, cfg))
 	if err != nil {
 		return err
 	}
+	w, err := whip.New(whip.Config{Daemon: d, StateDir: cfg.StateDir, Log: cfg.Log})
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return phone.Run(ctx) })
-	g.Go(func() error { return apiserver.Serve(ctx, l, d, cfg.Log, apiserver.Phone(phone)) })
+	g.Go(func() error { return w.Run(ctx) })
+	g.Go(func() error { return apiserver.Serve(ctx, l, d, cfg.Log, apiserver.Phone(phone), apiserver.Whip(w)) })
 	return g.Wait()
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/jingled/jingled/daemon/webphone"
+	"github.com/jingled/jingled/daemon/whip"
 )
 
 // version is set when a release is built.
@@ -36,7 +37,7 @@ func run() int {
 // options are the flags.
 type options struct {
 	config, socket, state string
-	phone                 string
+	phone, whip           string
 	parentStdin           bool
 	stdin                 io.Reader
 	stdout                io.Writer
@@ -85,6 +86,7 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 	c.Flags().StringVar(&o.socket, "socket", "", "`FILE` of the socket (default: jingled/jingled.sock in $XDG_RUNTIME_DIR)")
 	c.Flags().StringVar(&o.state, "state", "", "`FOLDER` of the history; \"none\" keeps none (default: jingled in $XDG_STATE_HOME)")
 	c.Flags().StringVar(&o.phone, "phone", "", "loopback `ADDRESS` of the page that jingle phone opens; \"none\" serves none (default: "+webphone.DefaultListen+", or another port)")
+	c.Flags().StringVar(&o.whip, "whip", "", "loopback `ADDRESS` for OBS and others by WHIP and WHEP; \"none\" serves none (default: "+whip.DefaultListen+", or another port, once jingle whip asks)")
 	c.Flags().BoolVar(&o.parentStdin, "parent-stdin", false, "serve the program that holds standard input, and quit when it closes it")
 	c.Flags().CountVarP(&verbose, "verbose", "v", "log more; -vv for debugging")
 	return c

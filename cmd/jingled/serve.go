@@ -58,6 +58,11 @@ func (o *options) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	whipMounts, runWhip, err := o.serveWhip(d, cfg)
+	if err != nil {
+		return err
+	}
+	mounts = append(mounts, whipMounts...)
 	l, remove, err := o.listen()
 	if err != nil {
 		return err
@@ -81,6 +86,7 @@ func (o *options) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Run(ctx) })
 	g.Go(func() error { return runPhone(ctx) })
+	g.Go(func() error { return runWhip(ctx) })
 	g.Go(func() error { return apiserver.Serve(ctx, l, d, o.log, mounts...) })
 	return g.Wait()
 }
