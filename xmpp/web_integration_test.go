@@ -44,9 +44,9 @@ func bodies(into chan string) func(*xmpp.Client) {
 
 // TestWeb logs in by WebSocket and by BOSH at both servers, asks, and sends stanzas both ways in their order.
 func TestWeb(t *testing.T) {
-	for name, launch := range map[string]func(testing.TB) *testkit.Server{"prosody": testkit.Prosody, "ejabberd": testkit.Ejabberd} {
-		t.Run(name, func(t *testing.T) {
-			s := launch(t)
+	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {
+		t.Run(string(kind), func(t *testing.T) {
+			s := testkit.SharedServer(t, kind)
 			for _, scheme := range []string{"ws", "http"} {
 				t.Run(scheme, func(t *testing.T) {
 					const n = 200
@@ -91,15 +91,9 @@ func TestWeb(t *testing.T) {
 	}
 }
 
-// TestResumeByWebSocket cuts connections as TestResumeWithProsody does.
-func TestResumeByWebSocket(t *testing.T) {
-	s := testkit.Prosody(t)
-	resumes(t, s, 6, web(s, "ws"))
-}
-
-// TestResumeWithEjabberd cuts connections between messages: while they flow, Debian's ejabberd loses some, by TCP too.
+// TestResumeWithEjabberd cuts connections between messages: each comes once.
 func TestResumeWithEjabberd(t *testing.T) {
-	s := testkit.Ejabberd(t)
+	s := testkit.SharedServer(t, testkit.KindEjabberd)
 	for _, scheme := range []string{"", "ws"} {
 		t.Run("by "+scheme, func(t *testing.T) {
 			var cut cutter
@@ -135,7 +129,10 @@ func TestResumeWithEjabberd(t *testing.T) {
 
 // TestBOSHCut breaks the connections below a BOSH session, which repeats its requests and loses nothing.
 func TestBOSHCut(t *testing.T) {
-	s := testkit.Prosody(t)
+	testkit.Each(t, boshCut)
+}
+
+func boshCut(t *testing.T, s *testkit.Server) {
 	const n, each = 120, 30
 	var cut [2]cutter
 	var clients [2]*xmpp.Client
