@@ -109,13 +109,14 @@ func socksProxy(r *bufio.Reader, c net.Conn) (string, error) {
 }
 
 // TestProxy logs in through proxies that ask for a password, by TCP and by BOSH, and is told why one refuses.
-func TestProxy(t *testing.T) {
-	s := testkit.Prosody(t)
-	s.AddUser(t, "inside", "secret")
+func TestProxy(t *testing.T) { testkit.Each(t, proxies) }
+
+func proxies(t *testing.T, s *testkit.Server) {
+	inside := jid.MustParse(s.AddUser(t, "inside", "secret"))
 	for name, handle := range map[string]func(*bufio.Reader, net.Conn) (string, error){"http": httpProxy, "socks5": socksProxy} {
 		t.Run(name, func(t *testing.T) {
 			addr, used := listenProxy(t, handle)
-			cfg := account(s, jid.MustParse("inside@"+s.Domain), name)
+			cfg := account(s, inside, name)
 			cfg.Proxy = name + "://user:p%40ss@" + addr
 			start(t, cfg, nil)
 			if used.Load() == 0 {
@@ -136,8 +137,8 @@ func TestProxy(t *testing.T) {
 
 // TestProxyEnvironment takes ALL_PROXY for every server that is not on this machine, and NO_PROXY's exceptions.
 func TestProxyEnvironment(t *testing.T) {
-	s := testkit.Prosody(t)
-	s.AddUser(t, "inside", "secret")
+	s := testkit.SharedServer(t, testkit.KindProsody)
+	inside := jid.MustParse(s.AddUser(t, "inside", "secret"))
 	addr, used := listenProxy(t, func(r *bufio.Reader, c net.Conn) (string, error) {
 		to, err := socksProxy(r, c)
 		if to != "xmpp.example.test:5222" {
@@ -145,7 +146,7 @@ func TestProxyEnvironment(t *testing.T) {
 		}
 		return s.Addr, err
 	})
-	cfg := account(s, jid.MustParse("inside@"+s.Domain), "far")
+	cfg := account(s, inside, "far")
 	cfg.Connect = "xmpp.example.test:5222"
 	t.Setenv("ALL_PROXY", "socks5://user:p%40ss@"+addr)
 	t.Setenv("NO_PROXY", "")
@@ -153,7 +154,7 @@ func TestProxyEnvironment(t *testing.T) {
 	if used.Load() != 1 {
 		t.Errorf("the proxy was used %d times", used.Load())
 	}
-	near := account(s, jid.MustParse("inside@"+s.Domain), "near")
+	near := account(s, inside, "near")
 	start(t, near, nil)
 	cfg.Proxy, cfg.FailFast = "none", true
 	c, err := xmpp.New(cfg)

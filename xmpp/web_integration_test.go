@@ -199,9 +199,10 @@ func front(t *testing.T, s *testkit.Server, name, hostMeta, contentPath string) 
 
 // TestDiscoverWeb reaches a server whose ports for XMPP do not answer, by its host-meta in both forms, and by WebSocket
 // and BOSH.
-func TestDiscoverWeb(t *testing.T) {
-	s := testkit.Prosody(t)
-	s.AddUser(t, "far", "secret")
+func TestDiscoverWeb(t *testing.T) { testkit.Each(t, discoverWeb) }
+
+func discoverWeb(t *testing.T, s *testkit.Server) {
+	far := jid.MustParse(s.AddUser(t, "far", "secret"))
 	const json = "/.well-known/host-meta.json"
 	const xrd = "/.well-known/host-meta"
 	for _, tc := range []struct{ name, path, doc, method string }{
@@ -218,7 +219,7 @@ func TestDiscoverWeb(t *testing.T) {
 				t.Fatal(err)
 			}
 			var log logLines
-			cfg := xmpp.Config{JID: jid.MustParse("far@" + s.Domain), Password: password("secret"), RootCAs: pool,
+			cfg := xmpp.Config{JID: far, Password: password("secret"), RootCAs: pool,
 				Dial: onlyPort443(srv.Listener.Addr().String()), Resolver: noDNS{}, Logger: log.logger()}
 			c := start(t, cfg, nil)
 			got := make(chan error, 1)
@@ -235,8 +236,8 @@ func TestDiscoverWeb(t *testing.T) {
 
 // TestWebCertificate takes no WebSocket and no BOSH of a host whose certificate is for another, but a pinned one.
 func TestWebCertificate(t *testing.T) {
-	s := testkit.Prosody(t)
-	s.AddUser(t, "careful", "secret")
+	s := testkit.SharedServer(t, testkit.KindProsody)
+	careful := jid.MustParse(s.AddUser(t, "careful", "secret"))
 	srv, ca := front(t, s, "other.test", "", "")
 	pool, err := xmpp.ParseCA(ca)
 	if err != nil {
@@ -244,7 +245,7 @@ func TestWebCertificate(t *testing.T) {
 	}
 	for _, where := range []string{"wss://127.0.0.1:%s/xmpp-websocket", "https://127.0.0.1:%s/http-bind"} {
 		_, port, _ := strings.Cut(srv.Listener.Addr().String(), ":")
-		cfg := xmpp.Config{JID: jid.MustParse("careful@" + s.Domain), Password: password("secret"), RootCAs: pool,
+		cfg := xmpp.Config{JID: careful, Password: password("secret"), RootCAs: pool,
 			Connect: fmt.Sprintf(where, port), FailFast: true}
 		c, err := xmpp.New(cfg)
 		if err != nil {
