@@ -177,13 +177,14 @@ func TestRoads(t *testing.T) {
 	}
 }
 
-// TestWeb goes by Prosody's web server to somebody who is not there yet.
+// TestWeb goes by the web server of the XMPP server to somebody who is not there yet.
 func TestWeb(t *testing.T) {
-	port := testkit.FreePorts(t, 1)[0]
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{
-		Global: fmt.Sprintf("https_ports = { %d }\nhttps_interfaces = { \"127.0.0.1\" }\n", port),
-		Host:   "Component \"upload." + testkit.Domain + "\" \"http_file_share\"\n  http_host = \"localhost\"\n",
-	})
+	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {
+		t.Run(string(kind), func(t *testing.T) { byWeb(t, testkit.Uploading(t, kind, 10_000_000)) })
+	}
+}
+
+func byWeb(t *testing.T, srv *testkit.Server) {
 	for _, u := range []string{"romeo", "juliet"} {
 		srv.AddUser(t, u, "pw")
 	}
@@ -216,11 +217,7 @@ func TestWeb(t *testing.T) {
 
 // TestWebAllowed goes by the server because nobody is there, as the configuration allows.
 func TestWebAllowed(t *testing.T) {
-	port := testkit.FreePorts(t, 1)[0]
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{
-		Global: fmt.Sprintf("https_ports = { %d }\nhttps_interfaces = { \"127.0.0.1\" }\n", port),
-		Host:   "Component \"upload." + testkit.Domain + "\" \"http_file_share\"\n  http_host = \"localhost\"\n",
-	})
+	srv := testkit.Uploading(t, testkit.KindProsody, 10_000_000)
 	for _, u := range []string{"romeo", "juliet"} {
 		srv.AddUser(t, u, "pw")
 	}

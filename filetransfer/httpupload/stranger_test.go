@@ -3,7 +3,6 @@ package httpupload_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -20,22 +19,21 @@ import (
 	"github.com/jingled/jingled/xmpp/disco"
 )
 
-// TestProsody uploads to Prosody's mod_http_file_share, tells another account and fetches there.
-func TestProsody(t *testing.T) {
-	port := testkit.FreePorts(t, 1)[0]
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{
-		Global: fmt.Sprintf("https_ports = { %d }\nhttps_interfaces = { \"127.0.0.1\" }\n", port),
-		Host: `Component "upload.` + testkit.Domain + `" "http_file_share"
-  http_host = "localhost"
-  http_file_share_size_limit = 2000000
-`,
-	})
+// TestServers uploads to Prosody's mod_http_file_share and to ejabberd's mod_http_upload, tells another account and fetches
+// there.
+func TestServers(t *testing.T) {
+	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {
+		t.Run(string(kind), func(t *testing.T) { uploads(t, testkit.Uploading(t, kind, 2_000_000)) })
+	}
+}
+
+func uploads(t *testing.T, srv *testkit.Server) {
 	romeo, juliet := member(t, srv, "romeo"), member(t, srv, "juliet")
-	info, err := disco.QueryInfo(t.Context(), romeo.client, jid.JID("upload."+testkit.Domain), "")
+	info, err := disco.QueryInfo(t.Context(), romeo.client, jid.JID(testkit.UploadJID), "")
 	if err != nil || !info.Has(httpupload.NS) {
 		t.Fatalf("%+v, %v", info, err)
 	}
-	service := httpupload.Service{JID: jid.JID("upload." + testkit.Domain), MaxSize: httpupload.MaxSize(info.Forms)}
+	service := httpupload.Service{JID: jid.JID(testkit.UploadJID), MaxSize: httpupload.MaxSize(info.Forms)}
 	if service.MaxSize != 2_000_000 {
 		t.Errorf("largest file: %d", service.MaxSize)
 	}

@@ -20,13 +20,14 @@ import (
 	"github.com/jingled/jingled/filetransfer/si"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
+	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/xmltree"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.Main(m)) }
 
 const (
 	romeo  = jid.JID("romeo@montague.lit/orchard")

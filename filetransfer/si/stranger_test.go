@@ -214,8 +214,9 @@ func (p *peer) line(t *testing.T, want string) {
 	}
 }
 
-func TestSlixmpp(t *testing.T) {
-	srv := testkit.Prosody(t)
+func TestSlixmpp(t *testing.T) { testkit.Each(t, withSlixmpp) }
+
+func withSlixmpp(t *testing.T, srv *testkit.Server) {
 	for i, c := range []struct {
 		name, method, transport string
 		direct                  bool
@@ -230,7 +231,7 @@ func TestSlixmpp(t *testing.T) {
 		t.Run("send "+c.name, func(t *testing.T) {
 			m := join(t, srv, fmt.Sprintf("romeo%d", i), c.direct)
 			p := slixmpp(t, srv, fmt.Sprintf("juliet%d", i), "take", "-", "-", "-")
-			to := jid.JID(fmt.Sprintf("juliet%d@%s/slix", i, srv.Domain))
+			to := jid.JID(srv.Account(fmt.Sprintf("juliet%d", i)) + "/slix")
 			if _, err := m.si.Send(to, source(data), c.transport); err != nil {
 				t.Fatal(err)
 			}

@@ -22,6 +22,8 @@ import (
 type EjabberdConfig struct {
 	// Modules are lines of YAML that are added to the modules, indented by two spaces.
 	Modules string
+	// Listen are lines of YAML that are added to the listeners, likewise.
+	Listen string
 	// NoModules are left out, e.g. mod_stream_mgmt.
 	NoModules []string
 }
@@ -191,7 +193,7 @@ listen:
     shaper: none
     hosts:
       "component.%[1]s": {password: "component-secret"}
-modules:
+%[10]smodules:
   mod_admin_extra: {}
   mod_adhoc: {}
   mod_blocking: {}
@@ -212,7 +214,7 @@ modules:
   mod_stream_mgmt: {resend_on_timeout: if_offline}
   mod_vcard: {}
 %[9]s`, Domain, filepath.Join(e.dir, "server.pem"), filepath.Join(e.dir, "ca.pem"),
-		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules)
+		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen)
 	for _, m := range e.cfg.NoModules {
 		text = regexp.MustCompile(`(?m)^  `+m+`:.*\n`).ReplaceAllString(text, "")
 	}
