@@ -66,33 +66,56 @@ func (a *account) halt(ctx context.Context) error {
 
 // askPassword is the password of an account that brings none of its own. It may wait for a person.
 func (a *account) askPassword() (string, error) {
-	type answer struct {
-		password string
-		at       secrets.Place
-		err      error
+	var password string
+	at, err := unlocked(a.stopped, func() (at secrets.Place, err error) {
+		password, at, err = a.d.cfg.Secrets.Get(a.cfg.JID)
+		return at, err
+	})
+	switch {
+	case errors.Is(err, secrets.ErrNotFound):
+		return "", fmt.Errorf("there is none: give it one with jingle account password %s", a.cfg.JID)
+	case err != nil:
+		return "", err
 	}
-	got := make(chan answer, 1)
+	a.kept(at)
+	a.log.Info("the password is kept", "place", string(at))
+	return password, nil
+}
+
+// unlocked does something with a keyring, which may ask a person, but does not wait longer than ctx or two minutes. What f
+// writes may be read only if there is no error.
+func unlocked(ctx context.Context, f func() (secrets.Place, error)) (secrets.Place, error) {
+	ctx, cancel := context.WithTimeout(ctx, unlockTime)
+	defer cancel()
+	type result struct {
+		at  secrets.Place
+		err error
+	}
+	got := make(chan result, 1)
 	go func() {
-		password, at, err := a.d.cfg.Secrets.Get(a.cfg.JID)
-		got <- answer{password, at, err}
+		at, err := f()
+		got <- result{at, err}
 	}()
-	patience := time.NewTimer(unlockTime)
-	defer patience.Stop()
 	select {
 	case r := <-got:
-		if errors.Is(r.err, secrets.ErrNotFound) {
-			return "", fmt.Errorf("there is none: give it one with jingle account password %s", a.cfg.JID)
-		}
-		if r.err == nil {
-			a.kept(r.at)
-			a.log.Info("the password is kept", "place", string(r.at))
-		}
-		return r.password, r.err
-	case <-a.stopped.Done():
-		return "", errors.New("the account was stopped")
-	case <-patience.C:
-		return "", errors.New("the keyring does not answer: unlock it")
+		return r.at, r.err
+	case <-ctx.Done():
+		return "", fmt.Errorf("the keyring does not answer, unlock it: %w", ctx.Err())
 	}
+}
+
+// keepPassword keeps one of a request, and gives an error its code.
+func (d *Daemon) keepPassword(ctx context.Context, j jid.JID, password string) (secrets.Place, error) {
+	at, err := unlocked(ctx, func() (secrets.Place, error) { return d.cfg.Secrets.Set(j, password) })
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return at, connect.NewError(connect.CodeDeadlineExceeded, err)
+	case errors.Is(err, secrets.ErrBadPassword):
+		return at, connect.NewError(connect.CodeInvalidArgument, err)
+	case err != nil:
+		return at, connect.NewError(connect.CodeInternal, fmt.Errorf("the password could not be kept: %w", err))
+	}
+	return at, nil
 }
 
 // kept notes where the password is.
@@ -235,9 +258,9 @@ func (d *Daemon) AddAccount(ctx context.Context, req *jingledv1.AddAccountReques
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	at, err := d.cfg.Secrets.Set(cfg.JID, req.GetPassword())
+	at, err := d.keepPassword(ctx, cfg.JID, req.GetPassword())
 	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, errors.Join(fmt.Errorf("password: %w", err), a.discard()))
+		return nil, errors.Join(err, a.discard())
 	}
 	a.kept(at)
 	if err := d.keepSettings(ctx, cfg); err != nil {
@@ -291,11 +314,14 @@ func (d *Daemon) RemoveAccount(ctx context.Context, req *jingledv1.RemoveAccount
 			return nil, connect.NewError(connect.CodeInternal, err)
 		}
 	}
-	forgotten := errors.Join(d.cfg.Secrets.Delete(a.cfg.JID), d.cfg.Secrets.Delete(tokenName(a.cfg.JID)))
 	if err := a.halt(ctx); err != nil {
 		return nil, err
 	}
 	d.leave(a)
+	// Last, so that the account cannot have written another token.
+	_, forgotten := unlocked(ctx, func() (secrets.Place, error) {
+		return "", errors.Join(d.cfg.Secrets.Delete(a.cfg.JID), d.cfg.Secrets.Delete(tokenName(a.cfg.JID)))
+	})
 	a.publish("", "", &jingledv1.Event{Body: &jingledv1.Event_AccountRemoved{AccountRemoved: &jingledv1.AccountRemoved{}}})
 	if forgotten != nil {
 		return nil, connect.NewError(connect.CodeInternal, fmt.Errorf("the account is gone, but its password was not deleted: %w", forgotten))
@@ -317,9 +343,9 @@ func (d *Daemon) SetPassword(ctx context.Context, req *jingledv1.SetPasswordRequ
 	if a.cfg.Password != nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("the configuration says where the password of %s is: change it there", a.cfg.JID))
 	}
-	at, err := d.cfg.Secrets.Set(a.cfg.JID, req.GetPassword())
+	at, err := d.keepPassword(ctx, a.cfg.JID, req.GetPassword())
 	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("password: %w", err))
+		return nil, err
 	}
 	if a, err = d.again(ctx, a, a.cfg); err != nil {
 		return nil, err

@@ -16,6 +16,9 @@ import (
 // ErrNotFound is returned where nothing is known about an account.
 var ErrNotFound = errors.New("no password is kept for this account")
 
+// ErrBadPassword is one that cannot be kept.
+var ErrBadPassword = errors.New("this cannot be a password")
+
 // maxPassword bounds a password, in bytes.
 const maxPassword = 4096
 
@@ -109,11 +112,11 @@ func (s *Store) Get(account jid.JID) (password string, at Place, err error) {
 func (s *Store) Set(account jid.JID, password string) (Place, error) {
 	switch {
 	case password == "":
-		return "", errors.New("the password is empty")
+		return "", fmt.Errorf("%w: it is empty", ErrBadPassword)
 	case len(password) > maxPassword:
-		return "", fmt.Errorf("a password has at most %d bytes", maxPassword)
+		return "", fmt.Errorf("%w: at most %d bytes are possible", ErrBadPassword, maxPassword)
 	case strings.ContainsAny(password, "\x00\n\r"):
-		return "", errors.New("a password has no line breaks") // they would not survive a file with lines
+		return "", fmt.Errorf("%w: it has a line break", ErrBadPassword) // they would not survive a file with lines
 	}
 	if s.cfg.Dir == "" {
 		s.mu.Lock()
