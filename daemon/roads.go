@@ -156,6 +156,12 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error
 		}
 	}
 	device, c, err := a.find(ctx, peer, canTakeFiles)
+	if err != nil && w != required && ctx.Err() == nil {
+		// A device that only knows stream initiation may have shown itself meanwhile.
+		if device, ok := a.old(ctx, peer); ok {
+			return a.bySI(device), nil
+		}
+	}
 	if err == nil {
 		return a.byJingle(ctx, device, c, w, a.roadsTo(device, c)...)
 	}
@@ -177,6 +183,24 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error
 		return way{}, connect.NewError(connect.CodeUnavailable, errors.Join(err, webErr))
 	}
 	return web, nil
+}
+
+// old finds a device that knows stream initiation only.
+func (a *account) old(ctx context.Context, peer jid.JID) (jid.JID, bool) {
+	devices := []jid.JID{peer}
+	if peer.IsBare() {
+		devices = nil
+		for _, r := range a.client.Resources(peer) {
+			devices = append(devices, r.JID)
+		}
+	}
+	for _, d := range devices {
+		if _, ok := a.has(ctx, d, canTakeSI); ok {
+			a.show(d)
+			return d, true
+		}
+	}
+	return "", false
 }
 
 // anyone reports whether a device of a peer that is online has all the features.
