@@ -16,7 +16,6 @@ import (
 	"github.com/pion/stun/v4"
 
 	"github.com/jingled/jingled/ice"
-	"github.com/jingled/jingled/internal/pionlog"
 )
 
 // State is how far an [Agent] is.
@@ -82,6 +81,9 @@ type Agent struct {
 	ours       tally
 	theirs     tally
 	conn       *pion.Conn // once it was started
+
+	tried    tried
+	problems problems // of servers
 }
 
 // NewAgent returns an agent with fresh credentials. The caller must call [Agent.Close].
@@ -131,7 +133,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 		pion.WithDisconnectedTimeout(cfg.DisconnectAfter),
 		// pion gives up looking for a first path after both.
 		pion.WithFailedTimeout(max(cfg.ConnectTimeout-cfg.DisconnectAfter, time.Second)),
-		pion.WithLoggerFactory(pionlog.Factory(cfg.Log)),
+		pion.WithLoggerFactory(a.problems.factory(cfg.Log)),
 	}
 	if cfg.Interface != nil {
 		opts = append(opts, pion.WithInterfaceFilter(cfg.Interface))
@@ -284,6 +286,7 @@ func (a *Agent) AddRemote(c ice.Candidate) error {
 	full := a.remote > a.cfg.MaxRemote
 	if !full {
 		a.theirs.add(c.Type)
+		a.tried.theirs = named(a.tried.theirs, string(c.Type), c.IP, int(c.Port))
 	}
 	a.mu.Unlock()
 	if full {
@@ -299,13 +302,6 @@ func (a *Agent) Selected() (Pair, bool) {
 		return Pair{}, false
 	}
 	return Pair{endpoint(p.Local), endpoint(p.Remote)}, true
-}
-
-// Report says in a sentence what there was to try, for people: a path that was not found is the complaint heard most.
-func (a *Agent) Report() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return "candidates of ours: " + a.ours.String() + "; of the peer: " + a.theirs.String()
 }
 
 // tally counts candidates by type.
@@ -361,6 +357,7 @@ func (a *Agent) onCandidate(p pion.Candidate) {
 	a.mu.Lock()
 	a.numbered++
 	a.ours.add(candidateType(p.Type()))
+	a.tried.ours = named(a.tried.ours, p.Type().String(), p.Address(), p.Port())
 	c := a.fromPion(p, a.numbered)
 	a.mu.Unlock()
 	if a.h.Candidate != nil {
