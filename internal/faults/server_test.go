@@ -10,8 +10,12 @@ import (
 )
 
 // pair is two friends on a server.
-func pair(t testing.TB, srv *testkit.Server) (a, b *person) {
+func pair(t testing.TB, srv *testkit.Server, others ...string) (a, b *person) {
 	t.Helper()
+	for _, o := range others { // who are friends of juliet
+		srv.AddUser(t, o, "secret")
+		srv.Befriend(t, o, "juliet")
+	}
 	srv.AddUser(t, "romeo", "secret")
 	srv.AddUser(t, "juliet", "secret")
 	srv.Befriend(t, "romeo", "juliet")

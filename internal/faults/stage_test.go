@@ -37,9 +37,10 @@ type person struct {
 	inbox   string
 	stateAt string
 
-	mu   sync.Mutex
-	seen []*jingledv1.Event
-	news chan struct{} // closed and made anew with each event
+	mu      sync.Mutex
+	refusal error // of the last file that could not be accepted
+	seen    []*jingledv1.Event
+	news    chan struct{} // closed and made anew with each event
 }
 
 // stay starts a daemon and waits until it is online. It ends with the test.
@@ -88,6 +89,9 @@ func stay(t testing.TB, srv *testkit.Server, user string, change func(*daemon.Co
 		}
 		reading.Wait()
 		sub.Close()
+		if err := d.Close(); err != nil {
+			t.Errorf("%s: Close: %v", p.jid, err)
+		}
 	})
 	p.must(p.online(0))
 	return p
@@ -114,7 +118,13 @@ func (p *person) tell(e *jingledv1.Event) {
 	p.news = make(chan struct{})
 	if e.GetTransferOffered() != nil {
 		go func() {
-			_, _ = p.AcceptFile(context.Background(), &jingledv1.AcceptFileRequest{Sid: e.GetSid()}) // if it goes wrong, no file comes
+			ctx := context.Background()
+			if _, err := p.AcceptFile(ctx, &jingledv1.AcceptFileRequest{Sid: e.GetSid()}); err != nil {
+				p.mu.Lock()
+				p.refusal = err
+				p.mu.Unlock()
+				_, _ = p.EndTransfer(ctx, &jingledv1.EndTransferRequest{Sid: e.GetSid()}) // it may be over
+			}
 		}()
 	}
 }

@@ -34,8 +34,8 @@ type wire struct {
 	delay time.Duration
 	// lose drops replies to this action, and drop the action itself.
 	lose, drop jingle.Action
-	mu   sync.Mutex
-	log  []string
+	mu         sync.Mutex
+	log        []string
 }
 
 // end is one side's [engine.Signaler].
