@@ -98,7 +98,8 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	stream := xmpp.Config{
 		JID: cfg.JID, Password: password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
-		Features: a.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Bind2: cfg.Bind2, Tokens: tokens{a}, Logger: d.cfg.Log,
+		Features: a.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Presence: xmpp.Presence{Priority: cfg.Priority},
+		Bind2: cfg.Bind2, Tokens: tokens{a}, Logger: d.cfg.Log,
 	}
 	if cfg.tunnel != nil {
 		stream.Borrow, stream.Backoff, stream.Resource = borrowOnce(cfg.tunnel), tunnelBackoff, cfg.tunnel.JID().Resource()

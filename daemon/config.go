@@ -85,6 +85,8 @@ type Account struct {
 	Share Share
 	// Bind2 is as in [xmpp.Config].
 	Bind2 bool
+	// Priority of our presence (RFC 6121 section 4.7.2.3). With a negative one a call by XEP-0353 does not reach us.
+	Priority int8
 	// FailFast ends the daemon's Run if the first login does not succeed.
 	FailFast bool
 

@@ -148,7 +148,7 @@ func (d *Daemon) SetPresence(_ context.Context, req *jingledv1.SetPresenceReques
 	if !ok {
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("availability is AVAILABLE, CHAT, AWAY, XA or DND"))
 	}
-	if err := a.client.SetPresence(xmpp.Presence{Show: show, Status: own.Status}); err != nil {
+	if err := a.client.SetPresence(xmpp.Presence{Show: show, Status: own.Status, Priority: a.cfg.Priority}); err != nil {
 		return nil, a.refused(err)
 	}
 	a.contacts.setPresence(own)

@@ -50,6 +50,8 @@ type fileAccount struct {
 	Resource     string     `toml:"resource"`
 	Connect      string     `toml:"connect"`
 	Proxy        string     `toml:"proxy"`
+	Bind2        bool       `toml:"bind2"`
+	Priority     int8       `toml:"priority"`
 	TLS          string     `toml:"tls"`
 	CA           string     `toml:"ca"`
 	Pin          string     `toml:"pin"`
@@ -141,7 +143,7 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 }
 
 func account(a fileAccount, at func(string) string) (daemon.Account, error) {
-	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, Proxy: a.Proxy, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin,
+	out := daemon.Account{Resource: a.Resource, Connect: a.Connect, Proxy: a.Proxy, Bind2: a.Bind2, Priority: a.Priority, TLS: xmpp.TLSMode(a.TLS), PinnedSHA256: a.Pin,
 		Bytestreams: daemon.Bytestreams(a.Bytestreams), Transfers: daemon.TransferPolicy(a.Transfers)}
 	j, err := jid.Parse(a.JID)
 	if err != nil {
