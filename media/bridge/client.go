@@ -218,8 +218,12 @@ func (c *Client) addOutlets() error {
 		if kind == webrtc.RTPCodecTypeAudio && !c.media.playsAudio || kind == webrtc.RTPCodecTypeVideo && !c.media.playsVideo {
 			continue
 		}
-		*o = newOutlet(kind)
-		sender, err := c.pc.AddTrack(*o)
+		out := newOutlet(kind)
+		// The line knows the client already, and may have packets for it.
+		c.line.mu.Lock()
+		*o = out
+		c.line.mu.Unlock()
+		sender, err := c.pc.AddTrack(out)
 		if err != nil {
 			return &OfferError{"cannot be answered: " + err.Error()}
 		}
