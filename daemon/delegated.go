@@ -105,6 +105,16 @@ func (c *call) dialDelegated(device jid.JID) error {
 		return err
 	}
 	c.hosts(d)
+	a.mu.Lock()
+	late := c.host.candidates[len(candidates):] // told while the session began
+	a.mu.Unlock()
+	for _, cs := range late {
+		a.media.Go(func() {
+			if err := d.AddCandidates(cs); err != nil {
+				a.log.Debug("candidates of a host", "err", err)
+			}
+		})
+	}
 	return nil
 }
 

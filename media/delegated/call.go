@@ -92,12 +92,18 @@ func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, offer string, 
 			}
 		}
 	}
+	begun := make(chan struct{})
 	_, err = e.Start(peer, sid, c, func(s *engine.Session) error {
 		c.begin(s)
+		close(begun)
 		c.ours, c.lines, c.state = side{slices.Clone(contents), groups}, parsed, haveLocalOffer
 		return s.Do(&jingle.Message{Action: jingle.SessionInitiate, Initiator: s.Local(), Contents: contents, Groups: groups})
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	<-begun // the first thing that the session does
+	return c, nil
 }
 
 // PickUp takes an incoming session-initiate, in the engine's Incoming. Call [Call.Ring] or [Call.Take] next.
