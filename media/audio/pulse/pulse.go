@@ -181,10 +181,6 @@ var (
 const (
 	sampleSize = 4
 	frameBytes = audio.FrameSize * sampleSize
-	// cushion is what is waited for after an underrun, and most what is kept before the oldest goes: the clock of the sound
-	// card is not ours.
-	cushion = 2 * audio.FrameSize
-	most    = 8 * audio.FrameSize
 )
 
 // unknown explains that a device is not there.

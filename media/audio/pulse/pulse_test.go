@@ -149,4 +149,25 @@ func TestRing(t *testing.T) {
 	if r.n != 0 || out[9] != 0 || r.flowing {
 		t.Errorf("after the end: %v", out)
 	}
+	// It has run dry, so it waits for more, but never for much.
+	for range cushion {
+		r.push(1)
+	}
+	if r.pull(out); out[0] != 0 {
+		t.Error("the cushion has not grown")
+	}
+	for range 100 {
+		for range softest {
+			r.push(1)
+		}
+		for range most {
+			r.pull(out)
+		}
+	}
+	for range softest {
+		r.push(1)
+	}
+	if r.pull(out); out[0] != 1 {
+		t.Error("the cushion is too large")
+	}
 }
