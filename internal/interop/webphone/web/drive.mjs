@@ -4,7 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { accessible, closeAll, equal, given, grows, live, open, received, shot, sleep, step, until } from "./stage.mjs";
+import { accessible, closeAll, equal, given, grows, live, open, received, seesScreen, shot, sleep, step, until } from "./stage.mjs";
 
 let alice, bob;
 
@@ -84,6 +84,7 @@ await step("hold", async () => {
 });
 
 await step("the camera is turned off and on", async () => {
+  await alice.locator("video.remote").waitFor();
   await tap(bob, "Camera");
   await alice.locator("video.remote").waitFor({ state: "hidden" });
   await tap(bob, "Camera");
@@ -91,18 +92,12 @@ await step("the camera is turned off and on", async () => {
 });
 
 await step("the screen is shared", async () => {
-  const before = (await received(bob)).width;
+  equal(await seesScreen(bob), false, "the screen before it is shared");
   await tap(alice, "Screen");
-  await until("another picture", async () => {
-    const now = (await received(bob)).width;
-    return now !== before || now;
-  });
+  await until("the screen", () => seesScreen(bob));
   await shot(alice, "screen");
   await tap(alice, "Camera");
-  await until("the camera again", async () => {
-    const now = (await received(bob)).width;
-    return now === before || now;
-  });
+  await until("the camera again", async () => !(await seesScreen(bob)));
 });
 
 await step("the page is loaded anew in a call", async () => {

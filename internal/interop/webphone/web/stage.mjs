@@ -79,6 +79,24 @@ export function received(page) {
   });
 }
 
+// seesScreen reports whether the peer's picture is Chromium's fake screen, which is green; the cameras of the test are not.
+export function seesScreen(page) {
+  return page.evaluate(() => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 8;
+    const context = canvas.getContext("2d");
+    context.drawImage(document.querySelector("video.remote"), 0, 0, 8, 8);
+    let [red, green, blue] = [0, 0, 0];
+    const { data } = context.getImageData(0, 0, 8, 8);
+    for (let at = 0; at < data.length; at += 4) {
+      red += data[at];
+      green += data[at + 1];
+      blue += data[at + 2];
+    }
+    return green > 1.5 * red && green > 1.5 * blue;
+  });
+}
+
 // grows waits until a figure of what a page receives has grown.
 export async function grows(page, what, by) {
   const before = (await received(page))[what];
