@@ -13,6 +13,7 @@ import (
 	"github.com/jingled/jingled/daemon/secrets"
 	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/store"
+	"github.com/jingled/jingled/filetransfer/thumbnail"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -45,6 +46,7 @@ type account struct {
 	// certificate is shown in every call's DTLS handshake.
 	certificate *dtlssrtp.Certificate
 	trust       *trust
+	pictures    pictures
 	hooks       chan struct{} // holds one for each hook that runs
 	blockedMu   sync.Mutex    // held while the block list is written down and told
 	attention   attention
@@ -123,6 +125,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a.client.HandleIQ(jingle.NS, "jingle", a.receiveJingle)
 	a.client.HandleIQ(resume.NS, "blocks", a.receiveBlocks)
 	a.client.HandleIQ(pinned.NS, "key", a.tellKey)
+	a.client.HandleIQ(thumbnail.NSBoB, "data", a.tellBits)
 	a.client.HandleMessage(a.receiveMessage)
 	a.client.HandleMessage(a.receiveInvitation)
 	a.client.HandlePresence(a.receivePresence)

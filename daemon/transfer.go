@@ -265,6 +265,7 @@ func (a *account) transferEvent(e transfers.Event) {
 			}
 		}
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferOffered{TransferOffered: told}})
+		a.look(x, e.Transfer)
 	case transfers.Started:
 		x := a.update(e.Transfer, func(x *transfer) {
 			x.state, x.road, x.base = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport], e.Offset
@@ -409,6 +410,9 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	x := &transfer{path: req.GetPath(), wish: w}
 	if way.sealed {
 		x.wish = endToEnd
+	} else if !req.GetNoThumbnail() {
+		// XEP-0264 section 5: of what is encrypted a small picture would tell too much.
+		a.depict(&src, peer)
 	}
 	a.mu.Lock() // its first event waits until it has a name
 	t, err := way.send(src)

@@ -199,6 +199,15 @@ func record(e *jingledv1.Event) any {
 			Files     uint64            `json:"folder_files,omitempty"`
 		}{named("transfer.done"), t.GetBytes(), t.GetSeconds(), t.GetTransport(), t.GetHash(), t.GetVerified(), t.GetPath(),
 			t.GetEncryption(), t.GetFolderFiles()}
+	case *jingledv1.Event_TransferThumbnail:
+		t := b.TransferThumbnail
+		return struct {
+			head
+			MediaType string `json:"media_type"`
+			Width     uint32 `json:"width"`
+			Height    uint32 `json:"height"`
+			Data      []byte `json:"data"`
+		}{named("transfer.thumbnail"), t.GetMediaType(), t.GetWidth(), t.GetHeight(), t.GetData()}
 	case *jingledv1.Event_IdentityRefused:
 		return struct {
 			head

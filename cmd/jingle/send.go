@@ -77,6 +77,7 @@ accepted. A folder goes as one archive (tar), which jingle and jingled unpack at
 	c.Flags().StringVar(&req.Description, "description", "", "`TEXT` to offer the file with")
 	c.Flags().BoolVar(&req.RequireEncryption, "require-encryption", false, "send nothing that servers and others on the way could read")
 	c.Flags().BoolVar(&req.NoEncryption, "no-encryption", false, "send in the clear, even where both sides can encrypt")
+	c.Flags().BoolVar(&req.NoThumbnail, "no-thumbnail", false, "send no small picture along with an image")
 	c.Flags().IntVar(&atOnce, "at-once", 4, "offer up to `N` files at once")
 	return c
 }
