@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +74,6 @@ func TestActiveIsNotToldWhereItIsNotAsked(t *testing.T) {
 		c.SetActive(false)
 		c.SetActive(true)
 		p.alive() // would fail at anything else than stanzas
-		go p.goodbye()
 		stop()
 	})
 }
@@ -89,24 +89,28 @@ func TestRhythm(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t)
 				c := mustNew(t, s.config())
-				p, stop := online(t, s, c)
+				stop := run(t, c)
+				p := s.accept()
+				p.login()
+				p.settle("")
 				c.SetActive(tc.active)
-				pings := 0
+				var pings atomic.Int64
 				go func() {
 					for {
 						e, err := p.element()
 						if err != nil {
+							p.Close()
 							return
 						}
 						if e.Child(nsPing, "ping") != nil {
-							pings++
+							pings.Add(1)
 							p.trySay("<iq type='result' id='%s' from='example.test'/>", e.Attr("id"))
 						}
 					}
 				}()
-				time.Sleep(time.Hour)
-				if pings != tc.want {
-					t.Errorf("%d pings in an hour, want %d", pings, tc.want)
+				time.Sleep(time.Hour - time.Second)
+				if n := int(pings.Load()); n != tc.want {
+					t.Errorf("%d pings in an hour, want %d", n, tc.want)
 				}
 				stop()
 			})

@@ -103,7 +103,6 @@ func TestBlockPush(t *testing.T) {
 		if !slices.EqualFunc(lists, want, slices.Equal[[]jid.JID]) {
 			t.Errorf("%v", lists)
 		}
-		go p.goodbye()
 		stop()
 	})
 }
