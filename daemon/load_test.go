@@ -99,13 +99,13 @@ func carry(t testing.TB, alice, bob *peer, path string, via jingledv1.Via, meanw
 // one.
 func TestMemory(t *testing.T) {
 	long := os.Getenv(soak) != ""
-	for via, size := range map[jingledv1.Via]int64{jingledv1.Via_VIA_S5B: 256 << 20, jingledv1.Via_VIA_DATACHANNEL: 16 << 20, jingledv1.Via_VIA_IBB: 4 << 20} {
+	for via, size := range map[jingledv1.Via]int64{jingledv1.Via_VIA_S5B: 64 << 20, jingledv1.Via_VIA_DATACHANNEL: 8 << 20, jingledv1.Via_VIA_IBB: 2 << 20} {
 		t.Run(via.String(), func(t *testing.T) {
 			switch {
 			case long && via == jingledv1.Via_VIA_S5B:
 				size = 4<<30 + 1
 			case long: // a slow road needs no more for a long file
-				size *= 64
+				size *= 128
 			}
 			srv := friends(t)
 			alice, bob := login(t, srv, "alice", keeping(t)), login(t, srv, "bob", keeping(t))

@@ -325,7 +325,7 @@ func TestOtherClients(t *testing.T) {
 					b.Name.Local = "unknown"
 				}
 			})
-			p := pauseAt(t, w, 2<<20, 1<<20)
+			p := pauseAt(t, w, 1<<20, 1<<19)
 			w.setWaiting(t, p)
 			p.resume(t, p.alice)
 			s := await(t, p.bob, started).GetTransferStarted()

@@ -466,11 +466,11 @@ func (d *Daemon) EndTransfer(_ context.Context, req *jingledv1.EndTransferReques
 		return nil, err
 	}
 	a.mu.Lock()
-	waiting := x.incoming && x.state == jingledv1.TransferState_TRANSFER_STATE_OFFERED
+	t, waiting := x.t, x.incoming && x.state == jingledv1.TransferState_TRANSFER_STATE_OFFERED
 	a.mu.Unlock()
 	switch {
 	case reason == nil && waiting:
-		x.t.Decline()
+		t.Decline()
 	case reason == nil:
 		a.cancel(x, &jingle.Reason{Condition: jingle.Cancel})
 	default:
