@@ -119,7 +119,7 @@ const patience = 40 * time.Second
 
 // inherited are the variables of a script that programs in the background get.
 var inherited = []string{
-	"PATH", "HOME", "TMPDIR", "WORK", "XDG_RUNTIME_DIR", "JINGLED_SOCKET", "GORACE", "GOCOVERDIR",
+	"PATH", "HOME", "CREDENTIALS_DIRECTORY", "TMPDIR", "WORK", "XDG_RUNTIME_DIR", "JINGLED_SOCKET", "GORACE", "GOCOVERDIR",
 	"JINGLE_STANDALONE", "JINGLE_CONNECT", "JINGLE_TLS", "JINGLE_CA", "JINGLE_PIN", "JINGLE_LOOPBACK", "JINGLE_JSON",
 	"JINGLE_CONFIG", "JINGLE_SOCKET", "JINGLE_JID", "JINGLE_PASSWORD_FILE", "JINGLE_VERBOSE",
 }

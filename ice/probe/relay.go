@@ -101,8 +101,8 @@ func (c *turnClient) ask(ctx context.Context, typ stun.MessageType, attrs ...stu
 			return nil, err
 		}
 		err = refusal(r)
-		refused, ok := err.(*Refused)
-		if !ok {
+		var refused *Refused
+		if !errors.As(err, &refused) {
 			return r, err
 		}
 		again := refused.Code == 401 && c.nonce == nil || refused.Code == 438 // RFC 8489 section 9.2.5
