@@ -32,7 +32,13 @@ export function incoming(): HTMLElement {
       e.preventDefault();
       act((c) => silence(c.sid))();
     },
-    onkeydown: (e: KeyboardEvent) => e.key === "Escape" && act((c) => silence(c.sid))(),
+    onkeydown: (e: KeyboardEvent) => {
+      if (e.key !== "Escape") return;
+      e.preventDefault();
+      act((c) => silence(c.sid))();
+    },
+    // A browser may close it all the same, when asked often enough.
+    onclose: () => ringingCall(state.value) && dialog.showModal(),
   }, h("span", { class: "halo" }, face.element), name, kind, address,
   h("div", { class: "choices" }, decline, video, voice), h("p", { class: "hint" }, "Enter answers, Escape silences"));
 

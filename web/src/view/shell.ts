@@ -40,8 +40,10 @@ export function shell(): HTMLElement[] {
     for (const [name, element] of Object.entries(stages)) show(element, name === which);
     set(app, "data-stage", which);
     const about = which === "person" ? `person ${state.value.selected?.jid}` : which;
-    // On a narrow page the stage is in front of the list: who uses the keyboard goes with it.
-    if (about !== focused && which !== "none" && matchMedia("(max-width: 760px)").matches) stages[which].querySelector("h1")?.focus();
+    // Who uses the keyboard goes along: on a narrow page the stage is in front of the list, and what had the focus may be gone.
+    const active = document.activeElement;
+    const lost = !active || active === document.body || active.closest("[hidden]") !== null;
+    if (about !== focused && which !== "none" && (lost || matchMedia("(max-width: 760px)").matches)) stages[which].querySelector("h1")?.focus();
     focused = about;
     renderBar(state.value);
   });

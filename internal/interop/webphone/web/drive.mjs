@@ -133,8 +133,9 @@ await step("the call ends", async () => {
 });
 
 await step("a call without video, to which video is added", async () => {
-  await tap(alice, "Call");
+  await alice.getByRole("button", { name: "Call", exact: true }).press("Enter");
   await bob.locator("dialog.incoming[open]").waitFor();
+  equal(await alice.evaluate(() => document.activeElement.closest(".call") !== null), true, "the focus is in the call");
   await tap(bob, "Answer");
   await Promise.all([connected(alice), connected(bob)]);
   await grows(bob, "packets", 50);
@@ -151,6 +152,8 @@ await step("a call that is declined", async () => {
   await tap(alice, "Call");
   await bob.locator("dialog.incoming[open]").waitFor();
   await until("the bridge", () => alice.evaluate(() => window.connections.at(-1).connectionState === "connected"));
+  for (let n = 0; n < 3; n++) await bob.keyboard.press("Escape"); // only makes it quiet
+  equal(await bob.locator("dialog.incoming[open]").count(), 1, "the call that rings");
   await tap(bob, "Decline");
   await alice.locator(".call").waitFor({ state: "hidden" });
 });
