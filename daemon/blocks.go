@@ -110,8 +110,8 @@ func (a *account) check(sender jid.JID, row state.Unfinished, file *store.File) 
 	if there = min(there, int64(row.Size)); there < int64(row.Size) {
 		there -= there % size
 	}
-	if there == 0 {
-		return 0, nil
+	if there == 0 { // not even a block: the hash of the whole has to say it
+		return have, nil
 	}
 	right, err := a.mend(sender, row, file, there)
 	if err != nil { // then the hash of the whole has to say it
