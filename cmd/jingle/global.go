@@ -128,7 +128,7 @@ func (g *global) ofAccount() [][2]string {
 }
 
 func (g *global) dial() (*session, error) {
-	for _, f := range append(g.ofAccount(), [2]string{"config", g.config}, [2]string{"state", g.state}) {
+	for _, f := range append(g.ofAccount(), [2]string{"config", g.config}, [2]string{"state", g.state}, [2]string{"call-encryption", g.encryption}) {
 		if f[1] != "" {
 			return nil, exitf(exitUsage, "--%s goes with --standalone only: a running daemon has its own accounts", f[0])
 		}
