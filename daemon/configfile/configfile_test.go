@@ -14,6 +14,7 @@ import (
 	"github.com/jingled/jingled/daemon/configfile"
 	"github.com/jingled/jingled/internal/selfsigned"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -45,6 +46,8 @@ max_file_size = 1000
 ring_timeout = "90s"
 reach_timeout = "1500ms"
 loopback = true
+call_encryption = "sdes"
+dtmf_in_band = true
 upload_limit = 1000000
 download_limit = 2000000
 require_encryption = true
@@ -84,7 +87,7 @@ resource = "desk"
 		t.Fatal(err)
 	}
 	if c.Downloads != filepath.Join(dir, "inbox") || c.MaxFileSize != 1000 || c.RingTimeout != 90*time.Second ||
-		c.ReachTimeout != 1500*time.Millisecond || !c.Loopback || len(c.Accounts) != 2 {
+		c.ReachTimeout != 1500*time.Millisecond || !c.Loopback || c.CallEncryption != media.SDES || !c.InBandDTMF || len(c.Accounts) != 2 {
 		t.Errorf("%+v", c)
 	}
 	if c.UploadLimit != 1000000 || c.DownloadLimit != 2000000 || !c.RequireEncryption || len(c.Accept) != 2 ||
@@ -124,6 +127,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"ring_timeout = \"-3s\"":                             "must be positive",
 		"loopback = \"yes\"":                                 "line 1",
 		"max_file_size = -1":                                 "max_file_size is negative",
+		"call_encryption = \"weak\"":                         `call_encryption: "weak" is none of dtls, sdes, none`,
 		"downloads = [":                                      "line 1",
 		"= 3":                                                "line 1",
 		account + "bytestreams = { advertise = [\"here\"] }": "line 4",
