@@ -30,7 +30,7 @@ type Call struct {
 	state    signaling
 	ours     side
 	theirs   side
-	before   side         // ours, before the offer that has no answer yet
+	before   snapshot
 	lines    *sdp.Session // whose media descriptions are those of the last description, of either side
 	id       uint64       // of our descriptions
 	version  uint64
@@ -54,6 +54,12 @@ const (
 	haveLocalOffer
 	haveRemoteOffer
 )
+
+// snapshot is what there was before the host's offer that has no answer yet.
+type snapshot struct {
+	side  side // ours
+	lines *sdp.Session
+}
 
 // side is what one side has described.
 type side struct {

@@ -102,7 +102,8 @@ func (c *Call) SetDescription(d Description) error {
 		if err != nil {
 			return err
 		}
-		c.before, c.ours, c.lines = c.ours, side{slices.Clone(contents), groups}, parsed
+		c.before = snapshot{c.ours, c.lines}
+		c.ours, c.lines = side{slices.Clone(contents), groups}, parsed
 		c.flushEarly()
 		if d.Kind == Offer {
 			c.state = haveLocalOffer

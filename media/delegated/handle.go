@@ -1,6 +1,7 @@
 package delegated
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -176,7 +177,11 @@ func (c *Call) refusedAdds(contents []jingle.Content) {
 
 // removed follows contents that the peer takes away, or that it never took.
 func (c *Call) removed(ev jingle.ContentRemoved) {
-	if slices.ContainsFunc(ev.Message.Contents, func(r jingle.Content) bool { return c.adds[r.Name] }) {
+	switch waits := c.waits(ev.Message); {
+	case waits && ev.Local:
+		c.overruled()
+		return
+	case waits:
 		c.refusedAdds(ev.Message.Contents)
 		return
 	}
@@ -191,7 +196,11 @@ func (c *Call) removed(ev jingle.ContentRemoved) {
 // failed follows an error to something of ours: Dino has no content-reject, and Monal refuses restarts so.
 func (c *Call) failed(ev jingle.RequestFailed) {
 	c.log.Debug("request failed", "action", string(ev.Message.Action), "err", ev.Err)
+	var se *jingle.StanzaError
 	switch {
+	case ev.Message.Action == jingle.ContentAdd && !c.waits(ev.Message):
+	case ev.Message.Action == jingle.ContentAdd && errors.As(ev.Err, &se) && se.HasApp("tie-break"):
+		c.overruled()
 	case ev.Message.Action == jingle.ContentAdd:
 		c.refusedAdds(ev.Message.Contents)
 	case ev.Message.Action != jingle.TransportInfo || !c.restarting:
@@ -200,13 +209,25 @@ func (c *Call) failed(ev jingle.RequestFailed) {
 	}
 }
 
-// rollback takes a restart back that the peer has refused.
+// waits reports whether the host's offer adds one of these contents.
+func (c *Call) waits(m *jingle.Message) bool {
+	return slices.ContainsFunc(m.Contents, func(r jingle.Content) bool { return c.adds[r.Name] })
+}
+
+// overruled follows that the peer adds something at the same time, which goes first (XEP-0166 section 7.2.16). What the host
+// wanted to send can be in its answer to that, so its offer is taken back rather than refused.
+func (c *Call) overruled() {
+	clear(c.adds)
+	c.rollback()
+}
+
+// rollback takes the host's offer back.
 func (c *Call) rollback() {
 	c.restarting = false
 	if len(c.adds) > 0 {
 		return // it goes on with what else the offer has
 	}
-	c.ours = c.before
+	c.ours, c.lines = c.before.side, c.before.lines
 	c.cfg.Describe(Description{Kind: Rollback})
 	c.settled()
 }

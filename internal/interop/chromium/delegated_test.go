@@ -120,6 +120,18 @@ func TestDelegated(t *testing.T) {
 		romeo.WantEnd(t, sid, "success", true)
 		ours.WantTone(t, record, 1000)
 	})
+	t.Run("both add video at once", func(t *testing.T) {
+		sid := do[string](b, "call", map[string]any{"name": "juliet", "peer": romeo.JID(t)})
+		b.await(sid, "incoming")
+		do[any](b, "answer", map[string]any{"name": "romeo", "sid": sid, "sound": true})
+		romeo.Connected(t, sid)
+		juliet.Connected(t, sid)
+		do[any](b, "addVideoToBoth", map[string]any{"names": []string{"juliet", "romeo"}})
+		sees(t, b, "juliet", 2, 160, 120)
+		sees(t, b, "romeo", 0, 320, 240)
+		do[any](b, "hangUp", map[string]any{"name": "juliet"})
+		romeo.WantEnd(t, sid, "success", true)
+	})
 	for name, caller := range map[string]string{"to another page": "juliet", "through a tunnel": "nurse"} {
 		t.Run(name, func(t *testing.T) {
 			sid := do[string](b, "call", map[string]any{"name": caller, "peer": romeo.JID(t), "video": true})

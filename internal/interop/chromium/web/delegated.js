@@ -15,15 +15,16 @@ Object.assign(commands, {
     e.pc = e.call.pc;
     return e.call.sid;
   },
-  async answer({ name, sid }) {
+  async answer({ name, sid, sound }) {
     const e = ends.get(name);
-    e.call = await e.host.answer(sid, [e.track('audio'), e.track('video')]);
+    e.call = await e.host.answer(sid, [e.track('audio'), ...sound ? [] : [e.track('video')]]);
     e.pc = e.call.pc;
   },
   async addVideo({ name }) {
     const e = ends.get(name);
     await e.call.addTracks([e.track('video')]);
   },
+  async addVideoToBoth({ names }) { await Promise.all(names.map(name => commands.addVideo({ name }))); },
   async restart({ name }) { await ends.get(name).call.restart(); },
   async hangUp({ name }) { await ends.get(name).call.hangUp(); },
   // ufrags returns the ICE credentials that are in use, ours and the peer's.
