@@ -249,7 +249,7 @@ func (g *Group) Run(ctx context.Context) (err error) {
 func (g *Group) secure(l *link, raw net.Conn) (secured, error) {
 	if g.old == nil {
 		if l.rtcp != nil {
-			_ = l.endRTCP() // it is multiplexed
+			go func() { _ = l.endRTCP() }() // it is multiplexed; closing the link waits for it
 		}
 		return dtlssrtp.New(raw, dtlssrtp.Config{
 			Certificate: g.cfg.Certificate, Role: g.role, Remote: g.remote.Fingerprints,
