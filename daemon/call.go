@@ -257,7 +257,13 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 	}
 	c.timer.Stop()
 	delete(a.calls, sessionKey{c.peer.Bare(), c.sid})
+	peer := c.peer
 	a.mu.Unlock()
+	if ended.GetText() == "" {
+		ended.Text = c.sentence(ended)
+	}
+	a.log.Info("a call has ended", "sid", c.sid, "peer", peer.String(), "reason", ended.GetReason(), "by_peer", ended.GetByPeer(),
+		"text", ended.GetText())
 	c.closeLine()
 	c.handover.failed(c, ended)
 	c.keepCall(ended)

@@ -173,7 +173,7 @@ func TestTransferFails(t *testing.T) {
 	ask(carol.jid.String())
 	carol.hangUp(carol.incoming().GetSid(), "busy")
 	e := alice.await("failure", func(e *jingledv1.Event) bool { return e.GetSid() == sid && e.GetCallTransferFailed() != nil })
-	if text := e.GetCallTransferFailed().GetText(); !strings.Contains(text, "busy") {
+	if text := e.GetCallTransferFailed().GetText(); !strings.Contains(text, "another call") {
 		t.Errorf("alice hears: %q", text)
 	}
 	bob.await("speaking again", func(e *jingledv1.Event) bool {

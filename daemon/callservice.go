@@ -179,6 +179,9 @@ func (d *Daemon) EndCall(_ context.Context, req *jingledv1.EndCallRequest) (*jin
 	if err != nil {
 		return nil, err
 	}
+	if reason != nil {
+		reason.Text = forPeer(reason.Condition)
+	}
 	c.end(reason)
 	return &jingledv1.EndCallResponse{}, nil
 }
