@@ -7,7 +7,7 @@ import { end } from "./call/media";
 import { prefs } from "./state/prefs";
 import { lock, onEvent, start, state } from "./state/store";
 import { activeCall, ringingCall } from "./state/state";
-import { complain } from "./view/toast";
+import { news } from "./view/news";
 import { shell } from "./view/shell";
 
 prefs.watch((p) => {
@@ -15,9 +15,9 @@ prefs.watch((p) => {
 });
 document.body.append(...shell());
 
+news();
 onEvent((e) => {
   if (e.callEnded) end(e.sid ?? "");
-  if (e.callDtmfRefused) complain(e.callDtmfRefused.text || "The other side does not take keys.");
 });
 state.watch((s) => {
   document.title = ringingCall(s) ? "Incoming call" : activeCall(s) ? "In a call" : "Phone";

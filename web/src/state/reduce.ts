@@ -144,7 +144,7 @@ function reduceCall(s: State, e: Event): void {
     c.connectedAt = Date.now() - 1000 * seconds(e.callMeter.duration);
   } else if (e.callEnded) {
     s.calls.delete(sid);
-    s.over.add(sid);
+    s.over.set(sid, c);
   }
 }
 

@@ -58,7 +58,7 @@ export interface State {
   requests: SubscriptionRequest[];
   blocked: Set<string>; // keys of people
   calls: Map<string, CallView>;
-  over: Set<string>; // calls that have ended: a list that was asked for before may still have them
+  over: Map<string, CallView>; // calls that have ended: a list that was asked for before may still have them
   transfers: Map<string, TransferView>;
   history: HistoryEntry[];
   // The person that is looked at.
@@ -82,7 +82,7 @@ export function initial(): State {
     requests: [],
     blocked: new Set(),
     calls: new Map(),
-    over: new Set(),
+    over: new Map(),
     transfers: new Map(),
     history: [],
     selected: undefined,

@@ -156,6 +156,7 @@ await step("a call that is declined", async () => {
   equal(await bob.locator("dialog.incoming[open]").count(), 1, "the call that rings");
   await tap(bob, "Decline");
   await alice.locator(".call").waitFor({ state: "hidden" });
+  await alice.locator(".toast", { hasText: "Bob Miller" }).waitFor();
 });
 
 const content = randomBytes(3_000_000);
