@@ -40,6 +40,8 @@ type Config struct {
 	Completed Hook
 	// UploadLimit and DownloadLimit bound the rates of files, of all transfers together, in bytes per second; 0: no bound.
 	UploadLimit, DownloadLimit int64
+	// PortMapping asks the router, by PCP, NAT-PMP or UPnP, to let peers in that bring or fetch files.
+	PortMapping bool
 	// RequireEncryption neither sends nor takes files that others could read on their way.
 	RequireEncryption bool
 	// RelayOnly sends calls through TURN servers and files through proxies or the XMPP server only, so that no peer

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/portmap"
 	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/si"
@@ -69,6 +71,8 @@ type files struct {
 	manager  *transfers.Manager
 	router   *ibb.Router
 	listener *s5b.Listener
+	mapPort  bool // at the router
+	log      *slog.Logger
 	ibb      engine.TransportFactory
 	far      *s5b.Factory            // SOCKS5 bytestreams
 	near     *s5b.Factory            // the same for peers that may be on this machine
@@ -86,7 +90,7 @@ func (s stanzas) Request(to jid.JID, payload *xmltree.Element, done func(error))
 }
 
 func newFiles(a *account) (*files, error) {
-	f := &files{}
+	f := &files{mapPort: a.d.cfg.PortMapping && !a.d.cfg.Loopback && !a.d.cfg.RelayOnly, log: a.log}
 	var err error
 	if f.router, err = ibb.NewRouter(ibb.RouterConfig{Stanzas: stanzas{a.client}}); err != nil {
 		return nil, err
@@ -488,6 +492,9 @@ func (f *files) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var listenErr error
 	wg.Go(func() { listenErr = f.listener.Run(ctx) })
+	if f.mapPort {
+		wg.Go(func() { portmap.Keep(ctx, f.listener.Port(), f.listener.SetMapped, portmap.Config{Log: f.log}) })
+	}
 	wg.Go(func() { _ = f.si.Run(ctx) }) // ends with ctx, and with nothing to tell
 	wg.Go(func() { _ = f.web.Run(ctx) })
 	err := f.manager.Run(ctx)

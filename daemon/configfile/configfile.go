@@ -36,6 +36,7 @@ type file struct {
 	InBandDTMF    bool          `toml:"dtmf_in_band"`
 	Upload        bool          `toml:"upload"`
 	Encrypt       bool          `toml:"require_encryption"`
+	PortMapping   bool          `toml:"port_mapping"`
 	UploadLimit   int64         `toml:"upload_limit"`
 	DownloadLimit int64         `toml:"download_limit"`
 	Accept        []fileAccept  `toml:"accept"`

@@ -49,6 +49,7 @@ loopback = true
 call_encryption = "sdes"
 dtmf_in_band = true
 upload_limit = 1000000
+port_mapping = true
 download_limit = 2000000
 require_encryption = true
 on_file = { command = ["/bin/true", "a b"], sent = true, timeout = "5s" }
@@ -90,7 +91,7 @@ resource = "desk"
 		c.ReachTimeout != 1500*time.Millisecond || !c.Loopback || c.CallEncryption != media.SDES || !c.InBandDTMF || len(c.Accounts) != 2 {
 		t.Errorf("%+v", c)
 	}
-	if c.UploadLimit != 1000000 || c.DownloadLimit != 2000000 || !c.RequireEncryption || len(c.Accept) != 2 ||
+	if c.UploadLimit != 1000000 || !c.PortMapping || c.DownloadLimit != 2000000 || !c.RequireEncryption || len(c.Accept) != 2 ||
 		!slices.Equal(c.Completed.Command, []string{"/bin/true", "a b"}) || !c.Completed.Sent || c.Completed.Timeout != 5*time.Second {
 		t.Errorf("%+v", c)
 	}

@@ -33,6 +33,7 @@ type Listener struct {
 	ln  *net.TCPListener
 
 	mu       sync.Mutex
+	mapped   netip.AddrPort // outside a router, see SetMapped
 	expected map[string]*Expectation
 	pending  map[*net.TCPConn]netip.Addr // connections that have not said what they want
 	warned   map[netip.Addr]bool         // hosts whose wrong hash was logged
@@ -198,6 +199,23 @@ func (l *Listener) Addrs() ([]netip.AddrPort, error) {
 		out = append(out, netip.AddrPortFrom(ip.Unmap(), port))
 	}
 	return out, nil
+}
+
+// Port returns the port that is listened on.
+func (l *Listener) Port() uint16 { return uint16(l.ln.Addr().(*net.TCPAddr).Port) }
+
+// SetMapped says at which address a router lets peers in to us: what is offered from now on has it as an assisted candidate
+// (XEP-0260 section 2.2). The zero value takes that back.
+func (l *Listener) SetMapped(a netip.AddrPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mapped = a
+}
+
+func (l *Listener) assisted() (netip.AddrPort, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mapped, l.mapped.IsValid()
 }
 
 // loopback returns the loopback address, if the listener has it besides others and was not told what to advertise.

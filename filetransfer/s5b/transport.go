@@ -214,6 +214,11 @@ func (t *transport) candidates() []Candidate {
 			}
 		}
 	}
+	if t.cfg.Listener != nil {
+		if a, ok := t.cfg.Listener.assisted(); ok {
+			add(Assisted, a.Addr().String(), t.in.Local.String(), a.Port())
+		}
+	}
 	if t.cfg.Proxies != nil && t.cfg.Request != nil {
 		for i, p := range t.cfg.Proxies() {
 			if i < maxTried/4 && p.Host != "" {
