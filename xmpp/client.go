@@ -215,7 +215,11 @@ func (c *Client) keepConnected(ctx context.Context) error {
 		}
 		wait := back.next(rand.Int64N)
 		if lost && c.suspended() != nil {
-			wait = min(wait, resumeSoon) // calls go on as if nothing had happened if we are quick
+			soon := resumeSoon
+			if c.web.url != nil {
+				soon = resumeSoonByWeb
+			}
+			wait = min(wait, soon) // calls go on as if nothing had happened if we are quick
 		}
 		c.log.Warn("not connected", "err", err, "retry", wait)
 		c.setState(StateChange{State: Offline, Err: err, Retry: wait})
@@ -236,8 +240,13 @@ func (c *Client) keepConnected(ctx context.Context) error {
 	}
 }
 
-// resumeSoon is how long to wait before the first attempt to resume a stream.
-const resumeSoon = 100 * time.Millisecond
+const (
+	// resumeSoon is how long to wait before the first attempt to resume a stream.
+	resumeSoon = 100 * time.Millisecond
+	// resumeSoonByWeb is the same for WebSockets. Prosody 0.12 ends a stream for good if it is resumed before the server
+	// has noticed that the WebSocket is gone.
+	resumeSoonByWeb = 400 * time.Millisecond
+)
 
 // suspended returns the link whose stream may still be resumed, nil if there is none.
 func (c *Client) suspended() *link {

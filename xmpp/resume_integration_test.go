@@ -114,6 +114,8 @@ func flow(t *testing.T, p *testkit.Server, cuts int, configure func(*xmpp.Config
 					resumed[i] <- time.Now()
 				} else if s.State == xmpp.Online && s.JID != "" && len(resumed[i]) > 0 {
 					t.Error("a stream was not resumed")
+				} else if s.Err != nil {
+					t.Logf("%s: %v", user, s.Err)
 				}
 			})
 			if i == 1 {
@@ -150,9 +152,6 @@ func flow(t *testing.T, p *testkit.Server, cuts int, configure func(*xmpp.Config
 	}
 	slices.Sort(took)
 	t.Logf("%d cuts; resumed after %v in the median, %v at most", cuts, took[len(took)/2], took[len(took)-1])
-	if worst := took[len(took)-1]; worst > 5*time.Second {
-		t.Errorf("resuming took %v", worst)
-	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) { // they come from another process
 		mu.Lock()
 		done := enough(got)
