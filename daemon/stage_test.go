@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -48,6 +49,8 @@ type actor struct {
 	seen []*jingledv1.Event
 	quit context.CancelFunc
 	done chan error
+	// patience is for each event; 0 stands for 20 s.
+	patience time.Duration
 }
 
 // act starts a daemon for a user and waits until it is online. It ends with the test.
@@ -136,7 +139,7 @@ func (a *actor) idle() {
 // await returns the next event that is wanted; what comes before stays in seen.
 func (a *actor) await(what string, want func(*jingledv1.Event) bool) *jingledv1.Event {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(a.patience, 20*time.Second))
 	defer cancel()
 	for {
 		e, err := a.sub.Next(ctx)
