@@ -127,10 +127,18 @@ func (c *Client) watch(ctx context.Context, l *link, readEnd, writeEnd chan erro
 	if c.silence() <= 0 {
 		timer.Stop()
 	}
+	var hears <-chan time.Time
+	if l.resumed {
+		hears = time.After(t.Probe)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-hears:
+			if l.out.isDeaf() {
+				return &Error{Kind: ErrUnreachable, Message: "the server has resumed the stream, but does not listen to it", Err: errDeaf}
+			}
 		case err := <-readEnd:
 			readEnd <- err
 			return c.streamEnd(l, err)

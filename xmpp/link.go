@@ -88,8 +88,12 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 // closed by either side (XEP-0198 section 5).
 func survives(err error) bool {
 	var se *StreamError
-	return err != nil && !errors.As(err, &se) && !errors.Is(err, ErrConflict) && !errors.Is(err, errStreamClosed)
+	return err != nil && !errors.As(err, &se) && !errors.Is(err, ErrConflict) && !errors.Is(err, errStreamClosed) && !errors.Is(err, errDeaf)
 }
+
+// errDeaf says that a resumed stream is of no use. Prosody up to 0.12.3 reads a resumed stream with the parser of the connection that was
+// lost: if that ended within a stanza, all that follows is taken for a part of it.
+var errDeaf = errors.New("what is sent by the resumed stream is not heard")
 
 // streamEnd explains why a stream has ended.
 func (c *Client) streamEnd(l *link, err error) error {

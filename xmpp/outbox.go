@@ -15,6 +15,7 @@ type outbox struct {
 	mu     sync.Mutex
 	away   bool // there is no connection, but the stream may go on
 	asked  bool // the server owes us an acknowledgement
+	deaf   bool // it has not acknowledged anything since the stream was resumed, though asked to
 	buf    []byte
 	spare  []byte // the buffer that was written last
 	count  int
@@ -79,7 +80,7 @@ func (o *outbox) acknowledged(h uint32) error {
 	if o.sm == nil {
 		return nil
 	}
-	o.asked = false
+	o.asked, o.deaf = false, false
 	err := o.sm.Acknowledge(h)
 	if n, _ := o.sm.Waiting(); n > 0 {
 		o.signal() // what is left is asked about again
@@ -99,11 +100,23 @@ func (o *outbox) resume() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.away = false
+	if n, _ := o.sm.Waiting(); n > 0 {
+		// Asked before anything else, so that the answer does not wait for all that is sent again.
+		o.asked, o.deaf = true, true
+		o.buf = append(o.buf, "<r xmlns='"+sm.NS+"'/>"...)
+	}
 	for _, b := range o.sm.Unacknowledged() {
 		o.buf = append(o.buf, b...)
 		o.count++
 	}
 	o.signal()
+}
+
+// isDeaf reports whether the server has resumed the stream and does not hear us.
+func (o *outbox) isDeaf() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.deaf
 }
 
 // end queues the end of the stream; nothing can be queued after it.

@@ -144,6 +144,51 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// The server resumes the stream and does not hear what is sent by it, as Prosody 0.12 after a cut within a stanza: the next
+// stream is a new one.
+func TestResumedAndDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		var seen states
+		c.OnState(seen.note)
+		stop := run(t, c)
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
+		p.stanza()
+		p.say(`<a xmlns='urn:xmpp:sm:3' h='1'/>`)
+		if err := c.Send(message(bob, "half of it arrives")); err != nil {
+			t.Fatal(err)
+		}
+		p.stanza()
+		p.Close()
+		q := s.accept()
+		q.again()
+		q.say(`<resumed xmlns='urn:xmpp:sm:3' previd='abc' h='1'/>`)
+		began := time.Now()
+		if _, requests := q.stanza(); requests != 1 {
+			t.Errorf("it was asked %d times before anything was sent again", requests)
+		}
+		go q.stanza() // the rest, until the connection ends
+		r := s.accept()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("noticed after %v", took)
+		}
+		r.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
+		if e, _ := r.stanza(); e.Name.Local != "presence" {
+			t.Errorf("after a new login came %s", e)
+		}
+		synctest.Wait()
+		if want := "connecting, online, offline, connecting, online resumed, offline, connecting, online"; seen.String() != want {
+			t.Errorf("states are %s", seen.String())
+		}
+		go r.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The server has forgotten the stream: open requests fail, and the next login is a new one.
 func TestResumeRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

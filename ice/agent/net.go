@@ -23,7 +23,7 @@ const turnDialTimeout = 5 * time.Second
 // for servers that do not answer.
 type network struct {
 	*stdnet.Net
-	six    bool            // there is no IPv4
+	six    bool // there is no IPv4
 	socket func(transport.UDPConn) transport.UDPConn
 	ctx    context.Context // of the agent's life
 	cancel context.CancelFunc
