@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
 )
 
 // resumable is what a transfer needs to go on after an interruption. The account's lock guards it.
@@ -26,7 +27,8 @@ type resumable struct {
 	next       time.Time         // when it is tried again
 	delay      time.Duration     // before the try after that
 	attempting bool
-	over       bool // it was given up, and the history has to hear of it
+	cancelled  *jingle.Reason // the user has given it up while it had a session
+	over       bool           // it was given up, and the history has to hear of it
 }
 
 // journals is what an account has for transfers that are interrupted.

@@ -79,10 +79,15 @@ func (a *account) interrupted(e transfers.Failed) bool {
 	}
 	told := &jingledv1.TransferInterrupted{Bytes: x.j.Bytes, Size: x.j.Size, Reason: string(e.Reason), Text: e.Text,
 		ByPeer: e.ByPeer, State: x.state}
+	cancelled := x.cancelled
 	a.mu.Unlock()
 	a.closeFolder(x)
 	a.journal(x)
 	a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferInterrupted{TransferInterrupted: told}})
+	if cancelled != nil {
+		a.cancel(x, cancelled)
+		return true
+	}
 	a.wake()
 	return true
 }

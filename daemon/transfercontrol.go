@@ -100,19 +100,17 @@ func (d *Daemon) resumable(account, sid string) (*account, *transfer, error) {
 // cancel ends a transfer for good, with a session or without.
 func (a *account) cancel(x *transfer, why *jingle.Reason) {
 	a.mu.Lock()
+	t := x.t
+	x.cancelled = why // should the session end in another way before it hears of this
 	var row state.Unfinished
 	if x.j != nil {
 		row = *x.j
 	}
 	a.mu.Unlock()
-	if a.end(x, &jingledv1.TransferFailed{Reason: string(why.Condition), Text: why.Text}) {
+	switch {
+	case a.end(x, &jingledv1.TransferFailed{Reason: string(why.Condition), Text: why.Text}):
 		a.tellCancelled(row)
-		return
-	}
-	a.mu.Lock()
-	t := x.t
-	a.mu.Unlock()
-	if t != nil {
+	case t != nil:
 		t.Cancel(why)
 	}
 }
