@@ -93,6 +93,7 @@ func (p *program) until(t *testing.T, event string, times int) {
 // call has ended at both sides, with a reason, and the next one works at once. JINGLED_SUSPEND is the longer time in
 // seconds.
 func TestSuspended(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	long := 20
 	if n, err := strconv.Atoi(os.Getenv("JINGLED_SUSPEND")); err == nil {
 		long = n

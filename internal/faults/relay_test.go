@@ -53,6 +53,7 @@ func turn(t *testing.T, ip string) (port uint16, kill func()) {
 
 // TestRelayDies: a call that goes through a relay that ends goes on through another one.
 func TestRelayDies(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	ips := []string{"127.0.0.2", "127.0.0.3"}
 	kills := map[string]func(){}
 	var services strings.Builder

@@ -25,6 +25,7 @@ func pair(t testing.TB, srv *testkit.Server, others ...string) (a, b *person) {
 // TestServerRestarts: a call goes on while its server is away, and ends as usual when it is back; a file that went through the
 // server goes on where it was.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, start := range map[string]func(testing.TB) *testkit.Server{"prosody": testkit.Prosody, "ejabberd": testkit.Ejabberd} {
 		t.Run(name, func(t *testing.T) {
 			srv := start(t)
@@ -79,6 +80,7 @@ func (p *person) afterAny(since uint64, what string, is func(*jingledv1.Event) b
 
 // TestNetworkStalls: what goes through the server waits while nothing gets through, and a call is not touched.
 func TestNetworkStalls(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	a, b := pair(t, testkit.Prosody(t))
 	sid, err := call(a, b)
 	if err != nil {
@@ -117,6 +119,7 @@ func TestNetworkStalls(t *testing.T) {
 // TestUnplugged: without a way to the server nothing new can begin, and it is said why; what was begun goes on; all is well
 // when the server can be reached again.
 func TestUnplugged(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	a, b := pair(t, testkit.Prosody(t))
 	sid, err := call(a, b)
 	if err != nil {
