@@ -85,7 +85,7 @@ unit: bin/testsum ## the tests without the race detector; PKGS=./jid/... for one
 	$(GO) test -json -p 2 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | ./bin/testsum
 
 race: bin/testsum ## the tests with the race detector
-	export CGO_ENABLED=1; $(GO) test -json -race -p 2 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | \
+	export CGO_ENABLED=1; $(GO) test -json -race -p 3 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | \
 		./bin/testsum $(GO) test -json -race -p 1 -timeout $(TESTTIMEOUT) $(TESTFLAGS)
 
 # It shows what failed and what was skipped and why, and lets CI skip nothing that could have been installed.

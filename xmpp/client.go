@@ -188,6 +188,9 @@ func (c *Client) Run(ctx context.Context) error {
 	return err
 }
 
+// steady is how long a stream has to hold for the next attempt to be made at once again.
+const steady = 5 * time.Second
+
 func (c *Client) keepConnected(ctx context.Context) error {
 	back := backoff{cfg: c.cfg.Backoff}
 	loggedIn := false
@@ -200,7 +203,7 @@ func (c *Client) keepConnected(ctx context.Context) error {
 			began := time.Now()
 			err = c.serve(ctx, l)
 			lost, c.lostAt = true, time.Now()
-			if time.Since(began) >= c.cfg.Backoff.Max {
+			if time.Since(began) >= min(c.cfg.Backoff.Max, steady) {
 				back.reset()
 			}
 		}

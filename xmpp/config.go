@@ -167,7 +167,7 @@ type Timeouts struct {
 }
 
 // Backoff is how long to wait between attempts to connect: Min, doubled each time up to Max, and a random part of up
-// to half of it taken off, so that clients do not come back all at once. A connection that held for Max starts over.
+// to half of it taken off, so that clients do not come back all at once. A connection that held for 5 s starts over.
 type Backoff struct {
 	Min time.Duration // default 1 s
 	Max time.Duration // default 1 min

@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long one step may take.
-const patience = 40 * time.Second
+const patience = 75 * time.Second
 
 // person is a daemon with one account, at the end of a cable.
 type person struct {
