@@ -256,6 +256,7 @@ func TestSessionFromIssueToRecord(t *testing.T) {
 	if rec["event"] != "end" || rec["reason"] != "kicked" || rec["bytes_up"] != 100.0 || rec["user"] != "romeo@example.org" || rec["client"] != s.Client.String() {
 		t.Errorf("%v", rec)
 	}
+	until(t, "the access log is written", func() bool { return len(lines(t, r.cfg.AccessLog.File)) >= 2 })
 	access := lines(t, r.cfg.AccessLog.File)
 	if len(access) != 2 || access[0]["event"] != "start" || access[1]["client"] != "127.0.0.0:0" {
 		t.Errorf("%v", access)

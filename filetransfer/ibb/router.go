@@ -3,6 +3,7 @@ package ibb
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/jingled/jingled/jid"
@@ -32,7 +33,11 @@ type Router struct {
 
 	mu      sync.Mutex
 	streams map[key]*Stream
+	past    []key // the streams that ended last
 }
+
+// maxPast is how many streams are remembered after their end.
+const maxPast = 64
 
 type key struct {
 	peer jid.JID
@@ -121,7 +126,17 @@ func (r *Router) remove(s *Stream) {
 	defer r.mu.Unlock()
 	if k := (key{s.peer, s.sid}); r.streams[k] == s {
 		delete(r.streams, k)
+		if r.past = append(r.past, k); len(r.past) > maxPast {
+			r.past = r.past[1:]
+		}
 	}
+}
+
+// ended reports whether there was such a stream lately.
+func (r *Router) ended(from jid.JID, sid string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.past, key{from, sid})
 }
 
 func (r *Router) find(from jid.JID, sid string) *Stream {
@@ -145,6 +160,11 @@ func (r *Router) Handle(from jid.JID, payload *xmltree.Element, answer func(*jin
 		if payload.Is(NSIBB, "open") {
 			// XEP-0047 section 2.1: streams are opened that were agreed on, and no others.
 			answer(&jingle.StanzaError{Type: "cancel", Condition: "not-acceptable", Text: "Nobody asked for this in-band bytestream."})
+			return
+		}
+		if payload.Is(NSIBB, "close") && r.ended(from, payload.Attr("sid")) {
+			// Both sides have closed it at once, which is no reason for the peer to think that something went wrong.
+			answer(nil)
 			return
 		}
 		answer(errNoStream())
