@@ -70,7 +70,7 @@ type result struct {
 }
 
 // maxAgain is how many packages may fail by bad luck.
-const maxAgain = 3
+const maxAgain = 5
 
 func (r result) mayTryAgain() bool {
 	return !r.ok && !r.final && len(r.failed) > 0 && len(r.failed) <= maxAgain
