@@ -275,9 +275,10 @@ func (s *Session) receiveInitiate(m *jingle.Message, answer func(*jingle.StanzaE
 	app, err := s.engine.cfg.Incoming(s, m)
 	var se *jingle.StanzaError
 	if errors.As(err, &se) {
+		// The place is free before the peer hears of it: it may try again at once.
+		s.close()
 		s.queued.Add(-1)
 		answer(se)
-		s.close()
 		return
 	}
 	if err == nil {
@@ -287,8 +288,8 @@ func (s *Session) receiveInitiate(m *jingle.Message, answer func(*jingle.StanzaE
 	switch {
 	case s.machine.State() == jingle.Idle:
 		// It was malformed; the answer says so, and the peer may try again.
-		s.carryOutAll()
 		s.close()
+		s.carryOutAll()
 	case err != nil:
 		r := &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}
 		var rej *Rejection
