@@ -48,6 +48,7 @@ type Client struct {
 
 	// Of the goroutine of Run.
 	lostAt    time.Time // when the connection of a stream was lost that may be resumed
+	unsent    [][]byte  // of a stream that is gone: what is sent again by the next one
 	noBinding bool
 	scramOnly bool
 	redirect  string
@@ -269,6 +270,7 @@ func (c *Client) abandon() {
 	c.mu.Unlock()
 	if l != nil {
 		c.goOffline()
+		c.salvage(l)
 		l.out.end()
 	}
 }

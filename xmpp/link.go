@@ -77,6 +77,7 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 		case <-time.After(c.cfg.Timeouts.Close):
 		}
 	} else {
+		c.salvage(l)
 		l.out.end()
 	}
 	l.conn.Close()
@@ -119,6 +120,9 @@ func (c *Client) streamEnd(l *link, err error) error {
 
 // goOnline makes a stream the current one and sends what comes first, in the order of RFC 6121 section 2.2.
 func (c *Client) goOnline(l *link) {
+	if !l.resumed {
+		c.sendAgain(l) // before anybody can say something new
+	}
 	c.mu.Lock()
 	c.link, c.jid = l, l.jid
 	presence, active := c.presence, !c.inactive

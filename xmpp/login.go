@@ -283,7 +283,7 @@ func (l *login) resume() error {
 
 // takeResumed reads the answer.
 func (l *login) takeResumed(answer *xmltree.Element) (err error) {
-	if l.resumed, err = l.previous.out.sm.Resumed(answer); err != nil {
+	if l.resumed, err = l.previous.out.resumed(answer); err != nil {
 		return &Error{Kind: ErrProtocol, Addr: l.addr, Message: err.Error(), Err: err}
 	}
 	if l.resumed {

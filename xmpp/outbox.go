@@ -1,8 +1,10 @@
 package xmpp
 
 import (
+	"slices"
 	"sync"
 
+	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp/sm"
 )
 
@@ -93,6 +95,23 @@ func (o *outbox) suspend() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.away, o.asked, o.buf, o.count = true, false, nil, 0
+}
+
+// resumed reads the server's answer to a request to resume the stream. Stanzas may be queued at the same time.
+func (o *outbox) resumed(answer *xmltree.Element) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sm.Resumed(answer)
+}
+
+// unacknowledged returns what the server has not got, as far as we know.
+func (o *outbox) unacknowledged() [][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sm == nil {
+		return nil
+	}
+	return slices.Clone(o.sm.Unacknowledged())
 }
 
 // resume sends again what the server has not got.

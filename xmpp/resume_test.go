@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -175,8 +176,11 @@ func TestResumedAndDeaf(t *testing.T) {
 			t.Errorf("noticed after %v", took)
 		}
 		r.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
-		if e, _ := r.stanza(); e.Name.Local != "presence" {
+		if e, _ := r.stanza(); e.ChildText(nsClient, "body") != "half of it arrives" {
 			t.Errorf("after a new login came %s", e)
+		}
+		if e, _ := r.stanza(); e.Name.Local != "presence" {
+			t.Errorf("after what was sent again came %s", e)
 		}
 		synctest.Wait()
 		if want := "connecting, online, offline, connecting, online resumed, offline, connecting, online"; seen.String() != want {
@@ -202,16 +206,24 @@ func TestResumeRefused(t *testing.T) {
 		p.stanza()
 		answered := make(chan error, 1)
 		c.Request(bob, "get", pingElement(), 0, func(_ *xmltree.Element, err error) { answered <- err })
-		p.stanza()
+		for _, e := range []*xmltree.Element{message(bob, "arrived"), message(bob, "lost"), message("room@rooms.example.org", "for a room").Set("type", "groupchat")} {
+			if err := c.Send(e); err != nil {
+				t.Fatal(err)
+			}
+			p.stanza()
+		}
 		p.Close()
 		q := s.accept()
 		q.again()
-		q.say(`<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
+		q.say(`<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
 		q.bindAs(phone)
 		q.want() // enable
 		q.say(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
-		if e, _ := q.stanza(); e.Name.Local != "presence" {
+		if e, _ := q.stanza(); e.ChildText(nsClient, "body") != "lost" {
 			t.Errorf("after a new login came %s", e)
+		}
+		if e, _ := q.stanza(); e.Name.Local != "presence" {
+			t.Errorf("after what was sent again came %s", e)
 		}
 		if err := <-answered; err != ErrOffline {
 			t.Errorf("the request that was open got %v", err)
@@ -253,6 +265,77 @@ func TestResumeTooLate(t *testing.T) {
 		q.want()
 		q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
 		q.stanza()
+		go q.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Stanzas that are sent while the stream is being resumed come once each, and in order.
+func TestSendWhileResuming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		stop := run(t, c)
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
+		p.stanza()
+		const many = 200
+		p.Close()
+		send := func(from, to int) {
+			for i := from; i < to; i++ {
+				if err := c.Send(message(bob, strconv.Itoa(i))); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		send(0, many/2)
+		q := s.accept()
+		q.again()
+		var wg sync.WaitGroup
+		wg.Go(func() { send(many/2, many) })
+		q.say(`<resumed xmlns='urn:xmpp:sm:3' previd='abc' h='1'/>`)
+		for i := range many {
+			if e, _ := q.stanza(); e.ChildText(nsClient, "body") != strconv.Itoa(i) {
+				t.Fatalf("the message %d is %s", i, e)
+			}
+		}
+		wg.Wait()
+		q.say(`<a xmlns='urn:xmpp:sm:3' h='%d'/>`, many+1)
+		go q.goodbye()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What was said long ago is not said again.
+func TestNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := mustNew(t, smConfig(s))
+		stop := run(t, c)
+		p := s.accept()
+		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='600'/>`)
+		p.stanza()
+		if err := c.Send(message(bob, "stale")); err != nil {
+			t.Fatal(err)
+		}
+		p.stanza()
+		p.Close()
+		for lost := time.Now(); time.Since(lost) < sendAgainWithin; {
+			(<-s.conns).Close() // the network is still away
+		}
+		q := s.accept()
+		q.again()
+		q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
+		q.bindAs(phone)
+		q.want()
+		q.say(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
+		if e, _ := q.stanza(); e.Name.Local != "presence" {
+			t.Errorf("after a new login came %s", e)
+		}
 		go q.goodbye()
 		if err := stop(); err != nil {
 			t.Error(err)

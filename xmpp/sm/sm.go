@@ -64,12 +64,15 @@ func (s *Stream) Resume() *xmltree.Element {
 }
 
 // Resumed reads the server's answer to [Stream.Resume]. If ok, the stanzas of [Stream.Unacknowledged] are to be sent
-// again. Otherwise the stream is gone.
+// again. Otherwise the stream is gone, and they are what the server has not handled, as far as it says.
 func (s *Stream) Resumed(e *xmltree.Element) (ok bool, err error) {
+	h, err := count(e)
 	if !e.Is(NS, "resumed") {
+		if err == nil { // section 5: a server that knows may tell it with the refusal
+			_ = s.Acknowledge(h) // a count of some other stream tells nothing
+		}
 		return false, nil
 	}
-	h, err := count(e)
 	if err != nil {
 		return false, err
 	}
