@@ -27,8 +27,9 @@ type resumable struct {
 	next       time.Time         // when it is tried again
 	delay      time.Duration     // before the try after that
 	attempting bool
-	cancelled  *jingle.Reason // the user has given it up while it had a session
-	over       bool           // it was given up, and the history has to hear of it
+	offered    *transfers.Transfer // by which the peer wants to go on with it; not begun
+	cancelled  *jingle.Reason      // the user has given it up while it had a session
+	over       bool                // it was given up, and the history has to hear of it
 }
 
 // journals is what an account has for transfers that are interrupted.

@@ -188,6 +188,9 @@ func (a *account) continues(e transfers.Offered) bool {
 	weak := x != nil && weaker(e.Transfer, x.j)
 	paused := x != nil && x.j.Phase == state.Paused
 	sure := x != nil && (named || certain(x.j, e.File))
+	if x != nil && !weak && !paused {
+		x.offered = e.Transfer
+	}
 	a.mu.Unlock()
 	switch {
 	case weak:
@@ -233,21 +236,43 @@ func (a *account) whyEnded(peer jid.JID, id string) *jingle.Reason {
 	return nil
 }
 
-// goOn lets an offer go on with an interrupted transfer: from where it stopped, if that is sure to be the same file.
+// withdrawn reports whether a failed transfer was the offer to go on with one, which nobody has begun to. Then that one
+// stays as it is.
+func (a *account) withdrawn(t *transfers.Transfer) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, x := range a.transfers {
+		if x.offered == t {
+			x.offered = nil
+			return true
+		}
+	}
+	return false
+}
+
+// goOn lets an offer go on with an interrupted transfer: from where it stopped, if that is sure to be the same file. Of
+// several offers only the last one counts: the sender made it because it lost the others.
 func (a *account) goOn(x *transfer, t *transfers.Transfer, sure bool) {
 	a.mu.Lock()
-	old := x.t
+	old, last := x.t, x.offered == t
 	a.mu.Unlock()
-	if old != nil { // the peer knows better than we that the session is dead
+	if last && old != nil { // the peer knows better than we that the session is dead
 		old.Interrupt(&jingle.Reason{Condition: jingle.Gone, Text: "The transfer goes on in another session."})
 		<-old.Done()
 	}
 	a.mu.Lock()
-	if a.transfers[x.id] != x || !x.resting() || x.j.Phase == state.Paused {
+	if last = x.offered == t; last {
+		x.offered = nil
+	}
+	if !last || a.transfers[x.id] != x || !x.resting() || x.j.Phase == state.Paused {
 		a.mu.Unlock()
 		why := a.whyEnded(t.Peer(), x.id)
-		if why == nil {
+		switch {
+		case why != nil:
+		case last:
 			why = &jingle.Reason{Condition: jingle.Cancel}
+		default:
+			why = &jingle.Reason{Condition: jingle.Gone, Text: "The transfer goes on in another session."}
 		}
 		t.Dismiss(why)
 		return

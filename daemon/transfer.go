@@ -311,10 +311,17 @@ func (a *account) transferEvent(e transfers.Event) {
 		}
 		a.done(x, done)
 	case transfers.Failed:
+		if a.withdrawn(e.Transfer) {
+			return
+		}
 		if e.Interruption != transfers.Ended && a.interrupted(e) {
 			return
 		}
-		a.failed(a.update(e.Transfer, nil), &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
+		x := a.update(e.Transfer, nil)
+		if !x.incoming && !e.ByPeer {
+			a.tellEnded(x)
+		}
+		a.failed(x, &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
 	}
 }
 

@@ -129,6 +129,21 @@ func (a *account) tellCancelled(row state.Unfinished) {
 	}
 }
 
+// tellEnded tells it of a file whose sending has failed for good: the receiver may have seen more of it than we, and wait
+// for the rest.
+func (a *account) tellEnded(x *transfer) {
+	a.mu.Lock()
+	j := x.j
+	var row state.Unfinished
+	if j != nil {
+		row = *j
+	}
+	a.mu.Unlock()
+	if j != nil {
+		a.tellCancelled(row)
+	}
+}
+
 // receiveCancelled hears it. It runs on the dispatcher.
 func (a *account) receiveCancelled(iq *xmpp.IQ) {
 	c, err := resume.ParseCancelled(iq.Payload)
@@ -139,8 +154,11 @@ func (a *account) receiveCancelled(iq *xmpp.IQ) {
 	a.mu.Lock()
 	var x *transfer
 	for _, o := range a.transfers {
-		if o.resting() && o.peer.Bare() == iq.From.Bare() && ref(o.j) == c.Ref {
+		if o.j != nil && o.peer.Bare() == iq.From.Bare() && ref(o.j) == c.Ref {
 			x = o
+			if !x.resting() { // its session is just ending
+				x.cancelled = &jingle.Reason{Condition: jingle.Cancel}
+			}
 		}
 	}
 	a.mu.Unlock()
