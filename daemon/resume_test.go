@@ -441,6 +441,42 @@ func TestGivenUpByPeer(t *testing.T) {
 	}
 }
 
+// TestBrokenForOneSide lets the answer to the opening of a bytestream come as an error: there was a stream for the receiver and
+// none for the sender, who gives up. The receiver does not wait for what nobody will send.
+func TestBrokenForOneSide(t *testing.T) {
+	w := newWire(t)
+	alice, bob := login(t, w.Server, "alice", keeping(t)), login(t, w.Server, "bob", keeping(t))
+	opening := ""
+	w.change(func(from jid.JID, stanza *xmltree.Element) {
+		switch {
+		case stanza.Child(ibb.NSIBB, "open") != nil:
+			opening = stanza.Attr("id")
+		case from.Bare() == bob.jid && stanza.Attr("id") == opening && opening != "":
+			stanza.Set("type", "error").Add(jingle.ErrServiceUnavailable().Element("jabber:client"))
+		}
+	})
+	path := filepath.Join(t.TempDir(), "noise.bin")
+	if err := os.WriteFile(path, noise(1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: bob.jid.String(), Path: path, Via: jingledv1.Via_VIA_IBB, NoEncryption: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, bob, func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil })
+	if _, err := bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: res.GetSid(), Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []*peer{alice, bob} {
+		if f := await(t, who, over).GetTransferFailed(); f == nil {
+			t.Errorf("%s: it has not failed", who.jid)
+		}
+		if l, err := who.ListTransfers(t.Context(), &jingledv1.ListTransfersRequest{}); err != nil || len(l.GetTransfers()) != 0 {
+			t.Errorf("%s: %v, %v", who.jid, l, err)
+		}
+	}
+}
+
 // TestRecalled starts a daemon with a journal that says all kinds of things.
 func TestRecalled(t *testing.T) {
 	w := newWire(t)
