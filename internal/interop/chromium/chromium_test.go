@@ -59,6 +59,7 @@ func TestCalls(t *testing.T) {
 		us.Await(t, sid, "ringing", func(e *jingledv1.Event) bool { return e.GetCallRinging() != nil })
 		do[any](b, "accept", map[string]any{"sid": sid})
 		converse(t, us, b, sid)
+		ours.Hears(t, record, theirTone)
 		do[any](b, "end", map[string]any{"sid": sid, "reason": "success"})
 		us.WantEnd(t, sid, "success", true)
 		ours.WantTone(t, record, theirTone)

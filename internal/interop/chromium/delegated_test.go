@@ -116,6 +116,7 @@ func TestDelegated(t *testing.T) {
 		if !endHears(b, "juliet", ours.Tone) {
 			t.Error("the page does not hear the daemon after a restart of ICE")
 		}
+		ours.Hears(t, record, 1000)
 		do[any](b, "hangUp", map[string]any{"name": "juliet"})
 		romeo.WantEnd(t, sid, "success", true)
 		ours.WantTone(t, record, 1000)

@@ -130,6 +130,28 @@ func (s *Side) JID(t *testing.T) string {
 	return res.GetAccounts()[0].GetBoundJid()
 }
 
+// Meets waits until the daemon knows what a device of a contact can do: how a call is begun depends on it.
+func (s *Side) Meets(t *testing.T, contact string) {
+	t.Helper()
+	for deadline := time.After(Patience); ; {
+		res, err := s.D.ListContacts(t.Context(), &jingledv1.ListContactsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range res.GetContacts() {
+			if c.GetJid() == contact && c.GetAbilities() != nil {
+				return
+			}
+		}
+		select {
+		case e := <-s.events: // each change of a contact is one
+			s.seen = append(s.seen, e)
+		case <-deadline:
+			t.Fatalf("%s is not there, with what it can do: %v", contact, res)
+		}
+	}
+}
+
 func (s *Side) media(record string) *jingledv1.Media {
 	return &jingledv1.Media{AudioIn: "tone:440", Record: record, Video: s.Film != "", VideoIn: s.Film}
 }
@@ -213,17 +235,44 @@ func (s *Side) WantEnd(t *testing.T, sid, reason string, byPeer bool) {
 	}
 }
 
-// WantTone looks for a tone in a recording: there must be three tenths of a second in which it is most of what is heard. On
-// a machine that is busy, sound has gaps, which spread what is around them.
+// enough is in how many tenths of a second a tone must be most of what is heard. On a machine that is busy, sound has gaps,
+// which spread what is around them.
+const enough = 3
+
+// Hears waits until a recording that goes on has enough of a tone; what is written to an Ogg file shows late.
+func Hears(t *testing.T, path string, hz float64) {
+	t.Helper()
+	for deadline := time.Now().Add(Patience); ; time.Sleep(20 * time.Millisecond) {
+		with, all, err := tenths(path+audio.PartSuffix, hz)
+		if err == nil && with >= enough {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the daemon hears %.0f Hz in %d of %d tenths of a second (%v)", hz, with, all, err)
+		}
+	}
+}
+
+// WantTone looks for a tone in a recording, of which there must be enough.
 func WantTone(t *testing.T, path string, hz float64) {
 	t.Helper()
-	src, err := audio.Open(path)
+	with, all, err := tenths(path, hz)
 	if err != nil {
 		t.Error(err)
-		return
+	}
+	t.Logf("%s: %.0f Hz in %d of %d tenths of a second", filepath.Base(path), hz, with, all)
+	if with < enough {
+		t.Errorf("%s: %.0f Hz is hardly to be heard", filepath.Base(path), hz)
+	}
+}
+
+// tenths counts the tenths of a second of a recording, and those with a tone.
+func tenths(path string, hz float64) (with, all int, err error) {
+	src, err := audio.Open(path)
+	if err != nil {
+		return 0, 0, err
 	}
 	defer func() { _ = src.Close() }()
-	with, all := 0, 0
 	buf := make([]float32, audio.SampleRate/10)
 	for {
 		n, err := src.Read(buf)
@@ -234,11 +283,7 @@ func WantTone(t *testing.T, path string, hz float64) {
 			}
 		}
 		if err != nil {
-			break
+			return with, all, nil // its end
 		}
-	}
-	t.Logf("%s: %.0f Hz in %d of %d tenths of a second", filepath.Base(path), hz, with, all)
-	if with < 3 {
-		t.Errorf("%s: %.0f Hz is hardly to be heard", filepath.Base(path), hz)
 	}
 }

@@ -65,6 +65,7 @@ func newSceneWith(t *testing.T, p *persona, least media.Encryption) *scene {
 	s.peer = login(t, p, srv, "romeo", "phone")
 	s.peer.us = jid.JID(s.us.JID(t))
 	s.peer.eventually("sees us", func() bool { return len(s.client.Resources(s.peer.us.Bare())) > 0 })
+	s.us.Meets(t, s.client.Account().String())
 	return s
 }
 
@@ -138,6 +139,7 @@ func (s *scene) talk() {
 	s.us.Connected(s.t, s.sid)
 	s.heard.Store(0)
 	s.wantTone()
+	ours.Hears(s.t, s.record, theirTone)
 }
 
 // bye lets the persona hang up.

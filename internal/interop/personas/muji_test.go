@@ -146,6 +146,7 @@ func (g *gathering) leave() {
 	g.t.Helper()
 	g.heard.Store(0)
 	g.wantTone()
+	ours.Hears(g.t, g.record, theirTone)
 	g.announce("")
 	g.send("terminate")
 	g.us.Await(g.t, "", "them gone", func(e *jingledv1.Event) bool {

@@ -236,6 +236,18 @@ func (r *peer) send(name string, change ...func(*script)) bool {
 	return true
 }
 
+// ask sends a request of the persona, and waits for a result.
+func (r *peer) ask(name string, change ...func(*script)) {
+	r.t.Helper()
+	iq := r.make(name, change...)
+	payload := iq.First()
+	ctx, cancel := context.WithTimeout(r.ctx, ours.Patience)
+	defer cancel()
+	if _, err := r.client.Query(ctx, jid.JID(iq.Attr("to")), iq.Attr("type"), payload); err != nil {
+		r.t.Fatalf("%s, %s: %v", r.p.name, name, err)
+	}
+}
+
 // make makes a stanza of the persona, nil if it has none of that name.
 func (r *peer) make(name string, change ...func(*script)) *xmltree.Element {
 	r.t.Helper()

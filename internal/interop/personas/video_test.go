@@ -228,7 +228,7 @@ func weAddVideo(s *scene) {
 	s.enter(m)
 	s.theySee()
 	if dino {
-		s.send("content-modify", because("both"), func(d *script) { d.medium = m })
+		s.ask("content-modify", because("both"), func(d *script) { d.medium = m })
 	}
 	s.show(m, vp8(s.t, offer.Description))
 	s.weSee()
