@@ -18,72 +18,68 @@ import (
 )
 
 // TestOccupants has calls and files between people who know each other's nicknames only.
-func TestOccupants(t *testing.T) {
-	servers := map[string]func(testing.TB) *testkit.Server{"prosody": testkit.Prosody, "ejabberd": testkit.Ejabberd}
-	for name, begin := range servers {
-		t.Run(name, func(t *testing.T) {
-			s := begin(t)
-			for _, u := range []string{"alice", "bob", "spy"} {
-				s.AddUser(t, u, "secret")
-			}
-			inbox := t.TempDir()
-			alice, bob := guest(t, s, "alice", nil), guest(t, s, "bob", func(c *Config) { c.Downloads = inbox })
-			room := "talk@" + s.MUC
-			alice.join(&jingledv1.JoinRoomRequest{Room: room, Nick: "A", Create: true,
-				Invite: []string{bob.jid.String(), "spy@" + s.Domain}})
-			if e := alice.entered(room); e.GetShowsAddresses() {
-				t.Errorf("the room: %v", e)
-			}
-			spy, heard := spyIn(t, s, room)
-			bob.until("an invitation", func(e *jingledv1.Event) bool { return e.GetRoomInvited() != nil })
-			bob.join(&jingledv1.JoinRoomRequest{Room: room, Nick: "B"})
-			bob.entered(room)
-			for _, nick := range []string{"B", "S"} {
-				alice.until(nick, func(e *jingledv1.Event) bool { return e.GetRoomOccupant().GetNick() == nick })
-			}
-			bob.until("A", func(e *jingledv1.Event) bool { return e.GetRoomOccupant().GetNick() == "A" })
+func TestOccupants(t *testing.T) { testkit.Each(t, occupants) }
 
-			sid := bob.call(jid.JID(room + "/A"))
-			if in := alice.incoming(); in.GetPeer() != room+"/B" {
-				t.Errorf("alice is called by %s", in.GetPeer())
-			}
-			alice.answer(sid)
-			bob.connected(sid)
-			alice.connected(sid)
-			bob.hangUp(sid, "")
-			alice.ended(sid)
+func occupants(t *testing.T, s *testkit.Server) {
+	for _, u := range []string{"alice", "bob", "spy"} {
+		s.AddUser(t, u, "secret")
+	}
+	inbox := t.TempDir()
+	alice, bob := guest(t, s, "alice", nil), guest(t, s, "bob", func(c *Config) { c.Downloads = inbox })
+	room := s.Room("talk")
+	alice.join(&jingledv1.JoinRoomRequest{Room: room, Nick: "A", Create: true,
+		Invite: []string{bob.jid.String(), s.Account("spy")}})
+	if e := alice.entered(room); e.GetShowsAddresses() {
+		t.Errorf("the room: %v", e)
+	}
+	spy, heard := spyIn(t, s, room)
+	bob.until("an invitation", func(e *jingledv1.Event) bool { return e.GetRoomInvited() != nil })
+	bob.join(&jingledv1.JoinRoomRequest{Room: room, Nick: "B"})
+	bob.entered(room)
+	for _, nick := range []string{"B", "S"} {
+		alice.until(nick, func(e *jingledv1.Event) bool { return e.GetRoomOccupant().GetNick() == nick })
+	}
+	bob.until("A", func(e *jingledv1.Event) bool { return e.GetRoomOccupant().GetNick() == "A" })
 
-			file := filepath.Join(t.TempDir(), "notes.txt")
-			if err := os.WriteFile(file, []byte(strings.Repeat("notes ", 1000)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: room + "/B", Path: file}); err != nil {
-				t.Fatal(err)
-			}
-			offered := bob.await("a file", func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil })
-			if offered.GetPeer() != room+"/A" {
-				t.Errorf("bob is offered a file by %s", offered.GetPeer())
-			}
-			if _, err := bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: offered.GetSid()}); err != nil {
-				t.Fatal(err)
-			}
-			bob.await("the file", func(e *jingledv1.Event) bool { return e.GetTransferDone() != nil })
+	sid := bob.call(jid.JID(room + "/A"))
+	if in := alice.incoming(); in.GetPeer() != room+"/B" {
+		t.Errorf("alice is called by %s", in.GetPeer())
+	}
+	alice.answer(sid)
+	bob.connected(sid)
+	alice.connected(sid)
+	bob.hangUp(sid, "")
+	alice.ended(sid)
 
-			// The spy is called and gets a file, and sees no address of alice.
-			sid = alice.call(jid.JID(room + "/S"))
-			spy("session-initiate")
-			alice.hangUp(sid, "")
-			spy("session-terminate")
-			if _, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: room + "/S", Path: file, Via: jingledv1.Via_VIA_S5B}); err != nil {
-				t.Fatal(err)
-			}
-			spy("session-initiate")
-			for _, st := range heard() {
-				if strings.Contains(st, "alice@") && !strings.Contains(st, muc.NSDirect) {
-					t.Errorf("the address of alice is shown: %s", st)
-				}
-			}
-		})
+	file := filepath.Join(t.TempDir(), "notes.txt")
+	if err := os.WriteFile(file, []byte(strings.Repeat("notes ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: room + "/B", Path: file}); err != nil {
+		t.Fatal(err)
+	}
+	offered := bob.await("a file", func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil })
+	if offered.GetPeer() != room+"/A" {
+		t.Errorf("bob is offered a file by %s", offered.GetPeer())
+	}
+	if _, err := bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: offered.GetSid()}); err != nil {
+		t.Fatal(err)
+	}
+	bob.await("the file", func(e *jingledv1.Event) bool { return e.GetTransferDone() != nil })
+
+	// The spy is called and gets a file, and sees no address of alice.
+	sid = alice.call(jid.JID(room + "/S"))
+	spy("session-initiate")
+	alice.hangUp(sid, "")
+	spy("session-terminate")
+	if _, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: room + "/S", Path: file, Via: jingledv1.Via_VIA_S5B}); err != nil {
+		t.Fatal(err)
+	}
+	spy("session-initiate")
+	for _, st := range heard() {
+		if strings.Contains(st, alice.jid.String()) && !strings.Contains(st, muc.NSDirect) {
+			t.Errorf("the address of alice is shown: %s", st)
+		}
 	}
 }
 
@@ -94,7 +90,7 @@ func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string
 	var mu sync.Mutex
 	var stanzas []string
 	actions := make(chan string, 100)
-	client, err := xmpp.New(xmpp.Config{JID: jid.JID("spy@" + s.Domain), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool(),
+	client, err := xmpp.New(xmpp.Config{JID: jid.JID(s.Account("spy")), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool(),
 		Password: func() (string, error) { return "secret", nil }, FailFast: true,
 		Features: []string{jingle.NS, "urn:xmpp:jingle:apps:rtp:1", "urn:xmpp:jingle:apps:rtp:audio", "urn:xmpp:jingle:transports:ice-udp:1",
 			"urn:xmpp:jingle:apps:dtls:0", "urn:xmpp:jingle:apps:file-transfer:5", "urn:xmpp:jingle:transports:s5b:1"},

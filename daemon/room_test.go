@@ -24,7 +24,7 @@ import (
 func guest(t *testing.T, s *testkit.Server, user string, change func(*Config)) *actor {
 	t.Helper()
 	cfg := Config{Loopback: true, ReachTimeout: 5 * time.Second, Accounts: []Account{{
-		JID: jid.JID(user + "@" + s.Domain), Password: func() (string, error) { return "secret", nil }, Resource: "real",
+		JID: jid.JID(s.Account(user)), Password: func() (string, error) { return "secret", nil }, Resource: "real",
 		Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool(), Calls: Policy{From: Everyone}, Files: Policy{From: Everyone},
 	}}}
 	if os.Getenv("JINGLED_TEST_LOG") != "" {
@@ -113,19 +113,21 @@ func grows(t *testing.T, path string, by int64) {
 	}
 }
 
-// TestGroupCalls has people call each other in rooms of a Prosody: each hears all the others, and not itself.
-func TestGroupCalls(t *testing.T) {
-	s := testkit.Prosody(t)
+// TestGroupCalls has people call each other in rooms: each hears all the others, and not itself.
+func TestGroupCalls(t *testing.T) { testkit.Each(t, groupCalls) }
+
+func groupCalls(t *testing.T, s *testkit.Server) {
 	for i := range 6 {
 		s.AddUser(t, fmt.Sprintf("p%d", i), "secret")
 	}
-	most := muji.MaxParticipants
-	if raceDetector {
-		most = 4 // six encode and decode more than two cores can do under it
+	n := 3
+	if s.Kind == testkit.KindProsody {
+		n = muji.MaxParticipants
+		if raceDetector {
+			n = 4 // six encode and decode more than two cores can do under it
+		}
 	}
-	for _, n := range []int{3, most} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) { groupCall(t, s, n) })
-	}
+	groupCall(t, s, n)
 }
 
 // hertz is what each says.
@@ -137,13 +139,14 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 	media := func(i int) *jingledv1.Media {
 		return &jingledv1.Media{AudioIn: fmt.Sprintf("tone:%.0f", hertz(i)), Record: record(i)}
 	}
+	nick := func(i int) string { return fmt.Sprintf("p%d", i) }
 	people := []*actor{guest(t, s, "p0", nil)}
 	var invite []string
 	for i := 1; i < n; i++ {
 		people = append(people, guest(t, s, fmt.Sprintf("p%d", i), nil))
 		invite = append(invite, people[i].jid.String())
 	}
-	room := people[0].join(&jingledv1.JoinRoomRequest{Name: "A call", Media: media(0), Invite: invite})
+	room := people[0].join(&jingledv1.JoinRoomRequest{Name: "A call", Nick: nick(0), Media: media(0), Invite: invite})
 	if e := people[0].entered(room); !e.GetCreated() || !e.GetMembersOnly() || !e.GetShowsAddresses() {
 		t.Errorf("the room: %v", e)
 	}
@@ -153,12 +156,12 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 		if jid.JID(in.GetFrom()).Bare() != people[0].jid {
 			t.Errorf("invited: %v", in)
 		}
-		p.join(&jingledv1.JoinRoomRequest{Invitation: in.GetInvitation(), Media: media(i + 1), ShowAddress: true})
+		p.join(&jingledv1.JoinRoomRequest{Invitation: in.GetInvitation(), Nick: nick(i + 1), Media: media(i + 1), ShowAddress: true})
 	}
 	for i, p := range people {
 		for j := range people {
 			if i != j {
-				p.hears(room, fmt.Sprintf("p%d", j))
+				p.hears(room, nick(j))
 			}
 		}
 	}
@@ -188,7 +191,7 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 		for _, rest := range people[i+1:] {
 			rest.until("who leaves", func(e *jingledv1.Event) bool {
 				o := e.GetRoomOccupant()
-				return e.GetPeer() == room && o != nil && o.GetNick() == fmt.Sprintf("p%d", i) && !o.GetPresent()
+				return e.GetPeer() == room && o != nil && o.GetNick() == nick(i) && !o.GetPresent()
 			})
 		}
 	}
@@ -205,18 +208,19 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 }
 
 // TestRoomRefusals has what does not go, and what is said about it.
-func TestRoomRefusals(t *testing.T) {
-	s := testkit.Prosody(t)
+func TestRoomRefusals(t *testing.T) { testkit.Each(t, roomRefusals) }
+
+func roomRefusals(t *testing.T, s *testkit.Server) {
 	for _, u := range []string{"alice", "bob"} {
 		s.AddUser(t, u, "secret")
 	}
 	alice, bob := guest(t, s, "alice", nil), guest(t, s, "bob", nil)
-	nowhere := "nowhere@" + s.MUC
+	nowhere := s.Room("nowhere")
 	bob.join(&jingledv1.JoinRoomRequest{Room: nowhere})
 	if l := bob.leftRoom(nowhere); l.GetCause() != "no_room" || l.GetWasInside() {
 		t.Errorf("nowhere: %v", l)
 	}
-	room := alice.join(&jingledv1.JoinRoomRequest{Media: &jingledv1.Media{}})
+	room := alice.join(&jingledv1.JoinRoomRequest{Nick: "alice", Media: &jingledv1.Media{}})
 	alice.entered(room)
 	bob.join(&jingledv1.JoinRoomRequest{Room: room})
 	if l := bob.leftRoom(room); l.GetCause() != "addresses" {
@@ -232,7 +236,7 @@ func TestRoomRefusals(t *testing.T) {
 		"somebody in it":   {Room: room + "/alice"},
 		"nobody":           {Room: room, Invite: []string{"@"}},
 		"no such file":     {Room: room, Media: &jingledv1.Media{AudioIn: "/nowhere/at.all"}},
-		"no such nickname": {Room: "x@" + s.MUC, Nick: "\x00"},
+		"no such nickname": {Room: s.Room("x"), Nick: "\x00"},
 	} {
 		if _, err := bob.JoinRoom(t.Context(), req); connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Errorf("%s: %v", name, err)

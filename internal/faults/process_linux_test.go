@@ -94,11 +94,15 @@ func (p *program) until(t *testing.T, event string, times int) {
 // seconds.
 func TestSuspended(t *testing.T) {
 	t.Parallel() // most of it is waiting
+	testkit.Each(t, suspended)
+}
+
+func suspended(t *testing.T, srv *testkit.Server) {
+	t.Parallel()
 	long := 20
 	if n, err := strconv.Atoi(os.Getenv("JINGLED_SUSPEND")); err == nil {
 		long = n
 	}
-	srv := testkit.Prosody(t)
 	srv.AddUser(t, "romeo", "secret")
 	srv.AddUser(t, "juliet", "secret")
 	srv.Befriend(t, "romeo", "juliet")

@@ -54,17 +54,47 @@ func turn(t *testing.T, ip string) (port uint16, kill func()) {
 // TestRelayDies: a call that goes through a relay that ends goes on through another one.
 func TestRelayDies(t *testing.T) {
 	t.Parallel() // most of it is waiting
+	for name, launch := range map[string]func(t *testing.T, services []turnService) *testkit.Server{
+		"prosody": func(t *testing.T, services []turnService) *testkit.Server {
+			var lua strings.Builder
+			for _, s := range services {
+				fmt.Fprintf(&lua, "{ type = \"turn\"; transport = \"udp\"; host = %q; port = %d; secret = true };\n", s.ip, s.port)
+			}
+			return testkit.ProsodyWith(t, testkit.ProsodyConfig{
+				Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {\n%s  }", relaySecret, lua.String()),
+			})
+		},
+		"ejabberd": func(t *testing.T, services []turnService) *testkit.Server {
+			var yaml strings.Builder
+			for _, s := range services {
+				fmt.Fprintf(&yaml, "      - {host: %q, port: %d, type: turn, transport: udp, restricted: true}\n", s.ip, s.port)
+			}
+			return testkit.EjabberdWith(t, testkit.EjabberdConfig{Modules: fmt.Sprintf("  mod_stun_disco:\n    access: all\n"+
+				"    offer_local_services: false\n    secret: %q\n    services:\n%s", relaySecret, yaml.String())})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relayDies(t, launch)
+		})
+	}
+}
+
+type turnService struct {
+	ip   string
+	port uint16
+}
+
+func relayDies(t *testing.T, launch func(t *testing.T, services []turnService) *testkit.Server) {
 	ips := []string{"127.0.0.2", "127.0.0.3"}
 	kills := map[string]func(){}
-	var services strings.Builder
+	var services []turnService
 	for _, ip := range ips {
 		port, kill := turn(t, ip)
 		kills[ip] = kill
-		fmt.Fprintf(&services, "{ type = \"turn\"; transport = \"udp\"; host = %q; port = %d; secret = true };\n", ip, port)
+		services = append(services, turnService{ip, port})
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{
-		Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {\n%s  }", relaySecret, services.String()),
-	})
+	srv := launch(t, services)
 	srv.AddUser(t, "romeo", "secret")
 	srv.AddUser(t, "juliet", "secret")
 	srv.Befriend(t, "romeo", "juliet")

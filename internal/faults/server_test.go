@@ -81,7 +81,12 @@ func (p *person) afterAny(since uint64, what string, is func(*jingledv1.Event) b
 // TestNetworkStalls: what goes through the server waits while nothing gets through, and a call is not touched.
 func TestNetworkStalls(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	a, b := pair(t, testkit.Prosody(t))
+	testkit.Each(t, networkStalls)
+}
+
+func networkStalls(t *testing.T, srv *testkit.Server) {
+	t.Parallel()
+	a, b := pair(t, srv)
 	sid, err := call(a, b)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +125,12 @@ func TestNetworkStalls(t *testing.T) {
 // when the server can be reached again.
 func TestUnplugged(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	a, b := pair(t, testkit.Prosody(t))
+	testkit.Each(t, unplugged)
+}
+
+func unplugged(t *testing.T, srv *testkit.Server) {
+	t.Parallel()
+	a, b := pair(t, srv)
 	sid, err := call(a, b)
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,8 @@ type EjabberdConfig struct {
 	Listen string
 	// NoModules are left out, e.g. mod_stream_mgmt.
 	NoModules []string
+	// Address is where it listens, 127.0.0.1 if empty; another one is for a network of [InNetwork].
+	Address string
 }
 
 // Ejabberd starts an ejabberd with [EjabberdConfig]'s zero value.
@@ -43,13 +45,16 @@ func EjabberdWith(t testing.TB, cfg EjabberdConfig) *Server {
 // ejabberdIn starts an ejabberd whose files are in a folder; the caller ends it.
 func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
 	t.Helper()
+	if cfg.Address == "" {
+		cfg.Address = "127.0.0.1"
+	}
 	e := &ejabberd{dir: dir, erl: Binary(t, "erl", "ejabberd"), cfg: cfg}
 	libs, _ := filepath.Glob("/usr/lib/*/ejabberd-*")
 	if len(libs) == 0 {
 		Missing(t, "ejabberd is not where Debian puts it: sudo apt-get install ejabberd")
 	}
 	e.libs = filepath.Dir(libs[0])
-	chain, err := selfsigned.New(Domain, "conference."+Domain, "proxy."+Domain, "localhost", "127.0.0.1")
+	chain, err := selfsigned.New(Domain, "conference."+Domain, "proxy."+Domain, "localhost", cfg.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +106,7 @@ type ejabberd struct {
 	proc           *process
 }
 
-func (e *ejabberd) addr(i int) string { return "127.0.0.1:" + strconv.Itoa(e.ports[i]) }
+func (e *ejabberd) addr(i int) string { return e.cfg.Address + ":" + strconv.Itoa(e.ports[i]) }
 
 func (e *ejabberd) write(t testing.TB, name string, b []byte) {
 	t.Helper()
@@ -178,17 +183,17 @@ api_permissions:
 shaper_rules:
   proxy65_shaper: none
 listen:
-  - {port: %[4]d, ip: "127.0.0.1", module: ejabberd_c2s, access: all, shaper: none, starttls_required: true}
-  - {port: %[5]d, ip: "127.0.0.1", module: ejabberd_c2s, access: all, shaper: none, tls: true}
+  - {port: %[4]d, ip: %[11]q, module: ejabberd_c2s, access: all, shaper: none, starttls_required: true}
+  - {port: %[5]d, ip: %[11]q, module: ejabberd_c2s, access: all, shaper: none, tls: true}
   - port: %[6]d
-    ip: "127.0.0.1"
+    ip: %[11]q
     module: ejabberd_http
     request_handlers:
       "/api": mod_http_api
       "/http-bind": mod_bosh
       "/xmpp-websocket": ejabberd_http_ws
   - port: %[8]d
-    ip: "127.0.0.1"
+    ip: %[11]q
     module: ejabberd_service
     shaper: none
     hosts:
@@ -208,13 +213,13 @@ listen:
   mod_offline: {}
   mod_ping: {}
   mod_privacy: {}
-  mod_proxy65: {host: "proxy.%[1]s", ip: "127.0.0.1", port: %[7]d, access: all, max_connections: infinity}
+  mod_proxy65: {host: "proxy.%[1]s", ip: %[11]q, port: %[7]d, access: all, max_connections: infinity}
   mod_pubsub: {plugins: [flat, pep]}
   mod_roster: {}
   mod_stream_mgmt: {resend_on_timeout: if_offline}
   mod_vcard: {}
 %[9]s`, Domain, filepath.Join(e.dir, "server.pem"), filepath.Join(e.dir, "ca.pem"),
-		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen)
+		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen, e.cfg.Address)
 	for _, m := range e.cfg.NoModules {
 		text = regexp.MustCompile(`(?m)^  `+m+`:.*\n`).ReplaceAllString(text, "")
 	}

@@ -40,7 +40,7 @@ type Server struct {
 	restart  func(t testing.TB)
 	stop     func()
 	log      func() string
-	suffix   string // of names of accounts, where tests share the server
+	suffix   string // of names of accounts and rooms, where tests share the server
 }
 
 // AddUser makes an account and returns its bare address.
@@ -52,6 +52,9 @@ func (s *Server) AddUser(t testing.TB, user, password string) string {
 
 // Account returns the bare address of an account, whether it is there or not.
 func (s *Server) Account(user string) string { return user + s.suffix + "@" + s.Domain }
+
+// Room returns the address of a room of the server, whether it is there or not.
+func (s *Server) Room(name string) string { return name + s.suffix + "@" + s.MUC }
 
 // Befriend gives two accounts, named without their domain, a mutual subscription. Neither may be logged in yet.
 func (s *Server) Befriend(t testing.TB, a, b string) {

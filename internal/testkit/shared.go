@@ -25,8 +25,8 @@ func logOnFailure(t testing.TB, s *Server, name string) {
 }
 
 // Each runs a test once with every server of other people, all tests of a package with the same two. The accounts that a
-// test makes are its own, whatever it calls them, but it must not stop or restart the server. The package's TestMain ends
-// them, see [Main].
+// test makes are its own, whatever it calls them, and so are its rooms ([Server.Room]), but it must not stop or restart the
+// server. The package's TestMain ends them, see [Main].
 func Each(t *testing.T, run func(t *testing.T, s *Server)) {
 	t.Helper()
 	for _, kind := range []Kind{KindProsody, KindEjabberd} {

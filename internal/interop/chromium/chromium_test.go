@@ -26,6 +26,7 @@ const theirTone = 1000
 func TestCalls(t *testing.T) {
 	if os.Getenv(bundleEnv) == "" {
 		testkit.Binary(t, "prosody", "prosody")
+		testkit.Binary(t, "erl", "ejabberd")
 		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
 		testkit.InNetwork(t, bundleEnv+"="+bundle(t))
 		return
@@ -37,7 +38,15 @@ func TestCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	t.Run("prosody", func(t *testing.T) {
+		calls(t, script, testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress}))
+	})
+	t.Run("ejabberd", func(t *testing.T) {
+		calls(t, script, testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress}))
+	})
+}
+
+func calls(t *testing.T, script []byte, srv *testkit.Server) {
 	srv.AddUser(t, "juliet", "secret")
 	srv.AddUser(t, "romeo", "secret")
 	srv.Befriend(t, "juliet", "romeo")

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/internal/interop/ours"
@@ -20,7 +22,7 @@ import (
 	"github.com/jingled/jingled/xmpp/muc"
 )
 
-// gathering is a group call of the daemon with one persona, in a room of a Prosody.
+// gathering is a group call of the daemon with one persona, in a room.
 type gathering struct {
 	*peer
 	t       *testing.T
@@ -39,12 +41,12 @@ func gather(t *testing.T, p *persona, s *testkit.Server) *gathering {
 	s.AddUser(t, them, "secret")
 	s.AddUser(t, we, "secret")
 	s.Befriend(t, them, we)
-	g := &gathering{t: t, room: name + "@" + s.MUC, record: filepath.Join(t.TempDir(), "heard.wav"),
+	g := &gathering{t: t, room: s.Room(name), record: filepath.Join(t.TempDir(), "heard.wav"),
 		effects: make(chan muc.Effect, 1000)}
-	g.us = ours.Run(t, daemon.Config{Loopback: true, Accounts: []daemon.Account{{JID: jid.JID(we + "@" + s.Domain),
+	g.us = ours.Run(t, daemon.Config{Loopback: true, Accounts: []daemon.Account{{JID: jid.JID(s.Account(we)),
 		Password: func() (string, error) { return "secret", nil }, Resource: ourDevice, Connect: s.Addr, TLS: xmpp.TLSStart,
 		RootCAs: s.Pool(), FailFast: true}}})
-	g.peer = loginAs(t, p, xmpp.Config{JID: jid.JID(them + "@" + s.Domain), Resource: "phone", Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool()})
+	g.peer = loginAs(t, p, xmpp.Config{JID: jid.JID(s.Account(them)), Resource: "phone", Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool()})
 	g.peer.us = jid.JID(g.us.JID(t))
 	g.rooms = muc.NewDriver(g.client, func(_ jid.JID, e muc.Effect) { g.effects <- e })
 	g.driver.Store(g.rooms)
@@ -168,9 +170,12 @@ func (g *gathering) join(req *jingledv1.JoinRoomRequest) {
 	}
 }
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.Main(m)) }
+
 // TestGroupCalls has group calls as Dino and Movim make them (XEP-0272).
-func TestGroupCalls(t *testing.T) {
-	s := testkit.Prosody(t)
+func TestGroupCalls(t *testing.T) { testkit.Each(t, groupCalls) }
+
+func groupCalls(t *testing.T, s *testkit.Server) {
 	for _, p := range personas(t) {
 		if p.name != "Dino" && p.name != "Movim" {
 			continue
