@@ -129,9 +129,9 @@ func (a *account) perform(e jmi.Effect) {
 	var err error
 	switch e := e.(type) {
 	case jmi.Send:
-		err = a.client.Send(e.Stanza(nsClient))
+		err = a.client.SendLater(e.Stanza(nsClient))
 	case jmi.SendReceipt:
-		err = a.client.Send(e.Stanza(nsClient))
+		err = a.client.SendLater(e.Stanza(nsClient))
 	case jmi.SendPresence:
 		a.show(e.To)
 	case jmi.Offered:

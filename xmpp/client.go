@@ -43,12 +43,12 @@ type Client struct {
 	presence Presence
 	state    StateChange
 	inactive bool
+	unsent   unsent
 
 	probe, rhythm chan struct{} // for watch; each holds one token
 
 	// Of the goroutine of Run.
 	lostAt    time.Time // when the connection of a stream was lost that may be resumed
-	unsent    [][]byte  // of a stream that is gone: what is sent again by the next one
 	noBinding bool
 	scramOnly bool
 	redirect  string
@@ -269,8 +269,7 @@ func (c *Client) abandon() {
 	l := c.link
 	c.mu.Unlock()
 	if l != nil {
-		c.goOffline()
-		c.salvage(l)
+		c.goOffline(l, c.lostAt)
 		l.out.end()
 	}
 }

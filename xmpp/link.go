@@ -66,8 +66,8 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 		_, _ = <-readEnd, <-writeEnd
 		return err
 	}
-	c.goOffline()
 	if err == nil {
+		c.goOffline(l, time.Time{})
 		// RFC 6120 section 4.4: we close our side and wait for the server to close its own.
 		l.conn.SetWriteDeadline(time.Now().Add(c.cfg.Timeouts.Close))
 		l.out.end()
@@ -77,7 +77,7 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 		case <-time.After(c.cfg.Timeouts.Close):
 		}
 	} else {
-		c.salvage(l)
+		c.goOffline(l, time.Now())
 		l.out.end()
 	}
 	l.conn.Close()
@@ -120,10 +120,10 @@ func (c *Client) streamEnd(l *link, err error) error {
 
 // goOnline makes a stream the current one and sends what comes first, in the order of RFC 6121 section 2.2.
 func (c *Client) goOnline(l *link) {
+	c.mu.Lock()
 	if !l.resumed {
 		c.sendAgain(l) // before anybody can say something new
 	}
-	c.mu.Lock()
 	c.link, c.jid = l, l.jid
 	presence, active := c.presence, !c.inactive
 	c.mu.Unlock()
@@ -169,9 +169,13 @@ func (c *Client) goOnline(l *link) {
 	c.setState(StateChange{State: Online, JID: l.jid})
 }
 
-func (c *Client) goOffline() {
+// goOffline gives a stream up, which was lost at some time, or ended as it should, for the zero time.
+func (c *Client) goOffline(l *link, lost time.Time) {
 	c.mu.Lock()
 	c.link = nil
+	if !lost.IsZero() {
+		c.salvage(l, lost)
+	}
 	c.mu.Unlock()
 	c.router.failAll(ErrOffline)
 	// In line with what the dispatcher still has to do.

@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -172,12 +173,20 @@ func TestResumedAndDeaf(t *testing.T) {
 		}
 		go q.stanza() // the rest, until the connection ends
 		r := s.accept()
+		if err := c.SendLater(message(bob, "said in between")); err != nil {
+			t.Error(err)
+		}
+		if err := c.Send(message(bob, "not said")); !errors.Is(err, ErrOffline) {
+			t.Error(err)
+		}
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("noticed after %v", took)
 		}
 		r.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
-		if e, _ := r.stanza(); e.ChildText(nsClient, "body") != "half of it arrives" {
-			t.Errorf("after a new login came %s", e)
+		for _, want := range []string{"half of it arrives", "said in between"} {
+			if e, _ := r.stanza(); e.ChildText(nsClient, "body") != want {
+				t.Errorf("after a new login came %s", e)
+			}
 		}
 		if e, _ := r.stanza(); e.Name.Local != "presence" {
 			t.Errorf("after what was sent again came %s", e)
@@ -326,6 +335,9 @@ func TestNotSentAgain(t *testing.T) {
 		p.Close()
 		for lost := time.Now(); time.Since(lost) < sendAgainWithin; {
 			(<-s.conns).Close() // the network is still away
+		}
+		if err := c.SendLater(message(bob, "stale as well")); err != nil {
+			t.Error(err)
 		}
 		q := s.accept()
 		q.again()

@@ -16,27 +16,41 @@ import (
 //
 // Errors: [ErrOffline], [ErrQueueFull], [ErrTooLarge], [ErrBadStanza]. Nothing says whether the stanza arrived.
 func (c *Client) Send(e *xmltree.Element) error {
+	text, err := c.encode(e)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	return c.put(l, text)
+}
+
+// encode checks a stanza and writes it out.
+func (c *Client) encode(e *xmltree.Element) ([]byte, error) {
 	if e == nil || e.Name.Space != nsClient {
-		return fmt.Errorf("%w: not in the namespace %s", ErrBadStanza, nsClient)
+		return nil, fmt.Errorf("%w: not in the namespace %s", ErrBadStanza, nsClient)
 	}
 	switch e.Name.Local {
 	case "message", "presence":
 	case "iq":
 		if e.Attr("id") == "" || e.Attr("type") == "" {
-			return fmt.Errorf("%w: an iq needs an id and a type", ErrBadStanza)
+			return nil, fmt.Errorf("%w: an iq needs an id and a type", ErrBadStanza)
 		}
 	default:
-		return fmt.Errorf("%w: <%s/>", ErrBadStanza, e.Name.Local)
-	}
-	c.mu.Lock()
-	l := c.link
-	c.mu.Unlock()
-	if l == nil {
-		return ErrOffline
+		return nil, fmt.Errorf("%w: <%s/>", ErrBadStanza, e.Name.Local)
 	}
 	text := e.AppendXML(nil, nsClient)
 	if len(text) > c.cfg.Limits.Send {
-		return fmt.Errorf("%w: %d bytes, at most %d are sent", ErrTooLarge, len(text), c.cfg.Limits.Send)
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are sent", ErrTooLarge, len(text), c.cfg.Limits.Send)
+	}
+	return text, nil
+}
+
+// put queues a stanza in a stream, which may be nil.
+func (c *Client) put(l *link, text []byte) error {
+	if l == nil {
+		return ErrOffline
 	}
 	if err := l.out.put(text); err != nil {
 		return err
