@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -54,13 +53,7 @@ var sites = []expected{
 // IPv6 there, and the server names both.
 func TestDoctor(t *testing.T) {
 	testkit.Binary(t, "nft", "nftables")
-	program := os.Getenv(binaryEnv)
-	if program == "" {
-		program = filepath.Join(t.TempDir(), "jingle")
-		if out, err := exec.Command("go", "build", "-o", program, "../../cmd/jingle").CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-	}
+	program := build(t)
 	if !testkit.InNetwork(t, binaryEnv+"="+program) {
 		return
 	}

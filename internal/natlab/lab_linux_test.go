@@ -93,6 +93,12 @@ func load(t testing.TB, router int, rules string) {
 // NewSite makes the site number n, of 1 to 250; it is gone at the test's end. The number must not be in use.
 func NewSite(t testing.TB, k Kind, n int) *Site {
 	t.Helper()
+	return newSite(t, k, n, link.join)
+}
+
+// newSite makes a site whose router is joined to the internet in some way.
+func newSite(t testing.TB, k Kind, n int, join func(l link, t testing.TB, upper, lower int)) *Site {
+	t.Helper()
 	testkit.Binary(t, "nft", "nftables")
 	testkit.Binary(t, "nsenter", "util-linux")
 	s := &Site{Kind: k, host: hold(t)}
@@ -103,7 +109,7 @@ func NewSite(t testing.TB, k Kind, n int) *Site {
 		inside.base, inside.v6 = fmt.Sprintf("2001:db8:%x:1", n), true
 	}
 	router := hold(t)
-	outside.join(t, 0, router)
+	join(outside, t, 0, router)
 	load(t, router, strings.NewReplacer("1.1.1.1", outside.addr(2), "2.2.2.2", inside.addr(2)).Replace(rules(k)))
 	if k == DoubleNAT {
 		home := hold(t)

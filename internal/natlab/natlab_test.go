@@ -69,13 +69,7 @@ type result struct {
 // shortest path that there is.
 func TestNATs(t *testing.T) {
 	testkit.Binary(t, "nft", "nftables")
-	program := os.Getenv(binaryEnv)
-	if program == "" {
-		program = filepath.Join(t.TempDir(), "jingle")
-		if out, err := exec.Command("go", "build", "-o", program, "../../cmd/jingle").CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-	}
+	program := build(t)
 	args := []string{binaryEnv + "=" + program}
 	if *all {
 		args = append(args, "JINGLED_TEST_ALL_NATS=1", "JINGLED_TEST_WRITE="+*write)
@@ -133,6 +127,42 @@ func TestNATs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// build makes the program; once for all tests and for the processes that they start.
+func build(t *testing.T) string {
+	t.Helper()
+	if program := os.Getenv(binaryEnv); program != "" {
+		return program
+	}
+	program, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(scratch, "jingle")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/jingle").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// scratch is a folder for the time of all tests.
+var scratch string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	var err error
+	if scratch, err = os.MkdirTemp("", "natlab"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(scratch)
+	os.Exit(status)
 }
 
 type lab struct {
@@ -244,7 +274,11 @@ type event struct {
 	Text    string  `json:"text"`
 	// Transport is the road of a file.
 	Transport string `json:"transport"`
-	Pair      struct {
+	// MOS and those after it are of a call's meter.
+	MOS  float64 `json:"mos"`
+	RTT  float64 `json:"rtt_ms"`
+	Lost int     `json:"packets_lost"`
+	Pair struct {
 		LocalType  string `json:"local_type"`
 		RemoteType string `json:"remote_type"`
 	} `json:"candidate_pair"`
@@ -305,6 +339,7 @@ func (l *lab) send(ctx context.Context, t *testing.T, from, to *natlab.Site, sen
 
 type program struct {
 	name   string
+	cmd    *exec.Cmd
 	events chan event
 	at     map[string]time.Time // when an event came
 	mu     sync.Mutex
@@ -321,7 +356,7 @@ func (l *lab) start(ctx context.Context, t *testing.T, s *natlab.Site, user stri
 		"--connect", net.JoinHostPort(server, "443"), "--ca", l.server.CAFile}
 	cmd := s.Command(ctx, l.program, append(flags, args...)...)
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+l.trust, "HOME="+l.dir)
-	p := &program{name: user, events: make(chan event, 1000), at: make(map[string]time.Time)}
+	p := &program{name: user, cmd: cmd, events: make(chan event, 1000), at: make(map[string]time.Time)}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -366,7 +401,7 @@ func (p *program) text() string {
 // until returns the next event of a name.
 func (p *program) until(t *testing.T, name string) event {
 	t.Helper()
-	limit := time.After(25 * time.Second)
+	limit := time.After(40 * time.Second)
 	for {
 		select {
 		case e, ok := <-p.events:
@@ -383,6 +418,20 @@ func (p *program) until(t *testing.T, name string) event {
 		case <-limit:
 			t.Fatalf("%s: no %s", p.name, name)
 		}
+	}
+}
+
+// hangUp interrupts the program as somebody at a terminal does.
+func (p *program) hangUp(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+}
+
+// wait waits for the program's end.
+func (p *program) wait() {
+	for range p.events {
 	}
 }
 

@@ -1,0 +1,191 @@
+//go:build linux
+
+package natlab_test
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jingled/jingled/internal/natlab"
+	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/testkit/impair"
+	"github.com/jingled/jingled/media/audio"
+)
+
+// bad is a line over which people complain: 5 % of packets are lost, 5 % are overtaken, 2 % come twice, and all take 50 ms and more.
+var bad = impair.Link{Delay: 50 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.05, Late: 0.05, LateBy: 30 * time.Millisecond, Double: 0.02}
+
+// people makes two new accounts.
+func (l *lab) people(t *testing.T, caller, callee string) {
+	t.Helper()
+	l.server.AddUser(t, caller, "secret")
+	l.server.AddUser(t, callee, "secret")
+}
+
+// TestBadLines calls and sends files over lines that lose, delay, double and reorder packets.
+func TestBadLines(t *testing.T) {
+	testkit.Binary(t, "nft", "nftables")
+	program := build(t)
+	if !testkit.InNetwork(t, binaryEnv+"="+program) {
+		return
+	}
+	l := newLab(t, program)
+	t.Run("sound", l.soundSurvives)
+	t.Run("files", l.filesSurvive)
+}
+
+// soundSurvives has a line become bad in a call: the tone is still there, and the meter says how it sounds.
+func (l *lab) soundSurvives(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	from, pump := natlab.NewFarSite(t, natlab.PortRestricted, 1, impair.Config{Seed: 1})
+	to := natlab.NewSite(t, natlab.PortRestricted, 2)
+	l.people(t, "speaker", "listener")
+	heard := filepath.Join(t.TempDir(), "heard.wav")
+	b := l.start(ctx, t, to, "listener", "answer", "--once", "--record", heard)
+	b.until(t, "ready")
+	a := l.start(ctx, t, from, "speaker", "call", "listener@"+l.server.Domain, "--audio-in", beeps(t))
+	a.until(t, "call.connected")
+	b.until(t, "call.connected")
+	meter := func(what string, is func(event) bool) event {
+		t.Helper()
+		for range 25 {
+			if e := b.until(t, "call.meter"); is(e) {
+				return e
+			}
+		}
+		t.Fatalf("no meter says %s", what)
+		return event{}
+	}
+	good := meter("that it sounds well", func(e event) bool { return e.MOS > 4 })
+	if err := pump.Change(bad, bad); err != nil {
+		t.Fatal(err)
+	}
+	worse := meter("that it sounds worse", func(e event) bool { return e.MOS < good.MOS-0.3 && e.RTT > 90 && e.Lost > good.Lost })
+	for range 5 {
+		worse = b.until(t, "call.meter")
+	}
+	up, down := pump.Counts()
+	a.hangUp(t)
+	b.until(t, "call.ended")
+	b.wait()
+	share, seconds := toneAtTheEnd(t, heard, 440, 6)
+	t.Logf("MOS %.2f, then %.2f (rtt %.0f ms, %d lost); the tone is there %.3f of when it is sent in the last %.1f s; the line: up %+v, down %+v",
+		good.MOS, worse.MOS, worse.RTT, worse.Lost, share, seconds, up, down)
+	if up.Lost == 0 || up.Late == 0 || up.Doubled == 0 {
+		t.Errorf("the line was not bad: %+v", up)
+	}
+	if share < 0.9 || seconds < 5 { // the beginnings and ends of beeps leave 0.97 of a good line
+		t.Errorf("the tone is there %.3f of when it is sent in the last %.1f s", share, seconds)
+	}
+}
+
+// The rhythm of the beeps, in frames: that of syllables, as Opus has forward error correction for what seems to be speech alone.
+const (
+	beepOn     = 20
+	beepPeriod = 30
+)
+
+// beeps makes a recording of 40 seconds.
+func beeps(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "beeps.wav")
+	out, err := audio.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tone, pcm := audio.NewTone(440, 0.25), make([]float32, audio.FrameSize)
+	for i := range 2000 {
+		_, _ = tone.Read(pcm)
+		if i%beepPeriod >= beepOn {
+			for k := range pcm {
+				pcm[k] /= 300
+			}
+		}
+		if err := out.WritePCM(pcm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// toneAtTheEnd is for how much of the time that a tone is sent it is heard, as loud as it was, by windows of 20 ms of the last
+// seconds of a recording.
+func toneAtTheEnd(t *testing.T, path string, hz, last float64) (share, seconds float64) {
+	t.Helper()
+	src, err := audio.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = src.Close() }()
+	var there []bool
+	for pcm := make([]float32, audio.FrameSize); ; {
+		n, err := src.Read(pcm)
+		if n == len(pcm) {
+			there = append(there, audio.Level(pcm) > -19 && audio.Share(pcm, audio.SampleRate, hz) > 0.8)
+		}
+		if err != nil {
+			break
+		}
+	}
+	// Whole periods, so that it does not matter where the recording begins.
+	n := min(int(last*audio.SampleRate/audio.FrameSize), len(there)) / beepPeriod * beepPeriod
+	heard := 0
+	for _, x := range there[len(there)-n:] {
+		if x {
+			heard++
+		}
+	}
+	return float64(heard) / max(float64(n)*beepOn/beepPeriod, 1), float64(n) * audio.FrameSize / audio.SampleRate
+}
+
+// filesSurvive sends a file by every road at the same time.
+func (l *lab) filesSurvive(t *testing.T) {
+	from, pump := natlab.NewFarSite(t, natlab.Open, 3, impair.Config{Up: bad, Down: bad, Seed: 3})
+	to := natlab.NewSite(t, natlab.Open, 4)
+	t.Cleanup(func() {
+		up, down := pump.Counts()
+		t.Logf("the line: up %+v, down %+v", up, down)
+	})
+	for _, road := range []string{"datachannel", "s5b", "ibb"} {
+		l.people(t, "sender-"+road, "receiver-"+road)
+		t.Run(road, func(t *testing.T) {
+			t.Parallel()
+			l.sendBy(t, from, to, road)
+		})
+	}
+}
+
+func (l *lab) sendBy(t *testing.T, from, to *natlab.Site, road string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	data := make([]byte, 300_000)
+	_, _ = rand.Read(data)
+	path, inbox := filepath.Join(l.dir, road+".bin"), t.TempDir()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := l.start(ctx, t, to, "receiver-"+road, "receive", "--dir", inbox, "--once")
+	b.until(t, "ready")
+	began := time.Now()
+	a := l.start(ctx, t, from, "sender-"+road, "send", "--via", road, "receiver-"+road+"@"+l.server.Domain, path)
+	e := b.until(t, "transfer.done")
+	a.until(t, "transfer.done")
+	took := time.Since(began).Round(time.Millisecond)
+	if got, err := os.ReadFile(filepath.Join(inbox, road+".bin")); err != nil || !slices.Equal(got, data) {
+		t.Errorf("the file is not what was sent: %v", err)
+	}
+	if e.Transport != road {
+		t.Errorf("it went by %s", e.Transport)
+	}
+	t.Logf("it took %v, login and offer included", took)
+}
