@@ -36,10 +36,12 @@ type Present struct {
 	Self     bool
 }
 
-// Gone tells that another occupant has left. Renamed is the new name of somebody who goes on under it.
+// Gone tells that another occupant has left. Renamed is the new name of somebody who goes on under it; PutOut says that
+// somebody has put them out, or that they may not be there any more.
 type Gone struct {
 	Occupant Occupant
 	Renamed  string
+	PutOut   bool
 }
 
 // Granted tells that affiliations were given, or not.

@@ -17,6 +17,8 @@ import (
 type Config struct {
 	Room jid.JID // bare
 	Nick string
+	// First is tried before Nick, for who enters again and had another name then; "" is none.
+	First string
 	// Password of the room, or "".
 	Password string
 	// Extra goes with every presence in the room, e.g. capabilities.
@@ -70,7 +72,11 @@ func New(cfg Config) (*Room, error) {
 	if cfg.Patience <= 0 {
 		cfg.Patience = 20 * time.Second
 	}
-	return &Room{cfg: cfg, nick: cfg.Nick, occupants: make(map[string]Occupant), grants: make(map[string]bool)}, nil
+	nick := cfg.Nick
+	if _, ok := occupant(cfg.Room, cfg.First); ok {
+		nick = cfg.First
+	}
+	return &Room{cfg: cfg, nick: nick, occupants: make(map[string]Occupant), grants: make(map[string]bool)}, nil
 }
 
 // Address returns the room's.
@@ -328,6 +334,10 @@ func (r *Room) refused(now time.Time, from jid.JID, e *xmltree.Element) []Effect
 	}
 	if se.Condition == "conflict" && r.tries < maxNicks {
 		// Section 7.2.8: another name may be free.
+		if r.nick == r.cfg.First && r.cfg.First != r.cfg.Nick {
+			r.nick, r.cfg.First = r.cfg.Nick, ""
+			return r.enter(now)
+		}
 		r.tries++
 		r.nick = fmt.Sprintf("%s %d", r.cfg.Nick, r.tries+1)
 		return r.enter(now)
@@ -421,7 +431,7 @@ func (r *Room) gone(now time.Time, u user) []Effect {
 	if !known || r.state != present {
 		return nil
 	}
-	return []Effect{Gone{Occupant: old}}
+	return []Effect{Gone{Occupant: old, PutOut: r.causeOf(u) != ServiceStopped}}
 }
 
 func (r *Room) causeOf(u user) Cause {

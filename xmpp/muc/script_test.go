@@ -63,7 +63,7 @@ func runScript(t *testing.T, script string) string {
 		switch word {
 		case "", "#":
 			continue
-		case "room": // ADDRESS NICK [show] [password=P] [create] [create-call]
+		case "room": // ADDRESS NICK [show] [password=P] [first=NICK] [create] [create-call]
 			f := strings.Fields(rest)
 			cfg := Config{Room: jid.JID(f[0]), Nick: f[1], Extra: []*xmltree.Element{xmltree.New("urn:x", "extra")}}
 			for _, o := range f[2:] {
@@ -73,6 +73,8 @@ func runScript(t *testing.T, script string) string {
 					cfg.ShowAddress = true
 				case "password":
 					cfg.Password = v
+				case "first":
+					cfg.First = v
 				case "create":
 					cfg.Create = &Creation{}
 				case "create-call":
@@ -151,7 +153,11 @@ func show(e Effect) string {
 	case Present:
 		return fmt.Sprintf("PRESENT %q %s new=%v self=%v", e.Occupant.Nick, e.Occupant.JID, e.New, e.Self)
 	case Gone:
-		return fmt.Sprintf("GONE %q renamed=%q", e.Occupant.Nick, e.Renamed)
+		text := fmt.Sprintf("GONE %q renamed=%q", e.Occupant.Nick, e.Renamed)
+		if e.PutOut {
+			text += " put out"
+		}
+		return text
 	case Granted:
 		return fmt.Sprintf("GRANTED %s %v", e.ID, e.Err)
 	case Left:
