@@ -84,8 +84,9 @@ cross: ## build everything for Linux, macOS and Windows, without cgo
 unit: bin/testsum ## the tests without the race detector; PKGS=./jid/... for one package
 	$(GO) test -json -p 2 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | ./bin/testsum
 
+# A program with the race detector sleeps for a second at its end, unless it is told otherwise.
 race: bin/testsum ## the tests with the race detector
-	export CGO_ENABLED=1; $(GO) test -json -race -p 3 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | \
+	export CGO_ENABLED=1 GORACE=atexit_sleep_ms=10; $(GO) test -json -race -p 3 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | \
 		./bin/testsum $(GO) test -json -race -p 1 -timeout $(TESTTIMEOUT) $(TESTFLAGS)
 
 # It shows what failed and what was skipped and why, and lets CI skip nothing that could have been installed.

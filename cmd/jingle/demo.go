@@ -270,7 +270,7 @@ func toneShare(path string) (float64, error) {
 		}
 	}
 	const rate = 48000
-	if len(pcm) < 2*rate {
+	if len(pcm) < rate/2 {
 		return 0, fmt.Errorf("it lasts only %.1f s", float64(len(pcm))/rate)
 	}
 	best := 0.0

@@ -101,6 +101,8 @@ func prepare(env *testscript.Env, at place, passwords map[string]string) error {
 	env.Setenv("JINGLE_CA", ca)
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
+	// With the race detector a program sleeps for a second at its end, unless it is told otherwise.
+	env.Setenv("GORACE", "atexit_sleep_ms=10")
 	// Unix sockets have short names.
 	short, err := os.MkdirTemp("", "j")
 	if err != nil {
@@ -111,8 +113,9 @@ func prepare(env *testscript.Env, at place, passwords map[string]string) error {
 	return nil
 }
 
-// scriptsTime is for all scripts of one test; then what still runs is stopped with its goroutines printed.
-const scriptsTime = 2 * time.Minute
+// scriptsTime is for all scripts of one test; then what still runs is stopped with its goroutines printed. They take about
+// half a minute.
+const scriptsTime = 5 * time.Minute
 
 // patience is for everything that a script waits for.
 const patience = 40 * time.Second
