@@ -49,10 +49,17 @@ func login(t testing.TB, srv *xmppserver.Server, user string, change func(*daemo
 	if change != nil {
 		change(&cfg)
 	}
+	return run(t, cfg)
+}
+
+// run is login with a whole configuration.
+func run(t testing.TB, cfg daemon.Config) *peer {
+	t.Helper()
 	d, err := daemon.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	bare := cfg.Accounts[0].JID
 	p := &peer{Daemon: d, jid: bare, state: cfg.StateDir}
 	if p.events, err = d.Subscribe(0); err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ type resumable struct {
 	offered    *transfers.Transfer // by which the peer wants to go on with it; not begun
 	cancelled  *jingle.Reason      // the user has given it up while it had a session
 	over       bool                // it was given up, and the history has to hear of it
+	most       uint64              // bytes that were there at the end of a session, since the daemon began
 }
 
 // journals is what an account has for transfers that are interrupted.
@@ -69,7 +70,12 @@ func (a *account) rowOfSent(x *transfer, src transfers.Source, via jingledv1.Via
 
 // rowOfReceived begins the journal of a file that is accepted. a.mu is held.
 func (a *account) rowOfReceived(x *transfer, dir, part string) *state.Unfinished {
-	return a.row(x, func(u *state.Unfinished) { u.Path, u.Part = dir, part })
+	return a.row(x, func(u *state.Unfinished) {
+		u.Path, u.Part = dir, part
+		if o, ok := a.files.web.Origin(x.t); ok {
+			u.URL, u.Pull = o.URL, true
+		}
+	})
 }
 
 func (a *account) row(x *transfer, more func(*state.Unfinished)) *state.Unfinished {

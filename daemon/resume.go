@@ -59,7 +59,7 @@ func (a *account) interrupted(e transfers.Failed) bool {
 		a.mu.Unlock()
 		return false
 	}
-	if x.j.Fruitless++; e.Transfer.Copied() > 0 {
+	if x.j.Fruitless++; x.gained(e) {
 		x.j.Fruitless, x.delay = 0, 0
 	}
 	if x.incoming || e.Transfer.Copied() > 0 {
@@ -405,6 +405,9 @@ func (a *account) try(ctx context.Context, x *transfer) error {
 	a.mu.Lock()
 	row, peer := *x.j, x.peer
 	a.mu.Unlock()
+	if x.incoming && row.URL != "" {
+		return a.fetchRest(ctx, x, row)
+	}
 	var src transfers.Source
 	if !x.incoming {
 		var err error
@@ -416,6 +419,9 @@ func (a *account) try(ctx context.Context, x *transfer) error {
 	// The same device, if it is there: it has what was sent. Its resource may be another after a restart.
 	if _, ok := a.client.Resource(peer); !ok {
 		peer = peer.Bare()
+	}
+	if via := jingledv1.Via(row.Via); !x.incoming && (via == jingledv1.Via_VIA_SI || via == jingledv1.Via_VIA_HTTP) {
+		return a.offerAgain(ctx, x, row, peer, src)
 	}
 	device, caps, err := a.find(ctx, peer, canTakeFiles)
 	if err != nil {

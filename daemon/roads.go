@@ -104,6 +104,7 @@ func (a *account) roadsTo(device jid.JID, c xmpp.Capabilities) []engine.Transpor
 type way struct {
 	send   func(transfers.Source) (*transfers.Transfer, error)
 	sealed bool // end to end
+	via    jingledv1.Via
 }
 
 // canTakeSI is what a peer must have for stream initiation.
@@ -122,7 +123,7 @@ func (a *account) wayTo(ctx context.Context, peer jid.JID, via jingledv1.Via, w 
 		device, _, err := a.find(ctx, peer, canTakeSI)
 		return a.bySI(device), err
 	case jingledv1.Via_VIA_HTTP:
-		return a.byWeb(ctx, peer)
+		return a.byWeb(ctx, peer, false)
 	}
 	device, c, err := a.find(ctx, peer, canTakeFiles)
 	if err != nil {
@@ -178,7 +179,7 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error
 		}
 		return way{}, err
 	}
-	web, webErr := a.byWeb(ctx, peer)
+	web, webErr := a.byWeb(ctx, peer, false)
 	if webErr != nil {
 		return way{}, connect.NewError(connect.CodeUnavailable, errors.Join(err, webErr))
 	}
@@ -220,7 +221,9 @@ func (a *account) byJingle(ctx context.Context, device jid.JID, c xmpp.Capabilit
 }
 
 func (a *account) bySI(device jid.JID) way {
-	return way{send: func(src transfers.Source) (*transfers.Transfer, error) { return a.files.si.Send(device, src) }}
+	return way{via: jingledv1.Via_VIA_SI, send: func(src transfers.Source) (*transfers.Transfer, error) {
+		return a.files.si.Send(device, src, si.SendOptions{})
+	}}
 }
 
 // canTakeFiles is what a peer must have for a Jingle file transfer.

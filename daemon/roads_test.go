@@ -177,6 +177,28 @@ func TestRoads(t *testing.T) {
 	}
 }
 
+// TestRatesAreLimited sends what takes a while by the limit of either side.
+func TestRatesAreLimited(t *testing.T) {
+	srv := testkit.Embedded(t, xmppserver.Config{Accounts: map[string]string{"romeo": "pw", "juliet": "pw"}})
+	if err := srv.Befriend("romeo", "juliet"); err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(srv.CA())
+	romeo := atHome(t, "romeo@"+srv.Domain(), srv.Addr(), roots, func(c *daemon.Config) { c.UploadLimit = 400_000 })
+	juliet := atHome(t, "juliet@"+srv.Domain(), srv.Addr(), roots, func(c *daemon.Config) { c.DownloadLimit = 300_000 })
+	for _, c := range []struct {
+		from, to *home
+		least    time.Duration // without the burst
+	}{{romeo, juliet, 700 * time.Millisecond}, {juliet, romeo, 0}} {
+		began := time.Now()
+		send(t, c.from, c.to, c.to.jid, jingledv1.Via_VIA_S5B, make([]byte, 300_000))
+		if took := time.Since(began); took < c.least {
+			t.Errorf("300 kB from %s took %v", c.from.jid, took)
+		}
+	}
+}
+
 // TestWeb goes by the web server of the XMPP server to somebody who is not there yet.
 func TestWeb(t *testing.T) {
 	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {

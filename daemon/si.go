@@ -39,7 +39,7 @@ func answer(iq *xmpp.IQ) func(*xmltree.Element, *jingle.StanzaError) {
 }
 
 func (a *account) receiveSI(iq *xmpp.IQ) {
-	if iq.Type != "set" || iq.From.IsBare() || !a.admits(iq.From, false) {
+	if iq.Type != "set" || iq.From.IsBare() || !a.admits(iq.From, false) && !a.expects(iq.From) {
 		iq.Fail(jingle.ErrServiceUnavailable())
 		return
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -132,6 +133,8 @@ func newFiles(a *account) (*files, error) {
 		Checkpoint: a.checkpoint(),
 		Shared:     a.shared,
 		Mend:       a.mendAll,
+		Upload:     a.d.up,
+		Download:   a.d.down,
 		Envelopes:  a.envelopes(), RequireEncryption: a.d.cfg.RequireEncryption,
 		Log: a.log,
 	})
@@ -274,6 +277,7 @@ func (a *account) transferEvent(e transfers.Event) {
 		x := a.update(e.Transfer, func(x *transfer) {
 			x.state, x.road, x.base = jingledv1.TransferState_TRANSFER_STATE_RUNNING, roadNames[e.Transport], e.Offset
 			x.name, x.rate, x.encryption = e.Transfer.Name(), 0, encryptionOf(e.Transfer, true)
+			a.noteOrigin(x, e.Transfer)
 		})
 		a.publishTransfer(x, &jingledv1.Event{Body: &jingledv1.Event_TransferStarted{TransferStarted: &jingledv1.TransferStarted{
 			Transport: x.road, Encryption: x.encryption, Offset: uint64(max(e.Offset, 0))}}})
@@ -429,7 +433,7 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	t, err := way.send(src)
 	if err == nil {
 		a.enter(t, x)
-		x.j = a.rowOfSent(x, src, req.GetVia())
+		x.j = a.rowOfSent(x, src, cmp.Or(way.via, req.GetVia()))
 	}
 	a.mu.Unlock()
 	if err != nil {

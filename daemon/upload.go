@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/jid"
@@ -73,8 +74,8 @@ func (a *account) uploadServices() []httpupload.Service {
 // errNoUpload says that the server stores no files.
 var errNoUpload = errors.New("the server stores no files for others (XEP-0363)")
 
-// byWeb is the way by the server. The peer need not be online.
-func (a *account) byWeb(ctx context.Context, peer jid.JID) (way, error) {
+// byWeb is the way by the server. The peer need not be online. again says that an earlier upload was interrupted.
+func (a *account) byWeb(ctx context.Context, peer jid.JID, again bool) (way, error) {
 	services := a.uploadServices()
 	if len(services) == 0 {
 		a.findProxies(ctx) // the search after the login may not have come so far
@@ -83,7 +84,7 @@ func (a *account) byWeb(ctx context.Context, peer jid.JID) (way, error) {
 	if len(services) == 0 {
 		return way{}, connect.NewError(connect.CodeUnavailable, errNoUpload)
 	}
-	return way{send: func(src transfers.Source) (*transfers.Transfer, error) {
-		return a.files.web.Send(services[0], peer, src)
+	return way{via: jingledv1.Via_VIA_HTTP, send: func(src transfers.Source) (*transfers.Transfer, error) {
+		return a.files.web.Send(services[0], peer, src, again)
 	}}, nil
 }

@@ -41,6 +41,7 @@ type Unfinished struct {
 	Pull           bool      // whether the receiver is who asks
 	Fruitless      int       // attempts in a row that brought no byte
 	Encryption     int32     // what is wanted of it
+	URL, Validator string    // of what is fetched by https: where, and of which version
 	Began, Updated time.Time
 }
 
@@ -48,10 +49,11 @@ type Unfinished struct {
 // once; a power failure may bring back the state of a few seconds before, in which Bytes is no larger than it may be.
 func (s *Store) Journal(ctx context.Context, u Unfinished) error {
 	return s.jot(ctx, `INSERT OR REPLACE INTO unfinished (account, id, peer, sid, content, incoming, phase, name, size, date,
-		media_type, description, hash, path, part, mtime, bytes, via, pull, fruitless, began, updated, encryption)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		media_type, description, hash, path, part, mtime, bytes, via, pull, fruitless, began, updated, encryption, url, validator)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		u.Account, u.ID, u.Peer, u.SID, u.Content, u.Incoming, u.Phase, u.Name, count(u.Size), u.Date, u.MediaType, u.Desc,
-		u.Hash, u.Path, u.Part, u.ModTime.UnixNano(), count(u.Bytes), u.Via, u.Pull, u.Fruitless, ms(u.Began), ms(u.Updated), u.Encryption)
+		u.Hash, u.Path, u.Part, u.ModTime.UnixNano(), count(u.Bytes), u.Via, u.Pull, u.Fruitless, ms(u.Began), ms(u.Updated), u.Encryption,
+		u.URL, u.Validator)
 }
 
 // Forget strikes an unfinished transfer out.
@@ -70,12 +72,12 @@ func (s *Store) jot(ctx context.Context, text string, args ...any) error {
 // Unfinished returns what an account has to go on with, the oldest first.
 func (s *Store) Unfinished(ctx context.Context, account string) ([]Unfinished, error) {
 	return query(ctx, s.db, `SELECT account, id, peer, sid, content, incoming, phase, name, size, date, media_type, description,
-		hash, path, part, mtime, bytes, via, pull, fruitless, began, updated, encryption FROM unfinished WHERE account = ? ORDER BY began, id`,
+		hash, path, part, mtime, bytes, via, pull, fruitless, began, updated, encryption, url, validator FROM unfinished WHERE account = ? ORDER BY began, id`,
 		[]any{account}, func(scan func(...any) error) (u Unfinished, err error) {
 			var mtime, began, updated int64
 			err = scan(&u.Account, &u.ID, &u.Peer, &u.SID, &u.Content, &u.Incoming, &u.Phase, &u.Name, &u.Size, &u.Date,
 				&u.MediaType, &u.Desc, &u.Hash, &u.Path, &u.Part, &mtime, &u.Bytes, &u.Via, &u.Pull, &u.Fruitless, &began, &updated,
-				&u.Encryption)
+				&u.Encryption, &u.URL, &u.Validator)
 			u.ModTime, u.Began, u.Updated = time.Unix(0, mtime), at(began), at(updated)
 			return u, err
 		})

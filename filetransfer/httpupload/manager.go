@@ -53,6 +53,7 @@ type Manager struct {
 	upload, down *http.Client
 
 	mu      sync.Mutex
+	fetches map[*transfers.Transfer]*request
 	ctx     context.Context // of everything that runs
 	stop    context.CancelFunc
 	closed  bool
@@ -70,7 +71,8 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{cfg: cfg, upload: newClient(nil, cfg.UploadRootCAs), down: newClient(cfg.Allow, cfg.RootCAs)}
+	m := &Manager{cfg: cfg, upload: newClient(nil, cfg.UploadRootCAs), down: newClient(cfg.Allow, cfg.RootCAs),
+		fetches: make(map[*transfers.Transfer]*request)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -103,17 +105,31 @@ type request struct {
 	cancel context.CancelFunc
 	accept func() // of a file that is offered
 	sent   func(hashes.Sums)
+	origin Origin // of a file that is fetched; the manager's lock guards it
 }
 
 func (m *Manager) newRequest() *request {
 	r := &request{m: m}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	r.ctx, r.cancel = ctx, func() {
+		cancel()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if r.driver != (transfers.Driver{}) {
+			delete(m.fetches, r.driver.Transfer())
+		}
+	}
 	return r
 }
 
 // signal makes r the signaling of a transfer.
 func (r *request) signal(d transfers.Driver) transfers.Signaling {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
 	r.driver = d
+	if r.origin.URL != "" {
+		r.m.fetches[d.Transfer()] = r
+	}
 	return r
 }
 
@@ -137,6 +153,10 @@ func (r *request) Info(jingle.Payload) {}
 // Heard implements [transfers.Signaling].
 func (r *request) Heard() {}
 
+// Lasts implements [transfers.Signaling]: a fetch goes on where it stopped, where the server can (see [Manager.Reopen]), and
+// an upload begins anew, with another slot.
+func (r *request) Lasts() bool { return true }
+
 // End implements [transfers.Signaling].
 func (r *request) End(*jingle.Reason) { r.cancel() }
 
@@ -146,13 +166,14 @@ func (r *request) fail(c jingle.Condition, err error) {
 }
 
 // Send uploads a file to a service and tells the peer, by its bare or full address, where it is. The transfer ends when
-// the message is sent: whether the peer fetches the file is not known.
-func (m *Manager) Send(service Service, peer jid.JID, src transfers.Source) (*transfers.Transfer, error) {
+// the message is sent: whether the peer fetches the file is not known. again says that an earlier attempt did not come so
+// far; nothing is left of that.
+func (m *Manager) Send(service Service, peer jid.JID, src transfers.Source, again bool) (*transfers.Transfer, error) {
 	if service.MaxSize > 0 && src.Size > service.MaxSize {
 		return nil, &TooLargeError{service.MaxSize}
 	}
 	r := m.newRequest()
-	t, err := m.cfg.Transfers.Outgoing(peer, "http-"+rand.Text(), src, r.signal)
+	t, err := m.cfg.Transfers.Outgoing(peer, "http-"+rand.Text(), src, transfers.Attempt{Again: again}, r.signal)
 	if err != nil {
 		r.cancel()
 		return nil, err
@@ -161,7 +182,7 @@ func (m *Manager) Send(service Service, peer jid.JID, src transfers.Source) (*tr
 	m.cfg.Request(service.JID, ask.Element(), func(e *xmltree.Element, err error) {
 		m.begin(func(ctx context.Context) {
 			if err != nil {
-				r.fail(jingle.FailedApplication, fmt.Errorf("the server gives no place for the file: %w", refusal(err)))
+				r.fail(whether(later(err)), fmt.Errorf("the server gives no place for the file: %w", refusal(err)))
 				return
 			}
 			if e == nil {
@@ -209,12 +230,12 @@ func (m *Manager) put(ctx context.Context, r *request, slot Slot, ask Request, p
 		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
-			err = fmt.Errorf("the server answers %d", res.StatusCode)
+			err = &StatusError{res.StatusCode}
 		}
 	}
 	if err != nil {
 		_ = body.CloseWithError(err)
-		r.fail(jingle.FailedTransport, fmt.Errorf("upload: %w", err))
+		r.fail(whether(later(err)), fmt.Errorf("upload: %w", err))
 		return
 	}
 	var whole hashes.Sums
@@ -256,6 +277,7 @@ func (m *Manager) Offer(from jid.JID, s Share) (*transfers.Transfer, error) {
 		return nil, err
 	}
 	r := m.newRequest()
+	r.origin.URL = s.URL
 	r.accept = func() { m.begin(func(ctx context.Context) { m.get(ctx, r, s) }) }
 	f := s.File
 	f.HashUsed, f.Range = nil, nil
@@ -265,63 +287,4 @@ func (m *Manager) Offer(from jid.JID, s Share) (*transfers.Transfer, error) {
 		return nil, err
 	}
 	return t, nil
-}
-
-// get fetches a file. The connection outlives it.
-func (m *Manager) get(ctx context.Context, r *request, s Share) {
-	stop := context.AfterFunc(ctx, r.cancel)
-	u, err := ParseURL(s.URL)
-	var req *http.Request
-	if err == nil {
-		req, err = http.NewRequestWithContext(r.ctx, http.MethodGet, u.String(), nil)
-	}
-	var res *http.Response
-	if err == nil {
-		res, err = m.down.Do(req)
-	}
-	if err == nil {
-		err = usable(res, s.File.Size)
-		if err != nil {
-			_ = res.Body.Close()
-		}
-	}
-	if err != nil {
-		stop()
-		r.fail(jingle.FailedTransport, fmt.Errorf("the file cannot be fetched: %w", err))
-		return
-	}
-	if s.File.Size == nil {
-		r.driver.Sized(res.ContentLength)
-	}
-	r.driver.Connected(&download{res.Body, func() { stop(); r.cancel() }}, NS)
-}
-
-// usable returns why a response is not the file, or nil. size is what the sender said of it, or nil.
-func usable(res *http.Response, size *int64) error {
-	switch {
-	case res.StatusCode != http.StatusOK:
-		return fmt.Errorf("the server answers %d", res.StatusCode)
-	case res.Header.Get("Content-Encoding") != "" && res.Header.Get("Content-Encoding") != "identity":
-		return errors.New("the server sends it in an encoding that was not asked for")
-	case size == nil && res.ContentLength < 0:
-		return errors.New("neither the sender nor the server says how large it is")
-	case size != nil && res.ContentLength >= 0 && res.ContentLength != *size:
-		return fmt.Errorf("it has %d bytes at the server, but %d were announced", res.ContentLength, *size)
-	}
-	return nil
-}
-
-// download is what the transfer reads from.
-type download struct {
-	io.ReadCloser
-	done func()
-}
-
-// Write implements [io.Writer]: nothing goes back.
-func (*download) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-
-// Close ends the fetch.
-func (d *download) Close() error {
-	d.done()
-	return d.ReadCloser.Close()
 }

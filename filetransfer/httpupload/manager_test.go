@@ -167,7 +167,7 @@ func TestThereAndBack(t *testing.T) {
 			s := newServer(t)
 			a := newAccount(t, s, loopback, 0)
 			data := bytes.Repeat([]byte("x"), size)
-			if _, err := a.m.Send(httpupload.Service{JID: "upload.capulet.lit"}, juliet, source("a.txt", data)); err != nil {
+			if _, err := a.m.Send(httpupload.Service{JID: "upload.capulet.lit"}, juliet, source("a.txt", data), false); err != nil {
 				t.Fatal(err)
 			}
 			if done, ok := a.last().(transfers.Done); !ok || done.Transport != httpupload.NS || done.Confirmed {
@@ -210,12 +210,12 @@ func TestUploadFails(t *testing.T) {
 	s := newServer(t)
 	a := newAccount(t, s, loopback, 0)
 	var tooLarge *httpupload.TooLargeError
-	if _, err := a.m.Send(httpupload.Service{MaxSize: 3}, juliet, source("a", []byte("1234"))); !errors.As(err, &tooLarge) || tooLarge.Max != 3 {
+	if _, err := a.m.Send(httpupload.Service{MaxSize: 3}, juliet, source("a", []byte("1234")), false); !errors.As(err, &tooLarge) || tooLarge.Max != 3 {
 		t.Errorf("%v", err)
 	}
 	s.refuse = &jingle.StanzaError{Type: "modify", Condition: "not-acceptable",
 		App: xmltree.New(httpupload.NS, "file-too-large").Add(xmltree.New(httpupload.NS, "max-file-size").AddText("2"))}
-	if _, err := a.m.Send(httpupload.Service{}, juliet, source("a", []byte("1234"))); err != nil {
+	if _, err := a.m.Send(httpupload.Service{}, juliet, source("a", []byte("1234")), false); err != nil {
 		t.Fatal(err)
 	}
 	if f, ok := a.last().(transfers.Failed); !ok || !strings.Contains(f.Text, "at most 2 bytes") {
@@ -223,7 +223,7 @@ func TestUploadFails(t *testing.T) {
 	}
 	s.refuse = nil
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	if _, err := a.m.Send(httpupload.Service{}, juliet, source("a", bytes.Repeat([]byte("x"), 5_000_000))); err != nil {
+	if _, err := a.m.Send(httpupload.Service{}, juliet, source("a", bytes.Repeat([]byte("x"), 5_000_000)), false); err != nil {
 		t.Fatal(err)
 	}
 	if f, ok := a.last().(transfers.Failed); !ok || !strings.Contains(f.Text, "403") && !strings.Contains(f.Text, "upload") {

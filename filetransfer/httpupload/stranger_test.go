@@ -39,7 +39,7 @@ func uploads(t *testing.T, srv *testkit.Server) {
 	}
 	for _, size := range []int{1, 1_500_000} {
 		data := bytes.Repeat([]byte("prosody"), size/7+1)[:size]
-		if _, err := romeo.m.Send(service, juliet.client.JID(), source("très cool.txt", data)); err != nil {
+		if _, err := romeo.m.Send(service, juliet.client.JID(), source("très cool.txt", data), false); err != nil {
 			t.Fatal(err)
 		}
 		if done, ok := romeo.last().(transfers.Done); !ok {
@@ -54,7 +54,7 @@ func uploads(t *testing.T, srv *testkit.Server) {
 		}
 	}
 	// What the service refuses, it refuses in words that are understood.
-	if _, err := romeo.m.Send(httpupload.Service{JID: service.JID}, juliet.client.JID(), source("large", make([]byte, 2_000_001))); err != nil {
+	if _, err := romeo.m.Send(httpupload.Service{JID: service.JID}, juliet.client.JID(), source("large", make([]byte, 2_000_001)), false); err != nil {
 		t.Fatal(err)
 	}
 	if f, ok := romeo.last().(transfers.Failed); !ok || f.Text == "" {

@@ -54,6 +54,13 @@ func PausedElement() *xmltree.Element { return xmltree.New(NS, "paused") }
 // IsPaused reports whether an application condition, which may be nil, is [PausedElement].
 func IsPaused(app *xmltree.Element) bool { return app.Is(NS, "paused") }
 
+// CompleteElement returns the application condition of a refusal by who has everything already. Protocols that have a word
+// for it do not need it.
+func CompleteElement() *xmltree.Element { return xmltree.New(NS, "complete") }
+
+// IsComplete reports whether an application condition, which may be nil, is [CompleteElement].
+func IsComplete(app *xmltree.Element) bool { return app.Is(NS, "complete") }
+
 // Cancelled is a <cancelled/>: an interrupted transfer is given up. It implements [jingle.Payload].
 type Cancelled struct{ Ref }
 

@@ -133,16 +133,25 @@ func (m *Manager) find(k key) *session {
 	return m.sessions[k]
 }
 
-// Send offers a file to a full address. streams are the methods to offer, best first; none means all.
-func (m *Manager) Send(peer jid.JID, src transfers.Source, streams ...string) (*transfers.Transfer, error) {
+// SendOptions says how a file is offered; the zero value is the default.
+type SendOptions struct {
+	// Streams are the methods to offer, best first; nil means all.
+	Streams []string
+	// Attempt says which earlier transfer this one goes on with.
+	Attempt transfers.Attempt
+}
+
+// Send offers a file to a full address.
+func (m *Manager) Send(peer jid.JID, src transfers.Source, opts SendOptions) (*transfers.Transfer, error) {
+	streams := opts.Streams
 	if len(streams) == 0 {
 		streams = methods()
 	}
-	s := &session{m: m, key: key{peer, "si-" + rand.Text(), true}, local: m.cfg.Local(), requesting: NewRequesting(streams)}
+	s := &session{m: m, key: key{peer, "si-" + rand.Text(), true}, local: m.cfg.Local(), requesting: NewRequesting(streams, opts.Attempt.Again)}
 	if !m.enter(s) {
 		return nil, transfers.ErrClosed
 	}
-	t, err := m.cfg.Transfers.Outgoing(peer, s.key.id, src, func(d transfers.Driver) transfers.Signaling {
+	t, err := m.cfg.Transfers.Outgoing(peer, s.key.id, src, opts.Attempt, func(d transfers.Driver) transfers.Signaling {
 		s.driver = d
 		return s
 	})
@@ -156,6 +165,7 @@ func (m *Manager) Send(peer jid.JID, src transfers.Source, streams ...string) (*
 	if len(f.Desc) > 0 {
 		offer.File.Desc = f.Desc[0].Text
 	}
+	offer.File.Extra = f.Extra
 	m.cfg.Request(peer, offer.Element(), m.cfg.OfferTimeout, func(e *xmltree.Element, err error) {
 		// Not on the caller's goroutine, which may hold what the events need.
 		m.begin(func(context.Context) { s.answered(e, err) })
@@ -203,7 +213,8 @@ func (m *Manager) Handle(from jid.JID, payload *xmltree.Element, answer func(*xm
 
 // describe returns an offered file in the terms of XEP-0234.
 func describe(offer SI) filetransfer.File {
-	f := filetransfer.File{Name: offer.File.Name, Size: offer.File.Size, Date: offer.File.Date, MediaType: offer.MIMEType}
+	f := filetransfer.File{Name: offer.File.Name, Size: offer.File.Size, Date: offer.File.Date, MediaType: offer.MIMEType,
+		Extra: offer.File.Extra}
 	if offer.File.Desc != "" {
 		f.Desc = []filetransfer.Desc{{Text: offer.File.Desc}}
 	}

@@ -202,7 +202,7 @@ func pattern(n int) []byte {
 
 func (w *world) send(data []byte, streams ...string) {
 	w.t.Helper()
-	if _, err := w.people[romeo].si.Send(juliet, source(data), streams...); err != nil {
+	if _, err := w.people[romeo].si.Send(juliet, source(data), si.SendOptions{Streams: streams}); err != nil {
 		w.t.Fatal(err)
 	}
 }

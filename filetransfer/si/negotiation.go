@@ -5,6 +5,7 @@ import (
 
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/ibb"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/jingle"
 )
@@ -55,11 +56,13 @@ type Requesting struct {
 	tried   []string
 	over    bool
 	waiting bool // for the answer
+	again   bool
 }
 
-// NewRequesting returns the state after an offer with these methods, best first.
-func NewRequesting(offered []string) *Requesting {
-	return &Requesting{offered: offered, waiting: true}
+// NewRequesting returns the state after an offer with these methods, best first. again says that it goes on with an
+// earlier one: a peer that is not there will be.
+func NewRequesting(offered []string, again bool) *Requesting {
+	return &Requesting{offered: offered, again: again, waiting: true}
 }
 
 // Answered tells that the peer has accepted.
@@ -92,7 +95,7 @@ func (r *Requesting) Refused(err error) []Effect {
 	if r.over || !r.waiting {
 		return nil
 	}
-	reason, byPeer := reasonOf(err)
+	reason, byPeer := reasonOf(err, r.again)
 	return r.fail(reason, byPeer)
 }
 
@@ -183,13 +186,22 @@ func (a *Answering) Accept(want *filetransfer.Range) []Effect {
 	return append(out, Reply{answer})
 }
 
-// Decline tells that the file is not wanted.
-func (a *Answering) Decline() []Effect {
+// Decline tells that the file is not wanted, and why. Only our own kind is told that the transfer rests, or that nothing is
+// missing any more: an offer that asks for it names an earlier one.
+func (a *Answering) Decline(why *jingle.Reason) []Effect {
 	if a.state != answerOffered {
 		return nil
 	}
 	a.state = answerOver
-	return []Effect{Refuse{declined()}}
+	no := declined()
+	switch {
+	case why == nil:
+	case resume.IsPaused(why.App):
+		no.App = why.App
+	case why.Condition == jingle.Success:
+		no.App = resume.CompleteElement()
+	}
+	return []Effect{Refuse{no}}
 }
 
 // declined is the answer of XEP-0095 section 3.2 to an offer that is not wanted.

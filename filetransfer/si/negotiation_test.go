@@ -50,21 +50,21 @@ func check(t *testing.T, what string, effects []si.Effect, want string) {
 func TestRequesting(t *testing.T) {
 	both := []string{bytestreams, ibb}
 	off := int64(5)
-	r := si.NewRequesting(both)
+	r := si.NewRequesting(both, false)
 	check(t, "accepted", r.Answered(si.SI{Method: bytestreams, File: &si.File{Range: &si.Range{Offset: &off}}}), "wanted from 5; open bytestreams")
 	check(t, "a second answer", r.Answered(si.SI{Method: ibb}), "")
 	check(t, "no streamhost", r.StreamFailed(errors.New("x")), "open ibb")
 	check(t, "nor in-band", r.StreamFailed(errors.New("x")), "fail connectivity-error")
 	check(t, "after the end", r.StreamFailed(errors.New("x")), "")
 
-	r = si.NewRequesting([]string{bytestreams})
+	r = si.NewRequesting([]string{bytestreams}, false)
 	check(t, "another method", r.Answered(si.SI{Method: ibb}), "fail unsupported-transports")
-	r = si.NewRequesting([]string{bytestreams})
+	r = si.NewRequesting([]string{bytestreams}, false)
 	check(t, "no method", r.Answered(si.SI{}), "fail unsupported-transports")
-	r = si.NewRequesting([]string{bytestreams})
+	r = si.NewRequesting([]string{bytestreams}, false)
 	r.Answered(si.SI{Methods: []string{bytestreams}})
 	check(t, "nothing to fall back to", r.StreamFailed(errors.New("x")), "fail connectivity-error")
-	r = si.NewRequesting(both)
+	r = si.NewRequesting(both, false)
 	r.Answered(si.SI{Method: ibb})
 	r.Opened()
 	check(t, "a late failure", r.StreamFailed(errors.New("x")), "")
@@ -80,7 +80,7 @@ func TestRequesting(t *testing.T) {
 		{&jingle.StanzaError{Condition: "service-unavailable"}, "fail unsupported-applications"},
 		{errors.New("no answer"), "fail timeout"},
 	} {
-		check(t, c.err.Error(), si.NewRequesting(both).Refused(c.err), c.want)
+		check(t, c.err.Error(), si.NewRequesting(both, false).Refused(c.err), c.want)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestAnswering(t *testing.T) {
 	}
 	check(t, "accept", a.Accept(nil), "await; reply bytestreams")
 	check(t, "accept again", a.Accept(nil), "")
-	check(t, "decline after accept", a.Decline(), "")
+	check(t, "decline after accept", a.Decline(nil), "")
 	e, se := a.Bytestream(q)
 	check(t, "streamhosts", e, "join a")
 	if se != nil {
@@ -126,7 +126,7 @@ func TestAnswering(t *testing.T) {
 
 	offer.Methods = []string{ibb}
 	check(t, "in-band", accept(offer).Accept(nil), "await; reply ibb")
-	check(t, "decline", accept(offer).Decline(), "refuse forbidden")
+	check(t, "decline", accept(offer).Decline(nil), "refuse forbidden")
 	offer.File = &si.File{Name: "x", Size: &size}
 	check(t, "no ranges", accept(offer).Accept(from4), "refuse forbidden; fail failed-application")
 

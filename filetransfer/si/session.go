@@ -326,12 +326,16 @@ func (s *session) Info(jingle.Payload) {}
 // Heard implements [transfers.Signaling].
 func (s *session) Heard() {}
 
+// Lasts implements [transfers.Signaling]: an offer says whether ranges are understood (XEP-0096 section 3), and a file whose
+// offer does not begins anew.
+func (s *session) Lasts() bool { return true }
+
 // End implements [transfers.Signaling].
-func (s *session) End(*jingle.Reason) {
+func (s *session) End(why *jingle.Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answering != nil {
-		s.do(s.answering.Decline()) // if it was not answered yet
+		s.do(s.answering.Decline(why)) // if it was not answered yet
 	}
 	s.end()
 }

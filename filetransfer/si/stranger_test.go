@@ -232,7 +232,7 @@ func withSlixmpp(t *testing.T, srv *testkit.Server) {
 			m := join(t, srv, fmt.Sprintf("romeo%d", i), c.direct)
 			p := slixmpp(t, srv, fmt.Sprintf("juliet%d", i), "take", "-", "-", "-")
 			to := jid.JID(srv.Account(fmt.Sprintf("juliet%d", i)) + "/slix")
-			if _, err := m.si.Send(to, source(data), c.transport); err != nil {
+			if _, err := m.si.Send(to, source(data), si.SendOptions{Streams: []string{c.transport}}); err != nil {
 				t.Fatal(err)
 			}
 			if done := m.wait(t); done.Transport != c.transport {

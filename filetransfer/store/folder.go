@@ -146,6 +146,9 @@ type File struct {
 	done   bool
 }
 
+// CheckSpace is [Folder.CheckSpace] of the folder that the file is in.
+func (f *File) CheckSpace(size int64) error { return f.folder.CheckSpace(size) }
+
 // Part returns the name that the incomplete file has in its folder.
 func (f *File) Part() string { return f.part }
 

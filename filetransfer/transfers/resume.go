@@ -194,11 +194,8 @@ func (t *Transfer) checkpoints(target Target, offset int64, stop <-chan struct{}
 	})
 }
 
-// Continues reports whether the transfer can go on in another session after an interruption: whether it goes by Jingle.
-func (t *Transfer) Continues() bool {
-	_, ok := t.signaling.(session)
-	return ok && t.m.cfg.Checkpoint > 0
-}
+// Continues reports whether the transfer can go on in another session after an interruption.
+func (t *Transfer) Continues() bool { return t.signaling.Lasts() && t.m.cfg.Checkpoint > 0 }
 
 // Content returns the name of the session's content.
 func (t *Transfer) Content() string { return t.content.Name }
@@ -217,8 +214,8 @@ func (t *Transfer) Pause() {
 	t.Cancel(&jingle.Reason{Condition: jingle.Cancel, Text: "The transfer is paused.", App: resume.PausedElement()})
 }
 
-// interruption says whether a failure is the end. It is not where the file was on its way, by Jingle, and nobody meant to
-// give it up.
+// interruption says whether a failure is the end. It is not where the file was on its way, by a protocol in which it can go
+// on, and nobody meant to give it up.
 func (t *Transfer) interruption(f *filetransfer.Failure) Interruption {
 	paused := resume.IsPaused(f.Reason.App)
 	begun := t.resumed || t.conn != nil || t.decision && (paused || f.Reason.Condition == jingle.Gone)

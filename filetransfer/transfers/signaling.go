@@ -7,6 +7,7 @@ import (
 
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/hashes"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -28,6 +29,17 @@ type Signaling interface {
 	End(r *jingle.Reason)
 	// Heard tells that bytes move, so that the peer is there.
 	Heard()
+	// Lasts reports whether a transfer that is interrupted can go on in another session of this protocol, if only from its
+	// beginning.
+	Lasts() bool
+}
+
+// Attempt says which earlier transfer one goes on with. The zero value is the first attempt.
+type Attempt struct {
+	// Again is set for every attempt but the first.
+	Again bool
+	// Ref names the earlier transfer to the peer; nil where the protocol has no place for it.
+	Ref *resume.Ref
 }
 
 // Driver is what a [Signaling] tells its transfer by. The methods may be called from any goroutine and do not block;
@@ -66,16 +78,21 @@ func (d Driver) Ended(r *jingle.Reason, byPeer bool, err error) { d.t.ended(r, b
 
 // Outgoing begins to send a file to a full address by another protocol than Jingle. signal is called once, before
 // anything else; sid names the transfer. The caller then offers the file and tells the driver of the answer.
-func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, signal func(Driver) Signaling) (*Transfer, error) {
+func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, a Attempt, signal func(Driver) Signaling) (*Transfer, error) {
 	if src.Open == nil || src.Name == "" || src.Size < 0 {
 		return nil, errors.New("transfers: a source needs Name, Size and Open")
 	}
 	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
 	file := src.describe(filetransfer.MediaTypeDashed)
 	file.HashUsed = nil // there is no <checksum/> to follow
+	if a.Ref != nil {
+		file.Extra = append(file.Extra, a.Ref.Element())
+	}
 	t := m.newTransfer(peer, id, file)
-	t.sid, t.source, t.out = sid, &src, true
-	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout})
+	t.sid, t.source, t.out, t.resumed = sid, &src, true, a.Again
+	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{
+		Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: a.Again,
+	})
 	t.signaling = signal(Driver{t})
 	if err := m.start(t); err != nil {
 		return nil, err
@@ -87,23 +104,37 @@ func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, signal func(Dri
 // [Driver.Sized] tells it later. The error is an [*engine.Rejection] if the file cannot be taken, a
 // [*jingle.StanzaError] if there are too many.
 func (m *Manager) Offer(peer jid.JID, sid string, file filetransfer.File, signal func(Driver) Signaling) (*Transfer, error) {
+	t, err := m.incoming(peer, sid, file, true, signal)
+	if err == nil {
+		t.offered()
+	}
+	return t, err
+}
+
+// Fetch begins a transfer that goes on with one that the user has agreed to: nobody is asked. It waits for
+// [Transfer.AcceptInto].
+func (m *Manager) Fetch(peer jid.JID, sid string, file filetransfer.File, signal func(Driver) Signaling) (*Transfer, error) {
+	return m.incoming(peer, sid, file, false, signal)
+}
+
+func (m *Manager) incoming(peer jid.JID, sid string, file filetransfer.File, theirs bool, signal func(Driver) Signaling) (*Transfer, error) {
 	if m.cfg.RequireEncryption {
 		return nil, m.refuseClear(peer)
 	}
 	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
 	receiving, no := filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 		Content: id, Offer: file, MaxSize: m.cfg.MaxSize, ChecksumGrace: m.cfg.ChecksumGrace, SizeLater: true,
+		Mend: m.cfg.Mend != nil,
 	})
 	if no != nil {
 		return nil, &engine.Rejection{Reason: no}
 	}
 	t := m.newTransfer(peer, id, file)
-	t.sid, t.receiving, t.theirs = sid, receiving, true
+	t.sid, t.receiving, t.theirs, t.resumed = sid, receiving, theirs, !theirs
 	t.signaling = signal(Driver{t})
 	if err := m.start(t); err != nil {
 		return nil, err
 	}
-	t.offered()
 	return t, nil
 }
 
@@ -129,6 +160,9 @@ func (s session) Info(p jingle.Payload) {
 }
 
 func (s session) End(r *jingle.Reason) { s.t.inSession(func(*engine.Session) { s.app.end(s.t, r) }) }
+
+// Lasts implements [Signaling].
+func (s session) Lasts() bool { return true }
 
 func (s session) Heard() {
 	s.t.mu.Lock()

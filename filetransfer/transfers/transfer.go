@@ -46,7 +46,6 @@ type Transfer struct {
 	receiving *filetransfer.Receiving
 	source    *Source
 	target    Target
-	folder    *store.Folder
 	decision  bool // whether the peer, or the user, has decided
 	resumed   bool // it goes on with an earlier one
 	have      int64
@@ -128,7 +127,7 @@ func (t *Transfer) Accept(folder *store.Folder) {
 			t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored.", App: filetransfer.FileTooLarge()}, err)
 			return
 		}
-		t.target, t.folder = target, folder
+		t.target = target
 		t.limit = time.Now().Add(t.m.cfg.ConnectTimeout)
 		answer := t.receiving.Accept(0)
 		t.signaling.Accept(answer)
@@ -223,8 +222,13 @@ func (t *Transfer) sized(size int64) {
 			return
 		}
 		t.total = size
-		if t.folder != nil {
-			if err := t.folder.CheckSpace(size); err != nil {
+		t.mu.Lock()
+		if t.file.Size == nil {
+			t.file.Size = &size
+		}
+		t.mu.Unlock()
+		if disk, ok := t.target.(interface{ CheckSpace(int64) error }); ok {
+			if err := disk.CheckSpace(size); err != nil {
 				t.fail(&jingle.Reason{Condition: jingle.MediaError, Text: "The file cannot be stored.", App: filetransfer.FileTooLarge()}, err)
 				return
 			}

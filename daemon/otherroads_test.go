@@ -1,0 +1,486 @@
+package daemon_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/filetransfer"
+	"github.com/jingled/jingled/filetransfer/hashes"
+	"github.com/jingled/jingled/filetransfer/httpupload"
+	"github.com/jingled/jingled/filetransfer/resume"
+	"github.com/jingled/jingled/filetransfer/si"
+	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/xmltree"
+	"github.com/jingled/jingled/xmpp"
+)
+
+// inBand leaves stream initiation nothing but in-band bytestreams, and passes everything else to more.
+func inBand(more func(jid.JID, *xmltree.Element)) func(jid.JID, *xmltree.Element) {
+	return func(from jid.JID, stanza *xmltree.Element) {
+		if q := stanza.Child("http://jabber.org/protocol/bytestreams", "query"); q != nil {
+			for h := range q.Elements() {
+				if h.Name.Local == "streamhost" {
+					h.Set("port", "1")
+				}
+			}
+		}
+		if more != nil {
+			more(from, stanza)
+		}
+	}
+}
+
+// offerSI sends a file by stream initiation from alice to bob until so many bytes have come.
+func offerSI(t *testing.T, w *wire, size, at int) *pausing {
+	t.Helper()
+	p := &pausing{w: w, data: noise(size), inbox: t.TempDir()}
+	p.alice, p.bob = login(t, w.Server, "alice", keeping(t)), login(t, w.Server, "bob", keeping(t))
+	w.let(at + 64<<10)
+	path := filepath.Join(t.TempDir(), "noise.bin")
+	if err := os.WriteFile(path, p.data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res, err := p.alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: p.bob.jid.String(), Path: path, Via: jingledv1.Via_VIA_SI})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.sid = res.GetSid()
+	await(t, p.bob, func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil })
+	if _, err := p.bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: p.sid, Dir: p.inbox}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, p.bob, func(e *jingledv1.Event) bool { return e.GetTransferProgress().GetBytes() >= uint64(at) })
+	return p
+}
+
+func becomes(want jingledv1.TransferState) func(*jingledv1.Event) bool {
+	return func(e *jingledv1.Event) bool { return e.GetTransferInterrupted().GetState() == want }
+}
+
+// came waits for the end at both sides. What goes without a hash is not verified.
+func (p *pausing) came(t *testing.T) {
+	t.Helper()
+	for _, who := range []*peer{p.alice, p.bob} {
+		e := await(t, who, over)
+		if d := e.GetTransferDone(); d == nil || e.GetSid() != p.sid || d.GetBytes() != uint64(len(p.data)) {
+			t.Errorf("%s: %v", who.jid, e)
+		}
+	}
+	p.whole(t)
+}
+
+// whole checks that the file is there and nothing else.
+func (p *pausing) whole(t *testing.T) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.inbox, "noise.bin"))
+	if err != nil || !bytes.Equal(b, p.data) {
+		t.Errorf("%d bytes have come: %v", len(b), err)
+	}
+	if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// again starts a daemon anew.
+func (p *pausing) again(t *testing.T, who *peer, user string) *peer {
+	t.Helper()
+	dir := who.state
+	who.stop()
+	return login(t, p.w.Server, user, func(c *daemon.Config) { c.StateDir = dir })
+}
+
+// TestStreamInitiationGoesOn pauses a file that goes by stream initiation, at each side, and lets it go on.
+func TestStreamInitiationGoesOn(t *testing.T) {
+	t.Run("the sender pauses", func(t *testing.T) {
+		t.Parallel() // they wait for each other's silence
+		w := newWire(t)
+		w.change(inBand(nil))
+		p := offerSI(t, w, 1<<20, 1<<19)
+		if _, err := p.alice.PauseTransfer(t.Context(), &jingledv1.PauseTransferRequest{Sid: p.sid}); err != nil {
+			t.Fatal(err)
+		}
+		await(t, p.alice, becomes(jingledv1.TransferState_TRANSFER_STATE_PAUSED))
+		await(t, p.bob, becomes(jingledv1.TransferState_TRANSFER_STATE_WAITING)) // there is no word for it
+		p.alice, p.bob = p.again(t, p.alice, "alice"), p.again(t, p.bob, "bob")
+		w.let(-1)
+		p.resume(t, p.alice)
+		if s := await(t, p.bob, started).GetTransferStarted(); s.GetTransport() != "si" || s.GetOffset() < 1<<19 {
+			t.Errorf("%v", s)
+		}
+		p.came(t)
+	})
+	t.Run("the receiver pauses", func(t *testing.T) {
+		t.Parallel() // they wait for each other's silence
+		w := newWire(t)
+		w.change(inBand(nil))
+		p := offerSI(t, w, 1<<20, 1<<19)
+		if _, err := p.bob.PauseTransfer(t.Context(), &jingledv1.PauseTransferRequest{Sid: p.sid}); err != nil {
+			t.Fatal(err)
+		}
+		await(t, p.bob, becomes(jingledv1.TransferState_TRANSFER_STATE_PAUSED))
+		await(t, p.alice, becomes(jingledv1.TransferState_TRANSFER_STATE_PAUSED_BY_PEER))
+		w.let(-1)
+		p.resume(t, p.bob)
+		p.came(t)
+	})
+	t.Run("the receiver gives up", func(t *testing.T) {
+		t.Parallel() // they wait for each other's silence
+		w := newWire(t)
+		w.change(inBand(nil))
+		p := offerSI(t, w, 1<<20, 1<<19)
+		w.let(-1)
+		if _, err := p.bob.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
+			t.Fatal(err)
+		}
+		for _, who := range []*peer{p.bob, p.alice} {
+			if f := await(t, who, over).GetTransferFailed(); f == nil {
+				t.Errorf("%s: it has come all the same", who.jid)
+			}
+		}
+	})
+	t.Run("the sender gives up", func(t *testing.T) {
+		t.Parallel() // they wait for each other's silence
+		w := newWire(t)
+		w.change(inBand(nil))
+		p := offerSI(t, w, 1<<20, 1<<19)
+		w.let(-1)
+		if _, err := p.alice.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
+			t.Fatal(err)
+		}
+		for _, who := range []*peer{p.alice, p.bob} {
+			if f := await(t, who, over).GetTransferFailed(); f.GetReason() != "cancel" {
+				t.Errorf("%s: %v", who.jid, f)
+			}
+		}
+		if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+}
+
+// TestStreamInitiationOfOthers goes on with senders that name no transfer, as Pidgin and its kin.
+func TestStreamInitiationOfOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		strip string
+		fresh bool
+	}{
+		"with a date": {"resume", false}, "without a date": {"resume date", true}, "without ranges": {"resume range", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait for each other's silence
+			w := newWire(t)
+			w.change(inBand(func(_ jid.JID, stanza *xmltree.Element) {
+				if o := stanza.Child(si.NS, "si"); o != nil && o.Attr("id") != "" {
+					f := o.Child(si.NSFile, "file")
+					for _, local := range strings.Fields(c.strip) {
+						if local == "date" {
+							f.Set("date", "")
+						} else {
+							without(f, local)
+						}
+					}
+				}
+				if b := stanza.Child(resume.NS, "blocks"); b != nil {
+					b.Name.Local = "unknown"
+				}
+			}))
+			p := offerSI(t, w, 1<<20, 1<<19)
+			if _, err := p.alice.PauseTransfer(t.Context(), &jingledv1.PauseTransferRequest{Sid: p.sid}); err != nil {
+				t.Fatal(err)
+			}
+			await(t, p.bob, becomes(jingledv1.TransferState_TRANSFER_STATE_WAITING))
+			w.let(-1)
+			p.resume(t, p.alice)
+			if s := await(t, p.bob, started).GetTransferStarted(); c.fresh != (s.GetOffset() == 0) {
+				t.Errorf("it goes on at %d", s.GetOffset())
+			}
+			p.came(t)
+		})
+	}
+}
+
+// fileSite is a web server with one file, which it stops to send when it is told to.
+type fileSite struct {
+	*httptest.Server
+	mu       sync.Mutex
+	data     []byte
+	pass     int // bytes of an answer that get through; negative: all
+	etag     string
+	noRanges bool
+	status   int // in place of the file
+	asked    []string
+	changed  chan struct{} // closed when pass becomes another
+}
+
+func newFileSite(t *testing.T, data []byte) *fileSite {
+	w := &fileSite{data: data, pass: -1, etag: `"one"`, changed: make(chan struct{})}
+	w.Server = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		w.asked = append(w.asked, r.Header.Get("Range")+" "+r.Header.Get("If-Range"))
+		pass, status, changed := w.pass, w.status, w.changed
+		if w.noRanges {
+			r.Header.Del("Range")
+		}
+		rw.Header().Set("ETag", w.etag)
+		data := w.data
+		w.mu.Unlock()
+		if status != 0 {
+			rw.WriteHeader(status)
+			return
+		}
+		http.ServeContent(&dam{ResponseWriter: rw, left: pass, changed: changed, gone: r.Context().Done()}, r, "noise.bin", time.Time{}, bytes.NewReader(data))
+	}))
+	w.Config.ErrorLog = nil
+	t.Cleanup(func() {
+		w.let(-1)
+		w.Close()
+	})
+	return w
+}
+
+// let says how much of each answer gets through from now on. Answers that wait are cut.
+func (w *fileSite) let(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass = n
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (w *fileSite) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// dam lets so many bytes through and then waits.
+type dam struct {
+	http.ResponseWriter
+	left          int
+	changed, gone <-chan struct{}
+}
+
+func (d *dam) Write(b []byte) (int, error) {
+	if d.left < 0 {
+		return d.ResponseWriter.Write(b)
+	}
+	n, err := d.ResponseWriter.Write(b[:min(len(b), d.left)])
+	d.left -= n
+	if err == nil && n < len(b) {
+		if f, ok := d.ResponseWriter.(http.Flusher); ok {
+			f.Flush()
+		}
+		select {
+		case <-d.changed:
+		case <-d.gone:
+		}
+		return n, http.ErrAbortHandler
+	}
+	return n, err
+}
+
+// fetching is bob, who fetches a file that somebody has told him of.
+func fetching(t *testing.T, w *wire, site *fileSite, at int, hash, size bool) *pausing {
+	t.Helper()
+	p := &pausing{w: w, data: site.data, inbox: t.TempDir()}
+	p.bob = login(t, w.Server, "bob", func(c *daemon.Config) {
+		keeping(t)(c)
+		c.Accounts[0].RootCAs.AddCert(site.Certificate())
+	})
+	roots, err := xmpp.ParseCA(w.CA())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := xmpp.New(xmpp.Config{JID: jid.JID("alice@" + w.Domain()), Password: func() (string, error) { return "secret", nil },
+		Connect: w.Addr(), RootCAs: roots, FailFast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	online := make(chan struct{}, 8)
+	c.OnState(func(s xmpp.StateChange) {
+		if s.State == xmpp.Online {
+			online <- struct{}{}
+		}
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(t.Context()) }()
+	t.Cleanup(func() { <-ended })
+	<-online
+	f := filetransfer.File{Name: "noise.bin", MediaType: "application/octet-stream"}
+	if size {
+		f.Size = new(int64(len(site.data)))
+	}
+	if hash {
+		sum := sha256.Sum256(site.data)
+		f.Hashes = []hashes.Hash{hashes.Of(hashes.SHA256, sum[:])}
+	}
+	site.let(at)
+	if err := c.Send(httpupload.Message(p.bob.jid.String(), "m1", httpupload.Share{Disposition: "attachment", File: f, URL: site.URL + "/noise.bin"})); err != nil {
+		t.Fatal(err)
+	}
+	p.sid = await(t, p.bob, func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil }).GetSid()
+	if _, err := p.bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: p.sid, Dir: p.inbox}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, p.bob, func(e *jingledv1.Event) bool { return e.GetTransferProgress().GetBytes() >= uint64(at) })
+	return p
+}
+
+// TestFetchGoesOn cuts the connection to a web server, or pauses, and fetches the rest.
+func TestFetchGoesOn(t *testing.T) {
+	const size, at = 1 << 20, 1 << 19
+	for name, c := range map[string]struct {
+		between     func(t *testing.T, p *pausing, s *fileSite)
+		hash, size  bool
+		fresh       bool
+		failure     string // part of what is said
+		interrupted bool   // by itself
+	}{
+		"cut off":           {size: true, hash: true, between: func(_ *testing.T, _ *pausing, s *fileSite) { s.let(-1) }},
+		"only an address":   {between: func(_ *testing.T, _ *pausing, s *fileSite) { s.let(-1) }},
+		"started again":     {size: true, between: func(t *testing.T, p *pausing, s *fileSite) { p.restart(t, s) }},
+		"paused, restarted": {size: true, between: func(t *testing.T, p *pausing, s *fileSite) { p.pauseBob(t); p.restart(t, s); p.resume(t, p.bob) }},
+		"another version": {size: true, fresh: true, between: func(t *testing.T, p *pausing, s *fileSite) {
+			p.pauseBob(t)
+			s.set(func() { s.etag, s.data = `"two"`, noise(size + 1)[1:] })
+			p.data = s.data
+			s.let(-1)
+			p.resume(t, p.bob)
+		}},
+		"no ranges": {size: true, hash: true, fresh: true, between: func(_ *testing.T, _ *pausing, s *fileSite) {
+			s.set(func() { s.noRanges = true })
+			s.let(-1)
+		}},
+		"a weak tag": {size: true, hash: true, fresh: false, between: func(_ *testing.T, _ *pausing, s *fileSite) { s.let(-1) }},
+		"gone": {size: true, failure: "404", between: func(_ *testing.T, _ *pausing, s *fileSite) {
+			s.set(func() { s.status = http.StatusNotFound })
+			s.let(-1)
+		}},
+		"another size": {size: true, failure: "announced", between: func(t *testing.T, p *pausing, s *fileSite) {
+			p.pauseBob(t)
+			s.set(func() { s.etag, s.data = `"two"`, noise(100) })
+			s.let(-1)
+			p.resume(t, p.bob)
+		}},
+		"given up": {size: true, failure: "cancel", between: func(t *testing.T, p *pausing, s *fileSite) {
+			p.pauseBob(t)
+			if _, err := p.bob.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait for each other's silence
+			w, site := newWire(t), newFileSite(t, noise(size))
+			if name == "a weak tag" {
+				site.etag = `W/"one"`
+			}
+			p := fetching(t, w, site, at, c.hash, c.size)
+			c.between(t, p, site)
+			if c.failure != "" {
+				e := await(t, p.bob, over)
+				if f := e.GetTransferFailed(); !strings.Contains(f.GetText()+f.GetReason(), c.failure) {
+					t.Errorf("%v", e)
+				}
+				if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 0 {
+					t.Errorf("left behind: %v, %v", left, err)
+				}
+				return
+			}
+			s := await(t, p.bob, started).GetTransferStarted()
+			if c.fresh != (s.GetOffset() == 0) || s.GetTransport() != "http" {
+				t.Errorf("%v", s)
+			}
+			d := await(t, p.bob, over).GetTransferDone()
+			if d.GetBytes() != size || d.GetVerified() != c.hash || d.GetHash()["sha-256"] != fmt.Sprintf("%x", sha256.Sum256(p.data)) {
+				t.Errorf("%v", d)
+			}
+			p.whole(t)
+			t.Log(site.asked)
+		})
+	}
+}
+
+func (p *pausing) pauseBob(t *testing.T) {
+	t.Helper()
+	if _, err := p.bob.PauseTransfer(t.Context(), &jingledv1.PauseTransferRequest{Sid: p.sid}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, p.bob, becomes(jingledv1.TransferState_TRANSFER_STATE_PAUSED))
+}
+
+// restart starts bob's daemon again, who trusts the site.
+func (p *pausing) restart(t *testing.T, site *fileSite) {
+	t.Helper()
+	dir := p.bob.state
+	p.bob.stop()
+	site.let(-1)
+	p.bob = login(t, p.w.Server, "bob", func(c *daemon.Config) {
+		c.StateDir = dir
+		c.Accounts[0].RootCAs.AddCert(site.Certificate())
+	})
+}
+
+// TestUploadBeginsAnew pauses an upload and stops the daemon in the middle of it. There is nothing to go on with, but the
+// file gets there.
+func TestUploadBeginsAnew(t *testing.T) {
+	srv := testkit.Uploading(t, testkit.KindProsody, 10_000_000)
+	for _, u := range []string{"alice", "bob"} {
+		srv.AddUser(t, u, "secret")
+	}
+	srv.Befriend(t, "alice", "bob")
+	run := func(user, dir string, rate int64) *peer {
+		return run(t, daemon.Config{Loopback: true, StateDir: dir, UploadLimit: rate, Accounts: []daemon.Account{{
+			JID: jid.JID(user + "@" + srv.Domain), FailFast: true, Connect: srv.Addr, RootCAs: srv.Pool(),
+			Password: func() (string, error) { return "secret", nil }}}})
+	}
+	dir, inbox := filepath.Join(t.TempDir(), "state"), t.TempDir()
+	alice := run("alice", dir, 300_000)
+	data := noise(2_000_000)
+	path := filepath.Join(t.TempDir(), "noise.bin")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: "bob@" + srv.Domain, Path: path, Via: jingledv1.Via_VIA_HTTP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pausing{alice: alice, sid: res.GetSid(), data: data, inbox: inbox}
+	moving := func(e *jingledv1.Event) bool { return e.GetTransferProgress().GetBytes() > 0 }
+	await(t, alice, moving)
+	if _, err := alice.PauseTransfer(t.Context(), &jingledv1.PauseTransferRequest{Sid: p.sid}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, alice, becomes(jingledv1.TransferState_TRANSFER_STATE_PAUSED))
+	p.resume(t, alice)
+	if s := await(t, alice, started).GetTransferStarted(); s.GetOffset() != 0 || s.GetTransport() != "http" {
+		t.Errorf("%v", s)
+	}
+	await(t, alice, moving)
+	alice.stop()
+	p.alice = run("alice", dir, 0)
+	if d := await(t, p.alice, over).GetTransferDone(); d.GetBytes() != uint64(len(data)) {
+		t.Errorf("%v", d)
+	}
+	p.bob = run("bob", filepath.Join(t.TempDir(), "state"), 0)
+	e := await(t, p.bob, func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil })
+	if _, err := p.bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: e.GetSid(), Dir: inbox}); err != nil {
+		t.Fatal(err)
+	}
+	if d := await(t, p.bob, over).GetTransferDone(); !d.GetVerified() {
+		t.Errorf("%v", d)
+	}
+	p.whole(t)
+}
