@@ -3,11 +3,14 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/bridge"
 	mediacall "github.com/jingled/jingled/media/call"
@@ -26,7 +29,7 @@ type clientVideo struct{ sends, plays bool }
 
 // checkBridged is checkMedia for calls with WebRTC clients.
 func checkBridged(m *jingledv1.Media) error {
-	if m.GetAudioIn() != "" || m.GetAudioOut() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" {
+	if m.GetAudioIn() != "" || m.GetAudioOut() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" || len(m.GetMoreVideos()) > 0 {
 		return errors.New("webrtc: the media is the clients', so audio_in, audio_out, record, video_in and record_video must be empty")
 	}
 	return nil
@@ -74,14 +77,14 @@ func (c *call) closeLine() {
 }
 
 // openLine is openAll for calls with WebRTC clients.
-func (c *call) openLine(withVideo bool) (audio.Source, audio.Sink, *mediacall.Video, error) {
+func (c *call) openLine(withVideo bool) (audio.Source, audio.Sink, []mediacall.Video, error) {
 	line, err := c.line()
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	source, sink := line.Sound()
 	if withVideo || c.clientVideo().sends {
-		return source, sink, lineVideo(line), nil
+		return source, sink, []mediacall.Video{*lineVideo(line)}, nil
 	}
 	return source, sink, nil, nil
 }
@@ -101,13 +104,14 @@ func (c *call) clientVideo() clientVideo {
 	return *c.bridge.video
 }
 
-// videoAdded decides about video that the peer adds: with WebRTC clients it is taken if theirs sends or plays it.
-func (c *call) videoAdded() (v *mediacall.Video, decided bool) {
+// videoAdded decides about video that the peer adds: with WebRTC clients it is taken if theirs sends or plays it. They have a place
+// for one.
+func (c *call) videoAdded([]rtp.Category) (v *mediacall.Video, decided bool) {
 	if !c.answerWith().GetWebrtc() {
 		return nil, false
 	}
 	line, err := c.line()
-	if v := c.clientVideo(); err != nil || !v.sends && !v.plays {
+	if v := c.clientVideo(); err != nil || !v.sends && !v.plays || c.hasVideo() {
 		return nil, true
 	}
 	return lineVideo(line), true
@@ -157,7 +161,9 @@ func (c *call) matchVideo() {
 	if p == nil || line == nil || want == nil || !taken {
 		return
 	}
-	has, wanted := p.media.Video()
+	videos := p.media.Videos()
+	has := len(videos) > 0
+	wanted := slices.ContainsFunc(videos, func(v media.VideoContent) bool { return v.Wanted })
 	switch {
 	case !want.sends && !want.plays && has && wanted:
 		p.media.RemoveVideo()

@@ -170,7 +170,11 @@ func again(m *jingledv1.Media) *jingledv1.Media {
 		return &jingledv1.Media{}
 	}
 	out := proto.CloneOf(m)
-	for _, path := range []*string{&out.Record, &out.RecordVideo} {
+	paths := []*string{&out.Record, &out.RecordVideo}
+	for _, v := range out.GetMoreVideos() {
+		paths = append(paths, &v.Record)
+	}
+	for _, path := range paths {
 		if ext := filepath.Ext(*path); ext != "" && !strings.HasPrefix(*path, "rtp:") {
 			*path = strings.TrimSuffix(*path, ext) + "-transferred" + ext
 		}

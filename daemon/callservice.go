@@ -54,7 +54,7 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 // placeCall calls somebody. prepare is given the call before anything is sent.
 func (a *account) placeCall(ctx context.Context, peer jid.JID, media *jingledv1.Media, prepare func(*call)) (*call, error) {
 	a.awaitRelays(ctx)
-	c := &call{account: a, peer: peer, sid: newCallID(), since: time.Now(), media: media, video: media.GetVideo(),
+	c := &call{account: a, peer: peer, sid: newCallID(), since: time.Now(), media: media, video: withVideo(media),
 		state: jingledv1.CallState_CALL_STATE_CALLING}
 	prepare(c)
 	device, direct, err := a.directly(ctx, peer)
@@ -223,12 +223,14 @@ func (d *Daemon) ControlCall(_ context.Context, req *jingledv1.ControlCallReques
 		p.hold(req.GetHold())
 	}
 	if req.Video != nil {
-		if err := p.setVideo(req.GetVideo(), req.GetVideoIn(), req.GetRecordVideo()); err != nil {
+		if err := p.setVideo(req); err != nil {
 			return nil, err
 		}
 	}
 	if req.SendVideo != nil {
-		p.media.SendVideo(req.GetSendVideo())
+		if err := p.sendVideo(req); err != nil {
+			return nil, err
+		}
 	}
 	return &jingledv1.ControlCallResponse{}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
 	jingletransfer "github.com/jingled/jingled/jingle/transfer"
+	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	mediacall "github.com/jingled/jingled/media/call"
 	"github.com/jingled/jingled/media/delegated"
@@ -25,11 +26,12 @@ type session interface {
 	Mute(on bool)
 	Hold(on bool)
 	SendDTMF(digits string, duration time.Duration) error
-	Video() (has, wanted bool)
+	Videos() []media.VideoContent
 	AddVideo(v mediacall.Video)
-	RemoveVideo()
-	SendVideo(on bool)
-	AnswerWith(source audio.Source, sink audio.Sink, v *mediacall.Video)
+	EquipVideo(name string, v mediacall.Video)
+	RemoveVideo(names ...string)
+	SendVideo(on bool, names ...string)
+	AnswerWith(source audio.Source, sink audio.Sink, videos ...mediacall.Video)
 	Transfer(t jingletransfer.Transfer)
 }
 
@@ -39,20 +41,23 @@ type hosted struct{ *delegated.Call }
 // NetworkChanged implements [session]: the host's stack notices by itself.
 func (hosted) NetworkChanged() {}
 
-// Video implements [session].
-func (hosted) Video() (has, wanted bool) { return false, false }
+// Videos implements [session].
+func (hosted) Videos() []media.VideoContent { return nil }
 
 // AddVideo implements [session].
 func (hosted) AddVideo(v mediacall.Video) { _ = v.Close() }
 
+// EquipVideo implements [session].
+func (hosted) EquipVideo(_ string, v mediacall.Video) { _ = v.Close() }
+
 // RemoveVideo implements [session].
-func (hosted) RemoveVideo() {}
+func (hosted) RemoveVideo(...string) {}
 
 // SendVideo implements [session].
-func (hosted) SendVideo(bool) {}
+func (hosted) SendVideo(bool, ...string) {}
 
 // AnswerWith implements [session]: the host is told the offer.
-func (h hosted) AnswerWith(audio.Source, audio.Sink, *mediacall.Video) { h.Take() }
+func (h hosted) AnswerWith(audio.Source, audio.Sink, ...mediacall.Video) { h.Take() }
 
 // hostOffer is what a call with delegated media has: what the host of an outgoing call has told before there is a session,
 // and which device it is to go to. The account's lock guards it.
@@ -69,7 +74,7 @@ const maxHostCandidates = 256
 
 // checkDelegated is checkMedia for calls with delegated media.
 func checkDelegated(m *jingledv1.Media) error {
-	if m.GetAudioIn() != "" || m.GetAudioOut() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" || m.GetWebrtc() {
+	if m.GetAudioIn() != "" || m.GetAudioOut() != "" || m.GetRecord() != "" || m.GetVideoIn() != "" || m.GetRecordVideo() != "" || len(m.GetMoreVideos()) > 0 || m.GetWebrtc() {
 		return errors.New("delegated: the media is the host's, so everything but video and ice must be empty")
 	}
 	return nil

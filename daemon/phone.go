@@ -20,7 +20,6 @@ import (
 	"github.com/jingled/jingled/media/audio"
 	mediacall "github.com/jingled/jingled/media/call"
 	"github.com/jingled/jingled/media/dtlssrtp"
-	"github.com/jingled/jingled/media/video"
 	"github.com/jingled/jingled/xmpp/disco"
 )
 
@@ -46,64 +45,21 @@ func checkMedia(m *jingledv1.Media) error {
 	if r := strings.ToLower(m.GetRecord()); r != "" && !strings.HasSuffix(r, ".wav") && !strings.HasSuffix(r, ".ogg") {
 		return fmt.Errorf("record: %q ends in neither .wav nor .ogg", m.GetRecord())
 	}
-	return checkVideo(m.GetVideoIn(), m.GetRecordVideo())
+	return checkVideos(m)
 }
 
-// checkVideo is checkMedia for pictures. Ports are looked at when they are used.
-func checkVideo(in, record string) error {
-	if in != "" && !strings.HasPrefix(in, "rtp:") {
-		source, err := video.OpenFile(in)
-		if err != nil {
-			return fmt.Errorf("video_in: %w", err)
-		}
-		if err := source.Close(); err != nil {
-			return err
-		}
-	}
-	switch r := strings.ToLower(record); {
-	case r == "", strings.HasPrefix(r, "rtp:"), strings.HasSuffix(r, ".ivf"), strings.HasSuffix(r, ".h264"), strings.HasSuffix(r, ".264"):
-		return nil
-	}
-	return fmt.Errorf("record_video: %q ends in neither .ivf nor .h264", record)
-}
-
-// openVideo opens what checkVideo has looked at.
-func openVideo(in, record string) (*mediacall.Video, error) {
-	v := &mediacall.Video{}
-	if in != "" {
-		source, err := video.Open(in)
-		if err != nil {
-			return nil, err
-		}
-		v.Source = source
-	}
-	if record != "" {
-		sink, err := video.OpenSink(record)
-		if err != nil {
-			if v.Source != nil {
-				err = errors.Join(err, v.Source.Close())
-			}
-			return nil, err
-		}
-		v.Sink = sink
-	}
-	return v, nil
-}
-
-// openAll opens sound and pictures; without video the third is nil.
-func (c *call) openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink, v *mediacall.Video, err error) {
+// openAll opens sound and pictures.
+func (c *call) openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink, videos []mediacall.Video, err error) {
 	if m.GetWebrtc() {
 		return c.openLine(m.GetVideo())
 	}
-	if m.GetVideo() {
-		if v, err = openVideo(m.GetVideoIn(), m.GetRecordVideo()); err != nil {
-			return nil, nil, nil, err
-		}
+	if videos, err = openVideos(m); err != nil {
+		return nil, nil, nil, err
 	}
 	if source, sink, err = openMedia(m); err != nil {
-		return nil, nil, nil, errors.Join(err, v.Close())
+		return nil, nil, nil, errors.Join(err, closeVideos(videos))
 	}
-	return source, sink, v, nil
+	return source, sink, videos, nil
 }
 
 // callConfig is how a call with this peer is made.
@@ -114,6 +70,7 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		Encryption:  a.d.cfg.CallEncryption,
 		InBandDTMF:  a.d.cfg.InBandDTMF,
 		Bundle:      bundle,
+		Places:      a.videoPlaces(c.peer),
 		VideoAdded:  c.videoAdded,
 		Transfers:   a.cfg.Transfers != NoTransfers,
 		Info:        c.handover.info,
@@ -158,11 +115,11 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	if err := suit(&cfg, known); err != nil {
 		return err
 	}
-	source, sink, v, err := c.openAll(m)
+	source, sink, videos, err := c.openAll(m)
 	if err != nil {
 		return err
 	}
-	cfg.Video = v
+	cfg.Videos = videos
 	mc, err := mediacall.Dial(a.engine, device, c.sid, cfg, source, sink)
 	if err != nil {
 		return err
@@ -204,11 +161,11 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 		mc.Ring()
 		return u, nil
 	}
-	source, sink, v, err := c.openAll(answer)
+	source, sink, videos, err := c.openAll(answer)
 	if err != nil {
 		return nil, &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}}
 	}
-	mc.AnswerWith(source, sink, v)
+	mc.AnswerWith(source, sink, videos...)
 	return mc, nil
 }
 
@@ -216,11 +173,11 @@ func (p *phone) answer(m *jingledv1.Media) error {
 	if m.GetDelegated() {
 		return p.call.answerDelegated()
 	}
-	source, sink, v, err := p.call.openAll(m)
+	source, sink, videos, err := p.call.openAll(m)
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	p.media.AnswerWith(source, sink, v)
+	p.media.AnswerWith(source, sink, videos...)
 	return nil
 }
 
@@ -295,23 +252,6 @@ func (c *call) mediaEvent(e mediacall.Event) {
 	}
 }
 
-// videoEvent tells clients what becomes of the peer's video.
-func (c *call) videoEvent(e media.Event) {
-	var v *jingledv1.CallVideo
-	switch e := e.(type) {
-	case media.VideoSeen:
-		v = &jingledv1.CallVideo{On: true, Codec: e.Codec}
-	case media.VideoEnded:
-		v = &jingledv1.CallVideo{}
-		if e.Err != nil {
-			v.Text = e.Err.Error()
-		}
-	default:
-		return
-	}
-	c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallVideo{CallVideo: v}})
-}
-
 // peerState tells what the peer says of itself, if that is new.
 func (c *call) peerState(change func(*phone)) {
 	c.account.mu.Lock()
@@ -346,46 +286,12 @@ func (p *phone) hold(on bool) {
 	p.held = on
 }
 
-// setVideo adds video to the call or drops it.
-func (p *phone) setVideo(on bool, in, record string) error {
-	if p.call.answerWith().GetDelegated() {
-		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the host adds and drops video by SetDescription"))
-	}
-	has, wanted := p.media.Video()
-	switch {
-	case !on && p.call.keepsContents():
-		p.media.SendVideo(false)
-		return nil
-	case !on:
-		p.media.RemoveVideo()
-		return nil
-	case has && wanted && in == "" && record == "" || has && p.call.keepsContents():
-		p.media.SendVideo(true)
-		return nil
-	}
-	if p.call.answerWith().GetWebrtc() {
-		return p.call.bridgeVideo(in, record)
-	}
-	err := checkVideo(in, record)
-	if err == nil {
-		var v *mediacall.Video
-		if v, err = openVideo(in, record); err == nil {
-			p.media.AddVideo(*v)
-			return nil
-		}
-	}
-	return connect.NewError(connect.CodeInvalidArgument, err)
-}
-
 func callStats(s media.Stats) *jingledv1.CallStats {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	out := &jingledv1.CallStats{PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived, PacketsLost: s.PacketsLost,
 		BytesSent: s.BytesSent, BytesReceived: s.BytesReceived, JitterMs: ms(s.Jitter), RoundTripMs: ms(s.RoundTrip),
 		Mos: s.MOS}
-	if v := s.Video; v != nil {
-		out.Video = &jingledv1.VideoStats{Codec: v.Codec, PacketsSent: v.PacketsSent, PacketsReceived: v.PacketsReceived,
-			PacketsLost: v.PacketsLost, BytesSent: v.BytesSent, BytesReceived: v.BytesReceived, PeerBitrate: uint64(v.Bitrate)}
-	}
+	videoStats(out, s.Videos)
 	return out
 }
 

@@ -50,29 +50,30 @@ func (c *Call) Answer(contents []jingle.Content, groups []jingle.Group) ([]jingl
 		c.bundled = answerGroups(groups, offer.Name) != nil
 		answers := []jingle.Content{out}
 		names := []string{offer.Name}
-		if v, ok := c.answerVideos(contents, groups); ok {
-			answers = append(answers, v)
-			names = append(names, v.Name)
+		for _, v := range c.answerVideos(contents, groups) {
+			answers, names = append(answers, v), append(names, v.Name)
 		}
 		return inOrder(answers, contents), answerGroups(groups, names...), nil
 	}
 	return nil, nil, ErrUnsupported
 }
 
-// answerVideos answers the content of video that was adopted.
-func (c *Call) answerVideos(contents []jingle.Content, groups []jingle.Group) (jingle.Content, bool) {
-	p := c.video.Load()
-	i := slices.IndexFunc(contents, func(o jingle.Content) bool { return p != nil && o.Name == p.name })
-	if i < 0 {
-		return jingle.Content{}, false
+// answerVideos answers the contents of video that were adopted.
+func (c *Call) answerVideos(contents []jingle.Content, groups []jingle.Group) (answers []jingle.Content) {
+	for _, p := range c.videos() {
+		i := slices.IndexFunc(contents, func(o jingle.Content) bool { return o.Name == p.name })
+		if i < 0 {
+			continue
+		}
+		v, err := c.answerVideo(p, contents[i], groups)
+		if err != nil {
+			c.cfg.Log.Info("video is not taken", "content", p.name, "err", err)
+			c.dropVideo(p, err)
+			continue
+		}
+		answers = append(answers, v)
 	}
-	v, err := c.answerVideo(p, contents[i], groups)
-	if err != nil {
-		c.cfg.Log.Info("video is not taken", "err", err)
-		c.dropVideo(err)
-		return v, false
-	}
-	return v, true
+	return answers
 }
 
 // inOrder gives answers the order of the offer, which is that of SDP's media for those who make it from them.
@@ -189,22 +190,20 @@ func (c *Call) Accepted(contents []jingle.Content, groups []jingle.Group) error 
 	return ErrUnsupported
 }
 
-// videosAccepted follows what the session-accept says of our video.
+// videosAccepted follows what the session-accept says of our videos.
 func (c *Call) videosAccepted(contents []jingle.Content, groups []jingle.Group) {
-	p := c.video.Load()
-	if p == nil {
-		return
-	}
-	i := slices.IndexFunc(contents, func(a jingle.Content) bool { return a.Name == p.name })
-	switch {
-	case i < 0:
-		c.dropVideo(ErrVideoRefused)
-	case !p.own && !inGroup(groups, p.name, c.Name()):
-		// It would need a transport of its own, which was not offered.
-		c.dropVideo(ErrVideoRefused)
-	default:
-		if err := c.videoAccepted(contents[i], groups); err != nil {
-			c.dropVideo(err)
+	for _, p := range c.videos() {
+		i := slices.IndexFunc(contents, func(a jingle.Content) bool { return a.Name == p.name })
+		switch {
+		case i < 0:
+			c.dropVideo(p, ErrVideoRefused)
+		case !p.own && !inGroup(groups, p.name, c.Name()):
+			// It would need a transport of its own, which was not offered.
+			c.dropVideo(p, ErrVideoRefused)
+		default:
+			if err := c.videoAccepted(p, contents[i], groups); err != nil {
+				c.dropVideo(p, err)
+			}
 		}
 	}
 }

@@ -23,7 +23,6 @@ import (
 	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/media/dtmf"
 	"github.com/jingled/jingled/media/sdes"
-	"github.com/jingled/jingled/media/video"
 )
 
 // Config says what a [Call] is made of. Role, Certificate and Notify must be set.
@@ -49,13 +48,15 @@ type Config struct {
 	InBandDTMF bool
 	// Bundle announces a BUNDLE group in an offer (XEP-0338). An answer follows the offer.
 	Bundle bool
+	// SeveralVideos offers all videos at once. Otherwise an offer has the first, and the others wait (see [Call.Unplaced]).
+	SeveralVideos bool
 	// Notify is told what happens. It is called from several goroutines and must only post.
 	Notify func(Event)
 	// Log may be nil.
 	Log *slog.Logger
 }
 
-// Call is the media of one session: a content of audio and, if it is wanted, one of video. What negotiates and takes or
+// Call is the media of one session: a content of audio and, if it is wanted, some of video. What negotiates and takes or
 // gives contents belongs to one goroutine, the session's; everything else may be called from any.
 type Call struct {
 	cfg     Config
@@ -66,8 +67,8 @@ type Call struct {
 	keys    []rtp.Crypto // ours for the audio, if SDES is accepted
 	bundled bool         // the audio is in a BUNDLE group
 
-	video atomic.Pointer[part]
-	parts chan *part // to be run
+	parts atomic.Pointer[[]*part] // the videos; see enter and leave
+	toRun chan *part
 
 	mu      sync.Mutex
 	content string // its name
@@ -77,9 +78,8 @@ type Call struct {
 	path    agent.State
 	secret  Secrecy
 
-	wantVideo   bool
-	videoSource video.Source // for the next part
-	videoSink   video.Sink
+	wantVideo bool
+	waiting   []Video // for their contents
 }
 
 // ContentName and VideoName are the contents of an offer. Conversations maps names to SDP, where they are short and plain.
@@ -99,7 +99,7 @@ func New(cfg Config) (*Call, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Call{cfg: cfg, content: cmp.Or(cfg.Name, ContentName), parts: make(chan *part, 16)}
+	c := &Call{cfg: cfg, content: cmp.Or(cfg.Name, ContentName), toRun: make(chan *part, 16)}
 	if cfg.Encryption != DTLS {
 		c.keys = sdes.Offer()
 	}
@@ -131,25 +131,10 @@ func (c *Call) Name() string {
 
 // Close frees a call that never ran.
 func (c *Call) Close() error {
-	if p := c.video.Load(); p != nil {
+	for _, p := range c.videos() {
 		p.free()
 	}
-	return errors.Join(c.group.Close(), c.stream.close(), c.closeVideo())
-}
-
-// closeVideo closes what no part has taken.
-func (c *Call) closeVideo() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var errs []error
-	if c.videoSource != nil {
-		errs = append(errs, c.videoSource.Close())
-	}
-	if c.videoSink != nil {
-		errs = append(errs, c.videoSink.Close())
-	}
-	c.videoSource, c.videoSink = nil, nil
-	return errors.Join(errs...)
+	return errors.Join(c.group.Close(), c.stream.close(), c.closeWaiting())
 }
 
 // SetAudio gives the call its source and its sink, which may be nil for silence and for nothing. The call closes both. It
@@ -172,13 +157,13 @@ func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
 		Description: c.offered, Transport: c.group.Offer().Payload(),
 	}}
 	group := jingle.Group{Semantics: bundle, Contents: []string{c.Name()}}
-	if c.WantsVideo() {
-		v, err := c.offerVideo(VideoName, c.cfg.Bundle)
+	for _, v := range c.toOffer() {
+		content, err := c.offerVideo(c.freeName(v.Category), c.cfg.Bundle, v)
 		if err != nil {
 			c.cfg.Log.Warn("there is no video in the call", "err", err)
-		} else {
-			contents, group.Contents = append(contents, v), append(group.Contents, v.Name)
+			continue
 		}
+		contents, group.Contents = append(contents, content), append(group.Contents, content.Name)
 	}
 	if !c.cfg.Bundle {
 		return contents, nil
@@ -186,11 +171,17 @@ func (c *Call) Offer() ([]jingle.Content, []jingle.Group) {
 	return contents, []jingle.Group{group}
 }
 
-// WantsVideo reports whether [Call.SetVideo] was called.
-func (c *Call) WantsVideo() bool {
+// toOffer takes what is to be seen from the start.
+func (c *Call) toOffer() []Video {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.wantVideo
+	n := min(len(c.waiting), maxVideos)
+	if !c.cfg.SeveralVideos {
+		n = min(n, 1)
+	}
+	out := slices.Clone(c.waiting[:n])
+	c.waiting = slices.Delete(c.waiting, 0, n)
+	return out
 }
 
 const bundle = "BUNDLE"
@@ -234,14 +225,15 @@ func (c *Call) Restart() ([]jingle.Content, error) {
 	}
 	c.cfg.Notify(Restarting{})
 	contents := []jingle.Content{{Creator: jingle.Initiator, Name: c.Name(), Transport: t}}
-	if p := c.video.Load(); p != nil {
+	for _, p := range c.videos() {
+		own := t
 		if p.own {
-			if t, err = p.group.Restart(); err != nil {
+			if own, err = p.group.Restart(); err != nil {
 				c.cfg.Log.Debug("restarting ICE for video", "err", err)
-				return contents, nil
+				continue
 			}
 		}
-		contents = append(contents, jingle.Content{Creator: jingle.Initiator, Name: p.name, Transport: t})
+		contents = append(contents, jingle.Content{Creator: jingle.Initiator, Name: p.name, Transport: own})
 	}
 	return contents, nil
 }
@@ -251,7 +243,7 @@ func (c *Call) groupOf(name string) *Group {
 	if name == c.Name() {
 		return c.group
 	}
-	if p := c.video.Load(); p != nil && p.name == name {
+	if p := c.part(name); p != nil {
 		return p.group
 	}
 	return nil
@@ -291,7 +283,7 @@ func (c *Call) HasEvents() bool {
 // earlier have them. It is also where video is taken in; without it that is left out of the answer.
 func (c *Call) Adopt(contents []jingle.Content, groups []jingle.Group) error {
 	c.adopt(contents)
-	return c.adoptVideo(contents, groups)
+	return c.adoptVideos(contents, groups)
 }
 
 func (c *Call) adopt(contents []jingle.Content) {
@@ -307,11 +299,8 @@ func (c *Call) adopt(contents []jingle.Content) {
 
 // Modify follows a change of who may send.
 func (c *Call) Modify(name string, senders jingle.Senders) {
-	if p := c.video.Load(); p != nil && p.name == name {
-		p.senders = senders
-		p.stream.mu.Lock()
-		p.stream.canSend = senders.Sends(c.cfg.Role)
-		p.stream.mu.Unlock()
+	if p := c.part(name); p != nil {
+		p.allow(senders, c.cfg.Role)
 	}
 	if name != c.Name() {
 		return
@@ -334,7 +323,7 @@ func (c *Call) set(f func(*stream)) {
 	c.stream.mu.Lock()
 	defer c.stream.mu.Unlock()
 	f(c.stream)
-	if p := c.video.Load(); p != nil {
+	for _, p := range c.videos() {
 		p.stream.mu.Lock()
 		p.stream.held = c.stream.held || c.stream.holding
 		p.stream.mu.Unlock()
@@ -370,8 +359,8 @@ func (c *Call) Stats() Stats {
 	st.Secrecy = c.secret
 	c.mu.Unlock()
 	c.stream.fill(&st)
-	if p := c.video.Load(); p != nil {
-		p.stream.fill(&st)
+	for _, p := range c.videos() {
+		st.Videos = append(st.Videos, p.stream.stats())
 	}
 	return st
 }
@@ -404,7 +393,7 @@ func (c *Call) Run(ctx context.Context) error {
 		err = groupErr
 	}
 	_ = c.stream.close() // told by AudioErr
-	_ = c.closeVideo()
+	_ = c.closeWaiting()
 	return err
 }
 
@@ -462,10 +451,9 @@ func (c *Call) candidates(content func() string) func(ice.Transport) {
 	return func(t ice.Transport) { c.cfg.Notify(Candidate{Content: content(), Transport: t}) }
 }
 
-// receive tells apart what shares the transport by the payload type, which is unique in a BUNDLE group (RFC 9143 section
-// 10.1.1); peers need not tell their SSRCs.
+// receive tells apart what shares the transport.
 func (c *Call) receive(h *rtppkt.Header, payload []byte, at time.Time) {
-	if p := c.video.Load(); p != nil && !p.own && p.stream.takes(h.PayloadType) {
+	if p := c.videoFor(h.PayloadType, h.SSRC); p != nil {
 		p.stream.receive(h, payload, at)
 		return
 	}
@@ -473,8 +461,10 @@ func (c *Call) receive(h *rtppkt.Header, payload []byte, at time.Time) {
 }
 
 func (c *Call) receiveRTCP(packets []rtcp.Packet, at time.Time) {
-	if p := c.video.Load(); p != nil && !p.own {
-		p.stream.receiveRTCP(packets, at)
+	for _, p := range c.videos() {
+		if !p.own {
+			p.stream.receiveRTCP(packets, at)
+		}
 	}
 	c.stream.receiveRTCP(packets, at)
 }

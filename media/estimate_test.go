@@ -41,8 +41,8 @@ func TestEstimateReachesTheSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		camera, screen := &wishful{Source: file}, &viewer{ready: make(chan struct{})}
-		a.SetVideo(camera, nil)
-		b.SetVideo(nil, screen)
+		a.SetVideo(Video{Source: camera})
+		b.SetVideo(Video{Sink: screen})
 		hangUp := dial(t, a, b)
 		await[VideoSeen](t, b, "video", nil)
 		<-screen.ready
@@ -51,8 +51,8 @@ func TestEstimateReachesTheSource(t *testing.T) {
 		if got := camera.bitrate.Load(); got < 315_000 || got > 327_000 {
 			t.Errorf("the camera is told %d bit/s", got)
 		}
-		if st := a.Stats(); st.Video == nil || st.Video.Bitrate == 0 {
-			t.Errorf("figures: %+v", st.Video)
+		if st := a.Stats(); len(st.Videos) != 1 || st.Videos[0].Bitrate == 0 {
+			t.Errorf("figures: %+v", st.Videos)
 		}
 		hangUp()
 	})

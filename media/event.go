@@ -5,6 +5,7 @@ import (
 
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/agent"
+	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media/dtmf"
 )
 
@@ -66,15 +67,24 @@ type SourceEnded struct{ Err error } // nil at its end
 // VideoSeen says that the first packet of video has come; VideoSourceEnded that the source of video has come to its end, or
 // cannot be read.
 type VideoSeen struct {
-	Codec string
-	At    time.Time
+	Content    string
+	Categories []rtp.Category // XEP-0507
+	Codec      string
+	At         time.Time
 }
 
 // VideoSourceEnded is told at the end of the source of video.
-type VideoSourceEnded struct{ Err error } // nil at its end
+type VideoSourceEnded struct {
+	Content string
+	Err     error // nil at its end
+}
 
-// VideoEnded says that there is no video any more, while the call goes on.
-type VideoEnded struct{ Err error } // nil if either side wanted it so
+// VideoEnded says that a content of video is no more, while the call goes on.
+type VideoEnded struct {
+	Content    string
+	Categories []rtp.Category
+	Err        error // nil if either side wanted it so
+}
 
 // SinkFailed says that the sink does not take any more.
 type SinkFailed struct{ Err error }
@@ -117,12 +127,14 @@ type Stats struct {
 	Delay time.Duration
 	// MOS is an estimate of how the peer sounds here, from 1 to 4.5, and 0 while nothing is known.
 	MOS float64
-	// Video is nil if there is none.
-	Video *VideoStats
+	// Videos are those of the contents of video, in their order.
+	Videos []VideoStats
 }
 
-// VideoStats are the figures of video.
+// VideoStats are the figures of one content of video.
 type VideoStats struct {
+	Content    string
+	Categories []rtp.Category
 	// Codec is what we send, or would.
 	Codec                          string
 	PacketsSent, BytesSent         uint64

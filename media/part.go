@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/ice/agent"
@@ -14,52 +15,53 @@ import (
 	"github.com/jingled/jingled/media/video"
 )
 
-// part is the video of a call: a content beside that of audio, on the same transport if both are in a BUNDLE group, or on
+// part is one video of a call: a content beside that of audio, on the same transport if both are in a BUNDLE group, or on
 // one of its own, as Dino has it.
 type part struct {
 	name    string
 	group   *Group
 	own     bool // the group is not that of the audio
 	stream  *videoStream
-	senders jingle.Senders
 	offered rtp.Description
 	agreed  rtp.Description
 	keys    []rtp.Crypto // ours, if SDES is accepted
-	// category is what the content shows (XEP-0507).
+	// categories are what the content shows (XEP-0507).
 	categories []rtp.Category
+	wanted     atomic.Bool // a Video was given
+	fate       *VideoEnded // guarded by the call's lock
+
+	mu      sync.Mutex
+	senders jingle.Senders
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
 
-// SetVideo says that video is wanted, before the call is offered or answered or before [Call.AddVideo] and
-// [Call.AcceptVideo]. Source and sink may be nil; the call closes both.
-func (c *Call) SetVideo(source video.Source, sink video.Sink) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wantVideo, c.videoSource, c.videoSink = true, source, sink
+// sends returns who may send, and allow changes it.
+func (p *part) sends() jingle.Senders {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.senders
 }
 
-// HasVideo reports whether there is a content of video, offered or agreed.
-func (c *Call) HasVideo() bool { return c.video.Load() != nil }
-
-// VideoSenders returns the content of video and who may send in it, and false if there is none.
-func (c *Call) VideoSenders() (name string, senders jingle.Senders, ok bool) {
-	p := c.video.Load()
-	if p == nil {
-		return "", "", false
-	}
-	return p.name, p.senders, true
+func (p *part) allow(senders jingle.Senders, us jingle.Role) {
+	p.mu.Lock()
+	p.senders = senders
+	p.mu.Unlock()
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	p.stream.canSend = senders.Sends(us)
 }
 
-// newPart makes the video, on the audio's transport or its own, and has it run.
-func (c *Call) newPart(name string, bundled bool) (*part, error) {
-	p := &part{name: name, group: c.group, own: !bundled}
+// newPart makes a video, on the audio's transport or its own, and has it run.
+func (c *Call) newPart(name string, bundled bool, categories []rtp.Category) (*part, error) {
+	p := &part{name: name, group: c.group, own: !bundled, categories: categories}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	if c.cfg.Encryption != DTLS {
 		p.keys = sdes.Offer()
 	}
 	p.stream = newVideoStream(nil, c.stream.cname, c.cfg.Notify)
+	p.stream.name, p.stream.categories = name, categories
 	if p.own {
 		var err error
 		p.group, err = NewGroup(GroupConfig{
@@ -75,67 +77,65 @@ func (c *Call) newPart(name string, bundled bool) (*part, error) {
 		}
 	}
 	p.stream.out = p.group
-	c.video.Store(p)
-	c.parts <- p
+	c.enter(p)
+	c.toRun <- p
 	return p, nil
 }
 
-// equip gives the video its source and its sink.
-func (c *Call) equip(p *part) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p.stream.mu.Lock()
-	defer p.stream.mu.Unlock()
-	p.stream.source, p.stream.sink = c.videoSource, c.videoSink
-	c.videoSource, c.videoSink = nil, nil
-}
-
-// adoptVideo makes what the first offered content of video needs, before it is answered.
-func (c *Call) adoptVideo(contents []jingle.Content, groups []jingle.Group) error {
+// adoptVideos makes what the offered contents of video need, before they are answered. Those that are too many are left out of
+// the answer.
+func (c *Call) adoptVideos(contents []jingle.Content, groups []jingle.Group) error {
 	for _, content := range contents {
-		if _, _, ok := partsOf(content, "video"); ok {
-			_, err := c.newPart(content.Name, inGroup(groups, content.Name, c.Name()))
+		d, _, ok := partsOf(content, "video")
+		if !ok || len(c.videos()) >= maxVideos {
+			continue
+		}
+		if _, err := c.newPart(content.Name, inGroup(groups, content.Name, c.Name()), d.Categories); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dropVideo ends the video of a call that goes on.
-func (c *Call) dropVideo(err error) {
-	if p := c.video.Swap(nil); p != nil {
+// dropVideo ends a video of a call that goes on. [VideoEnded] is told when what was seen is written.
+func (c *Call) dropVideo(p *part, err error) {
+	if c.leave(p, &VideoEnded{p.name, p.categories, err}) {
 		p.cancel(errVideoOver)
-		c.cfg.Notify(VideoEnded{err})
 	}
 }
 
 var errVideoOver = errors.New("there is no video any more")
 
-func (c *Call) codecToSend() *video.Codec {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.videoSource == nil {
+// codecOf is how the pictures of a source are encoded, or nil.
+func codecOf(s video.Source) *video.Codec {
+	if s == nil {
 		return nil
 	}
-	return c.videoSource.Codec()
+	return s.Codec()
 }
 
-// offerVideo makes a content of video to offer.
-func (c *Call) offerVideo(name string, bundled bool) (jingle.Content, error) {
-	first := c.codecToSend()
-	p, err := c.newPart(name, bundled)
-	if err != nil {
-		return jingle.Content{}, err
+// offerVideo makes a content of video to offer, which takes v in any case.
+func (c *Call) offerVideo(name string, bundled bool, v Video) (jingle.Content, error) {
+	var categories []rtp.Category
+	if v.Category != "" {
+		categories = []rtp.Category{v.Category}
 	}
-	c.equip(p)
-	p.senders = jingle.SendersBoth
-	p.offered = offerable(videoCapabilities(first, p.stream.ssrc, p.stream.cname), c.cfg.Encryption, p.keys).Offer()
+	p, err := c.newPart(name, bundled, categories)
+	if err != nil {
+		return jingle.Content{}, errors.Join(err, v.Close())
+	}
+	p.wanted.Store(true)
+	p.stream.equip(v)
+	p.allow(jingle.SendersBoth, c.cfg.Role)
+	able := videoCapabilities(codecOf(v.Source), p.stream.ssrc, p.stream.cname, name)
+	p.offered = offerable(able, c.cfg.Encryption, p.keys).Offer()
+	p.offered.Categories = categories
 	return jingle.Content{
-		Creator: jingle.Initiator, Name: name, Senders: p.senders, Description: p.offered, Transport: p.group.Offer().Payload(),
+		Creator: jingle.Initiator, Name: name, Senders: jingle.SendersBoth, Description: p.offered, Transport: p.group.Offer().Payload(),
 	}, nil
 }
 
-// answerVideo makes the answer to the content of video that was adopted. If video is not wanted, it is accepted all the
+// answerVideo makes the answer to a content of video that was adopted. If it is not wanted, it is accepted all the
 // same, but nothing is sent, and what comes is dropped: Conversations and Monal end a session whose answer leaves out a
 // medium of theirs. The error is one of [rtp.Answer] or [Group.Answer].
 func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group) (jingle.Content, error) {
@@ -147,11 +147,13 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 	if err := muxable(&desc, offer.Name, groups, how); err != nil {
 		return jingle.Content{}, err
 	}
-	wanted := c.WantsVideo()
-	able := videoCapabilities(c.codecToSend(), p.stream.ssrc, p.stream.cname)
+	v, wanted := c.claim(desc.Categories, c.videos()[0] == p)
+	p.wanted.Store(wanted)
+	p.stream.equip(v)
+	able := videoCapabilities(codecOf(v.Source), p.stream.ssrc, p.stream.cname, offer.Name)
 	senders := sendersOf(offer)
 	if !wanted {
-		able = withoutFeedback(able)
+		able.SSRC, able.Sources = 0, nil
 		senders = theyOnly(offer.Senders, c.cfg.Role)
 	}
 	answer, err := rtp.Answer(usableOnly(desc), secure(able, how, p.keys))
@@ -174,9 +176,7 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 			return jingle.Content{}, err
 		}
 	}
-	c.equip(p)
-	p.categories = desc.Categories
-	c.agreeVideo(p, answer, senders)
+	c.agreeVideo(p, answer, desc, senders)
 	return jingle.Content{
 		Creator: offer.Creator, Name: offer.Name, Senders: senders, Description: answer, Transport: t.Payload(),
 	}, nil
@@ -192,15 +192,6 @@ func (c *Call) encryptionOf(p *part, d rtp.Description, t ice.Transport) (Encryp
 	return encryptionOf(d, t, c.cfg.Encryption)
 }
 
-// withoutFeedback promises none, as nothing is done with the pictures.
-func withoutFeedback(c rtp.Capabilities) rtp.Capabilities {
-	for i := range c.PayloadTypes {
-		c.PayloadTypes[i].Feedback = rtp.Feedback{}
-	}
-	c.SSRC, c.Sources, c.HeaderExtensions = 0, nil, nil
-	return c
-}
-
 // theyOnly narrows who sends to the peer. Monal cannot read "none".
 func theyOnly(offered jingle.Senders, us jingle.Role) jingle.Senders {
 	if offered != "" && !offered.Sends(us.Peer()) {
@@ -212,19 +203,32 @@ func theyOnly(offered jingle.Senders, us jingle.Role) jingle.Senders {
 	return jingle.SendersResponder
 }
 
-func (c *Call) agreeVideo(p *part, d rtp.Description, senders jingle.Senders) {
-	p.agreed, p.senders = d, senders
-	p.stream.agree(agreeVideo(d), senders.Sends(c.cfg.Role))
+// agreeVideo takes what both have agreed on, and from the peer's own description which sources it has.
+func (c *Call) agreeVideo(p *part, d, theirs rtp.Description, senders jingle.Senders) {
+	p.agreed = d
+	p.stream.agree(agreeVideo(d), sourcesIn(theirs), senders.Sends(c.cfg.Role))
+	p.allow(senders, c.cfg.Role)
 	if err := p.stream.mismatch(); err != nil {
-		c.cfg.Notify(VideoSourceEnded{err})
+		c.cfg.Notify(VideoSourceEnded{p.name, err})
 	}
 }
 
-// videoAccepted takes the answer to our content of video.
-func (c *Call) videoAccepted(answer jingle.Content, groups []jingle.Group) error {
-	p := c.video.Load()
+// sourcesIn returns the SSRCs that a description tells.
+func sourcesIn(d rtp.Description) []uint32 {
+	var out []uint32
+	if d.SSRC != 0 {
+		out = append(out, d.SSRC)
+	}
+	for _, s := range d.Sources {
+		out = append(out, s.SSRC)
+	}
+	return out
+}
+
+// videoAccepted takes the answer to a content of video of ours.
+func (c *Call) videoAccepted(p *part, answer jingle.Content, groups []jingle.Group) error {
 	desc, transport, ok := partsOf(answer, "video")
-	if p == nil || !ok {
+	if !ok {
 		return ErrUnsupported
 	}
 	if !p.own {
@@ -237,7 +241,7 @@ func (c *Call) videoAccepted(answer jingle.Content, groups []jingle.Group) error
 	if err := muxable(&desc, answer.Name, groups, how); err != nil {
 		return err
 	}
-	able := videoCapabilities(nil, p.stream.ssrc, p.stream.cname)
+	able := videoCapabilities(nil, p.stream.ssrc, p.stream.cname, p.name)
 	agreed, err := rtp.Complete(p.offered, usableOnly(desc), secure(able, how, p.keys))
 	if err != nil {
 		return err
@@ -250,7 +254,7 @@ func (c *Call) videoAccepted(answer jingle.Content, groups []jingle.Group) error
 			return err
 		}
 	}
-	c.agreeVideo(p, agreed, sendersOf(answer))
+	c.agreeVideo(p, agreed, desc, sendersOf(answer))
 	return nil
 }
 
@@ -261,105 +265,32 @@ func inGroup(groups []jingle.Group, a, b string) bool {
 	})
 }
 
-// ErrHasVideo says that a second content of video is not taken.
-var ErrHasVideo = errors.New("there is video in the call already")
+var (
+	// ErrHasVideo says that a content of video that is there already is not taken again.
+	ErrHasVideo = errors.New("there is such video in the call already")
+	// ErrTooManyVideos says that no other content of video is taken.
+	ErrTooManyVideos = errors.New("there is as much video in the call as can be")
+)
 
-// AddVideo returns the contents and groups of a content-add, after [Call.SetVideo]. It goes on the transport of the audio
-// if that was in a BUNDLE group, which is given in full, as Movim wants it. Then comes [Call.VideoAccepted] or
-// [Call.RemoveVideo].
-func (c *Call) AddVideo() ([]jingle.Content, []jingle.Group, error) {
-	if c.HasVideo() {
-		return nil, nil, ErrHasVideo
-	}
-	name := VideoName
-	if name == c.Name() {
-		name += "1"
-	}
-	content, err := c.offerVideo(name, c.bundled)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !c.bundled {
-		return []jingle.Content{content}, nil, nil
-	}
-	return []jingle.Content{content}, []jingle.Group{{Semantics: bundle, Contents: []string{c.Name(), name}}}, nil
-}
-
-// AcceptVideo takes a content that the peer adds and returns the one for the content-accept. An empty transport stands for
-// that of the audio (Conversations).
-func (c *Call) AcceptVideo(content jingle.Content, groups []jingle.Group) (jingle.Content, []jingle.Group, error) {
-	if c.HasVideo() {
-		return jingle.Content{}, nil, ErrHasVideo
-	}
-	desc, transport, ok := partsOf(content, "video")
-	if !ok {
-		return jingle.Content{}, nil, ErrUnsupported
-	}
-	// Added to a bundle, or with credentials that are those of the bundle.
-	shares := c.bundled && (transport.Ufrag == "" || c.group.remote != nil && transport.Ufrag == c.group.link().remote.Ufrag)
-	if shares && !inGroup(groups, content.Name, c.Name()) {
-		groups = []jingle.Group{{Semantics: bundle, Contents: []string{c.Name(), content.Name}}}
-		desc.RTCPMux = true
-		content.Description = desc
-	}
-	p, err := c.newPart(content.Name, inGroup(groups, content.Name, c.Name()))
-	if err != nil {
-		return jingle.Content{}, nil, err
-	}
-	out, err := c.answerVideo(p, content, groups)
-	if err != nil {
-		c.dropVideo(err)
-		return out, nil, err
-	}
-	if !inGroup(groups, content.Name, c.Name()) {
-		return out, nil, nil
-	}
-	return out, []jingle.Group{{Semantics: bundle, Contents: []string{c.Name(), content.Name}}}, nil
-}
-
-// VideoAccepted takes the content of a content-accept.
-func (c *Call) VideoAccepted(content jingle.Content, groups []jingle.Group) error {
-	p := c.video.Load()
-	if p == nil || p.name != content.Name {
-		return nil
-	}
-	err := c.videoAccepted(content, groups)
-	if err != nil {
-		c.dropVideo(err)
-	}
-	return err
-}
-
-// RemoveVideo ends the video, if the content of this name is it; empty stands for any. It returns the content for a
-// content-remove, and false if there is none.
-func (c *Call) RemoveVideo(name string) (jingle.Content, bool) {
-	p := c.video.Load()
-	if p == nil || name != "" && p.name != name {
-		return jingle.Content{}, false
-	}
-	c.dropVideo(nil)
-	return jingle.Content{Creator: jingle.Initiator, Name: p.name, Senders: p.senders}, true
-}
-
-// runParts carries the video until ctx ends.
+// runParts carries videos until ctx ends.
 func (c *Call) runParts(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
 		select {
-		case p := <-c.parts:
+		case p := <-c.toRun:
 			wg.Go(func() {
 				stop := context.AfterFunc(ctx, func() { p.cancel(context.Cause(ctx)) })
 				defer stop()
 				err := p.run()
-				if c.video.CompareAndSwap(p, nil) && ctx.Err() == nil {
-					c.cfg.Notify(VideoEnded{err})
+				if ctx.Err() == nil {
+					c.partEnded(p, err)
 				}
 			})
 		case <-ctx.Done():
 			for {
 				select {
-				case p := <-c.parts:
+				case p := <-c.toRun:
 					p.free()
 				default:
 					return

@@ -74,7 +74,7 @@ func (p *party) watch(t *testing.T, film string) (recording string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.SetVideo(source, sink)
+	p.SetVideo(Video{Source: source, Sink: sink})
 	return recording
 }
 
@@ -103,17 +103,17 @@ func TestVideoBothWays(t *testing.T) {
 					losing.Store(false)
 					time.Sleep(time.Second)
 					st := a.Stats()
-					if st.Video == nil || st.Video.Codec != "VP8" || st.Video.PacketsSent < 300 || st.Video.PacketsReceived < 300 {
-						t.Errorf("figures: %+v", st.Video)
+					if len(st.Videos) != 1 || st.Videos[0].Codec != "VP8" || st.Videos[0].PacketsSent < 300 || st.Videos[0].PacketsReceived < 300 {
+						t.Errorf("figures: %+v", st.Videos)
 					}
 					if st.PacketsReceived < 200 {
 						t.Errorf("of sound %d packets have come", st.PacketsReceived)
 					}
 					groups := 1
-					if a.video.Load().own {
+					if a.videos()[0].own {
 						groups = 2
 					}
-					if (groups == 1) != bundled || a.video.Load().own != b.video.Load().own {
+					if (groups == 1) != bundled || a.videos()[0].own != b.videos()[0].own {
 						t.Errorf("%d transports", groups)
 					}
 					hangUp()
@@ -137,8 +137,8 @@ func TestVideoThatOneSideOnlyHas(t *testing.T) {
 		a.watch(t, path)
 		hangUp := dial(t, a, b)
 		await[VideoSourceEnded](t, a, "the end", nil)
-		st := b.Stats().Video
-		if st == nil || st.PacketsReceived < 50 || st.PacketsSent != 0 {
+		st := b.Stats().Videos
+		if len(st) != 1 || st[0].PacketsReceived < 50 || st[0].PacketsSent != 0 {
 			t.Errorf("not wanted: %+v of %d bytes", st, len(frames))
 		}
 		hangUp()
@@ -156,16 +156,16 @@ func TestVideoComesAndGoes(t *testing.T) {
 				await[Connected](t, a, "connection", nil)
 				for i, side := range [][2]*party{{a, b}, {b, a}} {
 					from, to := side[0], side[1]
-					from.watch(t, path)
 					seen := to.watch(t, "")
-					from.signal.Lock()
-					contents, groups, err := from.AddVideo()
-					from.signal.Unlock()
+					source, err := video.Open(path)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if _, _, err := from.AddVideo(); err == nil {
-						t.Error("added twice")
+					from.signal.Lock()
+					contents, groups, err := from.AddVideo(Video{Source: source})
+					from.signal.Unlock()
+					if err != nil {
+						t.Fatal(err)
 					}
 					contents, groups = transported(t, contents, groups)
 					if bundled && i == 1 {
@@ -190,7 +190,7 @@ func TestVideoComesAndGoes(t *testing.T) {
 					}
 					time.Sleep(4 * time.Second)
 					for _, p := range side {
-						if c, ok := p.RemoveVideo(""); !ok || c.Name != "video" {
+						if c, ok := p.RemoveVideo("video", nil); !ok || c.Name != "video" {
 							t.Errorf("removed: %+v", c)
 						}
 					}
@@ -201,7 +201,7 @@ func TestVideoComesAndGoes(t *testing.T) {
 				}
 				before := a.Stats().PacketsReceived
 				time.Sleep(time.Second)
-				if a.Stats().PacketsReceived < before+45 || a.Stats().Video != nil {
+				if a.Stats().PacketsReceived < before+45 || a.Stats().Videos != nil {
 					t.Error("the sound does not go on alone")
 				}
 				hangUp()
@@ -211,7 +211,7 @@ func TestVideoComesAndGoes(t *testing.T) {
 }
 
 func TestVideoNegotiation(t *testing.T) {
-	able := videoCapabilities(video.Codecs()[1], 1, "x")
+	able := videoCapabilities(video.Codecs()[1], 1, "x", VideoName)
 	if err := able.Validate(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,12 @@ import (
 const transportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
 // videoCapabilities are what a content of video can do: the codec that we have to send goes first.
-func videoCapabilities(first *video.Codec, ssrc uint32, cname string) rtp.Capabilities {
+func videoCapabilities(first *video.Codec, ssrc uint32, cname, content string) rtp.Capabilities {
 	c := rtp.Capabilities{
 		Media: "video", RTCPMux: true, DTLS: true, SSRC: ssrc,
 		HeaderExtensions: []rtp.HeaderExtension{{ID: 3, URI: transportCC}},
 		Sources: []rtp.Source{{SSRC: ssrc, Parameters: rtp.Parameters{
-			{Name: "cname", Value: cname}, {Name: "msid", Value: cname + " " + VideoName},
+			{Name: "cname", Value: cname}, {Name: "msid", Value: cname + " " + content},
 		}}},
 	}
 	add := func(codec *video.Codec) {

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
+	rtpdesc "github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media/dtlssrtp"
 	"github.com/jingled/jingled/media/rtpstat"
 	"github.com/jingled/jingled/media/video"
@@ -40,16 +41,20 @@ const (
 
 // videoStream is one video medium on a group. Packets come in by receive and receiveRTCP; run sends and gives feedback.
 type videoStream struct {
-	out    writer
-	ssrc   uint32
-	cname  string
-	notify func(Event)
-	origin time.Time
-	begin  chan struct{} // closed once it is agreed; nothing of the source is lost before
+	name       string // of the content
+	categories []rtpdesc.Category
+	out        writer
+	ssrc       uint32
+	cname      string
+	notify     func(Event)
+	origin     time.Time
+	begin      chan struct{} // closed once it is agreed; nothing of the source is lost before
+	fresh      chan struct{} // there are a source and a sink that run does not know
 
 	mu       sync.Mutex // guards the rest
 	begun    bool
 	agreed   videoAgreement
+	sources  []uint32 // that the peer has told
 	canSend  bool
 	held     bool
 	source   video.Source
@@ -96,36 +101,67 @@ type missing struct {
 
 func newVideoStream(out writer, cname string, notify func(Event)) *videoStream {
 	return &videoStream{
-		out: out, cname: cname, notify: notify, origin: time.Now(), begin: make(chan struct{}), ssrc: rand.Uint32() | 1, seq: uint16(rand.Uint32()),
+		out: out, cname: cname, notify: notify, origin: time.Now(), begin: make(chan struct{}), fresh: make(chan struct{}, 1),
+		ssrc: rand.Uint32() | 1, seq: uint16(rand.Uint32()),
 	}
 }
 
-func (s *videoStream) agree(a videoAgreement, canSend bool) {
+// equip gives the stream its source and its sink, once.
+func (s *videoStream) equip(v Video) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	relay, isRelay := s.source.(video.Relay)
-	switch {
-	case isRelay:
-		relay.Agreed(a.takes())
-	case s.source != nil:
-		a.send = s.source.Codec()
-		a.sendPT = a.typeOf(a.send)
-		if a.sendPT == 0 {
-			a.send = nil
-		}
+	s.source, s.sink = v.Source, v.Sink
+	if s.in != nil {
+		s.in.wantKey = true
 	}
-	s.agreed, s.canSend = a, canSend
+	if s.begun {
+		s.chooseCodec()
+		s.fresh <- struct{}{}
+	}
+}
+
+// unequip takes both away again before anything was agreed.
+func (s *videoStream) unequip() Video {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := Video{Source: s.source, Sink: s.sink}
+	s.source, s.sink = nil, nil
+	return v
+}
+
+func (s *videoStream) agree(a videoAgreement, sources []uint32, canSend bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.agreed, s.sources, s.canSend = a, sources, canSend
+	s.chooseCodec()
 	if !s.begun {
 		s.begun = true
 		close(s.begin)
 	}
 }
 
-// takes reports whether packets of this type are the stream's.
-func (s *videoStream) takes(pt uint8) bool {
+// chooseCodec follows what the source has; s.mu is held.
+func (s *videoStream) chooseCodec() {
+	relay, isRelay := s.source.(video.Relay)
+	switch {
+	case isRelay:
+		relay.Agreed(s.agreed.takes())
+	case s.source != nil:
+		s.agreed.send = s.source.Codec()
+		s.agreed.sendPT = s.agreed.typeOf(s.agreed.send)
+		if s.agreed.sendPT == 0 {
+			s.agreed.send = nil
+		}
+	}
+}
+
+// match reports whether packets of this type are the stream's, whether the SSRC is one of its peer's, and whether none is
+// known of those.
+func (s *videoStream) match(pt uint8, ssrc uint32) (takes, known, silent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.agreed.codecs[pt] != nil
+	known = s.in != nil && s.in.ssrc == ssrc || slices.Contains(s.sources, ssrc)
+	return s.agreed.codecs[pt] != nil, known, s.in == nil && len(s.sources) == 0
 }
 
 func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
@@ -146,7 +182,7 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 		first := s.in == nil
 		s.in = in
 		if first {
-			defer s.notify(VideoSeen{Codec: c.Name, At: at})
+			defer s.notify(VideoSeen{Content: s.name, Categories: s.categories, Codec: c.Name, At: at})
 		}
 	}
 	if s.agreed.ccID != 0 {
@@ -285,20 +321,25 @@ func (s *videoStream) run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	s.mu.Lock()
-	source := s.source
-	viewer, isViewer := s.sink.(video.Viewer)
-	s.mu.Unlock()
-	if isViewer {
-		viewer.Connect(s.wantKeyFrame, s.limit)
-		defer viewer.Connect(nil, nil)
-	}
-	if source != nil {
-		if _, ok := source.(video.Relay); ok {
-			source.KeyFrame() // what it has given up to now has gone nowhere
+	connect := func() (disconnect func()) {
+		s.mu.Lock()
+		source := s.source
+		viewer, isViewer := s.sink.(video.Viewer)
+		s.mu.Unlock()
+		if source != nil {
+			if _, ok := source.(video.Relay); ok {
+				source.KeyFrame() // what it has given up to now has gone nowhere
+			}
+			wg.Go(func() { s.play(ctx, source) })
 		}
-		wg.Go(func() { s.play(ctx, source) })
+		if !isViewer {
+			return func() {}
+		}
+		viewer.Connect(s.wantKeyFrame, s.limit)
+		return func() { viewer.Connect(nil, nil) }
 	}
+	disconnect := connect()
+	defer func() { disconnect() }()
 	defer func() { _ = s.out.WriteRTCP(&rtcp.Goodbye{Sources: []uint32{s.ssrc}}) }()
 	tick := time.NewTicker(videoTick)
 	defer tick.Stop()
@@ -307,6 +348,9 @@ func (s *videoStream) run(ctx context.Context) error {
 	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
+		case <-s.fresh:
+			disconnect = connect()
+			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -359,7 +403,7 @@ func (s *videoStream) play(ctx context.Context, source video.Source) {
 				if errors.Is(err, io.EOF) {
 					err = nil
 				}
-				s.notify(VideoSourceEnded{err})
+				s.notify(VideoSourceEnded{s.name, err})
 			}
 			return
 		}
@@ -395,7 +439,7 @@ func (s *videoStream) play(ctx context.Context, source video.Source) {
 // feedback asks for what is missing; s.mu is held.
 func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 	in := s.in
-	if in == nil {
+	if in == nil || s.sink == nil { // nobody looks
 		return nil
 	}
 	var out []rtcp.Packet
@@ -484,17 +528,20 @@ func (s *videoStream) report(now time.Duration) []rtcp.Packet {
 	}, name}
 }
 
-func (s *videoStream) fill(st *Stats) {
+func (s *videoStream) stats() VideoStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := &VideoStats{PacketsSent: s.sent.packets, BytesSent: s.sent.bytes, Bitrate: s.estimate, RemoteLost: s.theyLost}
+	v := VideoStats{
+		Content: s.name, Categories: s.categories,
+		PacketsSent: s.sent.packets, BytesSent: s.sent.bytes, Bitrate: s.estimate, RemoteLost: s.theyLost,
+	}
 	if s.agreed.send != nil {
 		v.Codec = s.agreed.send.Name
 	}
 	if s.in != nil {
 		v.PacketsReceived, v.BytesReceived, v.PacketsLost = s.in.stats.Received(), s.in.stats.Bytes(), s.in.stats.Lost()
 	}
-	st.Video = v
+	return v
 }
 
 func (s *videoStream) close() error {

@@ -160,11 +160,16 @@ func notKeys(digits string) string { return strings.Trim(strings.ToUpper(digits)
 func newVideo(g *global) *cobra.Command {
 	var m mediaFlags
 	var off, pause, resume bool
+	var category, content string
 	c := g.control("video [CALL]", "Add video to a call, or end it",
-		"Adds video to a call that goes on. With --off there is only sound from then on.", 0,
+		`Adds video to a call that goes on. With --off there is only sound from then on.
+
+A call can have several at the same time, such as a camera and, with --category slides, a screen. With --off, --pause and
+--resume --category says which one is meant, and without it all are. Clients that show one video refuse a second one.`, 0,
 		func(ctx context.Context, s *session, c *jingledv1.Call, _ []string) error {
 			on := !off
-			req := &jingledv1.ControlCallRequest{Account: c.GetAccount(), Sid: c.GetSid(), Video: &on}
+			req := &jingledv1.ControlCallRequest{Account: c.GetAccount(), Sid: c.GetSid(), Video: &on, VideoCategory: category,
+				VideoContent: content}
 			if pause || resume {
 				req.Video, req.SendVideo = nil, &resume
 			} else if on {
@@ -179,10 +184,14 @@ func newVideo(g *global) *cobra.Command {
 		})
 	c.Example = `  jingle video --in screen.ivf
   jingle video bob@example.org --record bob.ivf
+  jingle video --category slides --in slides.ivf
+  jingle video --category slides --off
   jingle video --off`
 	c.Flags().BoolVar(&off, "off", false, "end the video")
 	c.Flags().BoolVar(&pause, "pause", false, "stop to send ours, while the peer's goes on")
 	c.Flags().BoolVar(&resume, "resume", false, "send ours again")
+	c.Flags().StringVar(&category, "category", "", "`WHAT` it shows: camera, slides (a screen), speaker, main, alt or sl (sign language)")
+	c.Flags().StringVar(&content, "content", "", "the `NAME` of the video that --off, --pause or --resume mean, as call.video of --json tells it")
 	c.MarkFlagsMutuallyExclusive("off", "pause", "resume")
 	c.Flags().StringVar(&m.videoIn, "in", "", "video to send: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
 	c.Flags().StringVar(&m.recordVideo, "record", "", "record what is seen to this `FILE`, .ivf or .h264, or send it to rtp:PORT")

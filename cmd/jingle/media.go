@@ -19,6 +19,8 @@ type mediaFlags struct {
 	video           bool
 	videoIn         string
 	recordVideo     string
+	slidesIn        string
+	recordSlides    string
 	audio, audioOut string
 	audioIn, record string
 	dtmf, ice       string
@@ -30,6 +32,8 @@ func (m *mediaFlags) register(c *cobra.Command) {
 	f.BoolVar(&m.video, "video", false, "offer video too, or take it, though there may be nothing to show")
 	f.StringVar(&m.videoIn, "video-in", "", "video to send: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
 	f.StringVar(&m.recordVideo, "record-video", "", "record what is seen to this `FILE`, .ivf or .h264, or send it to rtp:PORT")
+	f.StringVar(&m.slidesIn, "slides-in", "", "a screen to show beside the camera: a `FILE` or rtp:PORT, as for --video-in")
+	f.StringVar(&m.recordSlides, "record-slides", "", "record the screen that the peer shows to this `FILE`, or send it to rtp:PORT, as for --record-video")
 	f.BoolVar(&m.webrtc, "webrtc", false, "sound and pictures are those of programs that are joined to the call, see jingle whip")
 	f.StringVar(&m.audio, "audio", "", "`WHERE` to speak and listen: pulse (PulseAudio or PipeWire) or none (default: pulse on the terminal of a desktop, unless another flag says where sound comes from or goes)")
 	f.StringVar(&m.audioIn, "audio-in", "", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ, pulse, pulse:DEVICE or silence")
@@ -57,7 +61,7 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 		return nil, exitf(exitUsage, "--dtmf: %q is no key of a telephone", bad)
 	}
 	if m.webrtc {
-		if m.audio+m.audioIn+m.audioOut+m.record+m.videoIn+m.recordVideo != "" {
+		if m.audio+m.audioIn+m.audioOut+m.record+m.videoIn+m.recordVideo+m.slidesIn+m.recordSlides != "" {
 			return nil, exitf(exitUsage, "--webrtc does not go with other flags that say where sound and pictures come from or go")
 		}
 		out.Webrtc = true
@@ -83,30 +87,52 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 
 // showing adds what is to be seen.
 func (m *mediaFlags) showing(out *jingledv1.Media) (err error) {
-	out.VideoIn, out.RecordVideo = m.videoIn, m.recordVideo
-	if m.videoIn != "" && !strings.HasPrefix(m.videoIn, "rtp:") {
-		if out.VideoIn, err = absolute(m.videoIn); err != nil {
-			return err
-		}
-		source, err := video.OpenFile(out.VideoIn)
-		if err != nil {
-			return &exitError{exitUsage, fmt.Errorf("--video-in: %w", err)}
-		}
-		if err := source.Close(); err != nil {
-			return err
-		}
+	if out.VideoIn, err = pictures("--video-in", m.videoIn); err != nil {
+		return err
 	}
-	if m.recordVideo == "" || strings.HasPrefix(m.recordVideo, "rtp:") {
+	if out.RecordVideo, err = recording("--record-video", m.recordVideo); err != nil {
+		return err
+	}
+	if m.slidesIn+m.recordSlides == "" {
 		return nil
 	}
-	if ext := strings.ToLower(filepath.Ext(m.recordVideo)); ext != ".ivf" && ext != ".h264" && ext != ".264" {
-		return exitf(exitUsage, "--record-video: %q ends in neither .ivf nor .h264", m.recordVideo)
+	slides := &jingledv1.MediaVideo{Category: "slides"}
+	if slides.In, err = pictures("--slides-in", m.slidesIn); err != nil {
+		return err
 	}
-	if st, err := os.Stat(filepath.Dir(m.recordVideo)); err != nil || !st.IsDir() {
-		return exitf(exitUsage, "--record-video: there is no folder %s", filepath.Dir(m.recordVideo))
-	}
-	out.RecordVideo, err = absolute(m.recordVideo)
+	out.MoreVideos = append(out.MoreVideos, slides)
+	slides.Record, err = recording("--record-slides", m.recordSlides)
 	return err
+}
+
+// pictures checks where pictures come from.
+func pictures(flag, spec string) (string, error) {
+	if spec == "" || strings.HasPrefix(spec, "rtp:") {
+		return spec, nil
+	}
+	path, err := absolute(spec)
+	if err != nil {
+		return "", err
+	}
+	source, err := video.OpenFile(path)
+	if err != nil {
+		return "", &exitError{exitUsage, fmt.Errorf("%s: %w", flag, err)}
+	}
+	return path, source.Close()
+}
+
+// recording checks where pictures go.
+func recording(flag, spec string) (string, error) {
+	if spec == "" || strings.HasPrefix(spec, "rtp:") {
+		return spec, nil
+	}
+	if ext := strings.ToLower(filepath.Ext(spec)); ext != ".ivf" && ext != ".h264" && ext != ".264" {
+		return "", exitf(exitUsage, "%s: %q ends in neither .ivf nor .h264", flag, spec)
+	}
+	if st, err := os.Stat(filepath.Dir(spec)); err != nil || !st.IsDir() {
+		return "", exitf(exitUsage, "%s: there is no folder %s", flag, filepath.Dir(spec))
+	}
+	return absolute(spec)
 }
 
 // endOfCall gives a Jingle reason its exit status.

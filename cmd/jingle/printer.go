@@ -127,8 +127,8 @@ func (p *printer) showText(e *jingledv1.Event) {
 		if s := c.GetStats(); c.GetWasConnected() {
 			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms, MOS %.1f", s.GetPacketsSent(),
 				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), s.GetRoundTripMs(), s.GetMos())
-			if v := s.GetVideo(); v != nil {
-				p.line("  video %s: %d packets sent, %d received, %d lost", clean(v.GetCodec()), v.GetPacketsSent(),
+			for _, v := range s.GetVideos() {
+				p.line("  %s %s: %d packets sent, %d received, %d lost", videoName(v.GetCategory()), clean(v.GetCodec()), v.GetPacketsSent(),
 					v.GetPacketsReceived(), v.GetPacketsLost())
 			}
 		}
@@ -177,14 +177,24 @@ func (p *printer) showText(e *jingledv1.Event) {
 }
 
 func (p *printer) showVideo(peer string, v *jingledv1.CallVideo) {
+	name := videoName(v.GetCategory())
 	switch {
 	case v.GetOn():
-		p.line("%s: video is seen, %s", peer, clean(v.GetCodec()))
+		p.line("%s: %s is seen, %s", peer, name, clean(v.GetCodec()))
 	case v.GetText() != "":
-		p.line("%s: no video any more: %s", peer, clean(v.GetText()))
+		p.line("%s: no %s any more: %s", peer, name, clean(v.GetText()))
 	default:
-		p.line("%s: no video any more", peer)
+		p.line("%s: no %s any more", peer, name)
 	}
+}
+
+// videoName is what a video is called.
+func videoName(category string) string {
+	switch category {
+	case "", "speaker", "main":
+		return "video"
+	}
+	return "video (" + clean(category) + ")"
 }
 
 // encryption is how a file is protected, in words behind a comma.

@@ -26,6 +26,8 @@ type stats struct {
 	RoundTripMS     float64     `json:"rtt_ms"`
 	MOS             float64     `json:"mos"`
 	Video           *videoStats `json:"video,omitempty"`
+	// More are the other videos, if there are several.
+	More []*videoStats `json:"more_videos,omitempty"`
 }
 
 type videoStats struct {
@@ -36,6 +38,8 @@ type videoStats struct {
 	BytesSent       uint64 `json:"bytes_sent"`
 	BytesReceived   uint64 `json:"bytes_received"`
 	PeerBitrate     uint64 `json:"peer_bitrate"`
+	Content         string `json:"content,omitempty"`
+	Category        string `json:"category,omitempty"`
 }
 
 type pair struct {
@@ -114,10 +118,12 @@ func record(e *jingledv1.Event) any {
 		v := b.CallVideo
 		return struct {
 			head
-			On    bool   `json:"on"`
-			Codec string `json:"codec,omitempty"`
-			Text  string `json:"text,omitempty"`
-		}{named("call.video"), v.GetOn(), v.GetCodec(), v.GetText()}
+			On       bool   `json:"on"`
+			Codec    string `json:"codec,omitempty"`
+			Text     string `json:"text,omitempty"`
+			Content  string `json:"content,omitempty"`
+			Category string `json:"category,omitempty"`
+		}{named("call.video"), v.GetOn(), v.GetCodec(), v.GetText(), v.GetContent(), v.GetCategory()}
 	case *jingledv1.Event_CallMeter:
 		m := b.CallMeter
 		return struct {
@@ -239,10 +245,15 @@ func candidatePair(p *jingledv1.CandidatePair) pair {
 
 func callStats(s *jingledv1.CallStats) stats {
 	out := stats{s.GetPacketsSent(), s.GetPacketsReceived(), s.GetPacketsLost(), s.GetBytesSent(), s.GetBytesReceived(),
-		s.GetJitterMs(), s.GetRoundTripMs(), math.Round(s.GetMos()*100) / 100, nil}
-	if v := s.GetVideo(); v != nil {
-		out.Video = &videoStats{v.GetCodec(), v.GetPacketsSent(), v.GetPacketsReceived(), v.GetPacketsLost(), v.GetBytesSent(),
-			v.GetBytesReceived(), v.GetPeerBitrate()}
+		s.GetJitterMs(), s.GetRoundTripMs(), math.Round(s.GetMos()*100) / 100, nil, nil}
+	for i, v := range s.GetVideos() {
+		one := &videoStats{v.GetCodec(), v.GetPacketsSent(), v.GetPacketsReceived(), v.GetPacketsLost(), v.GetBytesSent(),
+			v.GetBytesReceived(), v.GetPeerBitrate(), v.GetContent(), v.GetCategory()}
+		if i == 0 {
+			out.Video = one
+		} else {
+			out.More = append(out.More, one)
+		}
 	}
 	return out
 }

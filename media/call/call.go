@@ -70,7 +70,8 @@ func newCall(cfg Config, role jingle.Role, offered media.Offered) (*Call, error)
 	var err error
 	c.media, err = media.New(media.Config{
 		Role: role, Certificate: cfg.Certificate, ICE: cfg.ICE, Codecs: cfg.Codecs, Name: cfg.Name, Bundle: cfg.Bundle, Log: c.log,
-		Encryption: cfg.Encryption, InBandDTMF: cfg.InBandDTMF, Transport: offered.Transport, RTCPComponent: offered.RTCPComponent,
+		SeveralVideos: cfg.Places == Several,
+		Encryption:    cfg.Encryption, InBandDTMF: cfg.InBandDTMF, Transport: offered.Transport, RTCPComponent: offered.RTCPComponent,
 		Notify: func(e media.Event) { c.s.Post(func() { c.onMedia(e) }) },
 	})
 	if err != nil {
@@ -86,11 +87,11 @@ func Dial(e *engine.Engine, peer jid.JID, sid string, cfg Config, source audio.S
 	raw := cfg.Transport == ice.NSRawUDP
 	c, err := newCall(cfg, jingle.Initiator, media.Offered{Transport: cfg.Transport, RTCPComponent: cfg.Encryption != media.DTLS})
 	if err != nil {
-		return nil, errors.Join(err, closeAudio(source, sink), cfg.Video.Close())
+		return nil, errors.Join(err, closeAudio(source, sink), closeVideos(cfg.Videos))
 	}
 	c.media.SetAudio(source, sink)
-	if v := cfg.Video; v != nil {
-		c.media.SetVideo(v.Source, v.Sink)
+	if len(cfg.Videos) > 0 {
+		c.media.SetVideo(cfg.Videos...)
 	}
 	begun := make(chan struct{})
 	_, err = e.Start(peer, sid, c, func(s *engine.Session) error {
@@ -119,6 +120,14 @@ func closeAudio(source audio.Source, sink audio.Sink) error {
 	}
 	if sink != nil {
 		errs = append(errs, sink.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func closeVideos(videos []Video) error {
+	var errs []error
+	for i := range videos {
+		errs = append(errs, videos[i].Close())
 	}
 	return errors.Join(errs...)
 }
@@ -222,19 +231,18 @@ func (c *Call) Done() <-chan struct{} { return c.done }
 func (c *Call) Ring() { c.s.Post(func() { c.info(rtp.Info{Kind: rtp.InfoRinging}) }) }
 
 // Answer accepts the call. Source and sink are as in [Dial]. What goes wrong ends the call with its reason.
-func (c *Call) Answer(source audio.Source, sink audio.Sink) { c.AnswerWith(source, sink, nil) }
+func (c *Call) Answer(source audio.Source, sink audio.Sink) { c.AnswerWith(source, sink) }
 
-// AnswerWith is [Call.Answer] with video, if it is offered or added later; nil is without.
-func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, v *Video) {
+// AnswerWith is [Call.Answer] with video, if it is offered or added later.
+func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, videos ...Video) {
 	c.whenGathered(func() {
 		if c.offer == nil {
-			_ = closeAudio(source, sink)
-			_ = v.Close()
+			_, _ = closeAudio(source, sink), closeVideos(videos)
 			return
 		}
 		c.media.SetAudio(source, sink)
-		if v != nil {
-			c.media.SetVideo(v.Source, v.Sink)
+		if len(videos) > 0 {
+			c.media.SetVideo(videos...)
 		}
 		offer := c.offer
 		c.offer = nil
@@ -252,7 +260,7 @@ func (c *Call) AnswerWith(source audio.Source, sink audio.Sink, v *Video) {
 			return
 		}
 		c.cfg.Notify(Accepted{})
-	}, func() { _, _ = closeAudio(source, sink), v.Close() })
+	}, func() { _, _ = closeAudio(source, sink), closeVideos(videos) })
 }
 
 // post runs f on the session's goroutine, or dropped if the session is over.

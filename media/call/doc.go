@@ -15,6 +15,7 @@ import (
 
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/dtlssrtp"
@@ -45,11 +46,12 @@ type Config struct {
 	// GatherFirst waits for all candidates, two seconds at most, before the session-initiate: for peers with
 	// [ice.FeatureOfferAnswer].
 	GatherFirst bool
-	// Video is offered besides, if it is set, and accepted if the peer adds it later.
-	Video *Video
-	// VideoAdded is asked for where pictures come from and go to when the peer adds video; nil refuses it. Without it, or if
-	// it leaves that open, video is taken that was wanted already. It must not block.
-	VideoAdded func() (v *Video, decided bool)
+	// Videos are offered besides, as far as Places has it, and accepted if the peer adds them later.
+	Videos []Video
+	Places Places
+	// VideoAdded is asked for where pictures come from and go to when the peer adds video that shows these categories; nil
+	// refuses it. Without it, or if it leaves that open, video is taken that was wanted already. It must not block.
+	VideoAdded func(categories []rtp.Category) (v *Video, decided bool)
 	// Notify is told what happens, one event after another, the last one being [Ended]. It must not block.
 	Notify func(Event)
 	// Go runs a function on a goroutine of its own; whoever sets it can wait for them. nil is a go statement.

@@ -31,6 +31,10 @@ func (c *Call) Handle(s *engine.Session, ev jingle.Event) error {
 	case jingle.ContentRejected:
 		c.videoRemoved(ev.Message)
 	case jingle.ContentRemoved:
+		if ev.Local { // the peer's has crossed it, and goes first
+			c.withdraw(ev.Message.Contents)
+			break
+		}
 		c.videoRemoved(ev.Message)
 	case jingle.ContentModified:
 		c.media.Modify(ev.ID.Name, ev.New)
@@ -213,6 +217,7 @@ func (c *Call) tellConnected(setup time.Duration, codec string) {
 	c.connected = time.Now()
 	c.cfg.Notify(Connected{Setup: setup, Pair: c.path.Pair, Codec: codec, Secrecy: c.path.Secrecy})
 	c.cfg.Go(c.meter)
+	c.placeRest()
 }
 
 // meter tells the figures once a second.

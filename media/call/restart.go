@@ -61,6 +61,10 @@ func (c *Call) refused(ev jingle.RequestFailed) {
 		c.modifyRefused(ev)
 		return
 	}
+	if ev.Message.Action == jingle.ContentAdd {
+		c.addRefused(ev)
+		return
+	}
 	c.keyRefused(ev)
 	var se *jingle.StanzaError
 	if ev.Message.Action != jingle.TransportInfo || errors.As(ev.Err, &se) && se.HasApp("tie-break") {

@@ -16,7 +16,7 @@ func TestSendVideo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var modified []jingle.Senders
 		sc := ring(t, func(c *call.Config) {
-			c.Bundle, c.Codecs, c.Video = true, []*audio.Codec{audio.PCMU()}, &call.Video{Source: film(t)}
+			c.Bundle, c.Codecs, c.Videos = true, []*audio.Codec{audio.PCMU()}, []call.Video{{Source: film(t)}}
 		}, nil, func(_ jid.JID, m *jingle.Message) *jingle.Message {
 			if m.Action == jingle.ContentModify {
 				modified = append(modified, m.Contents[0].Senders)
@@ -24,13 +24,13 @@ func TestSendVideo(t *testing.T) {
 			return m
 		})
 		in := <-sc.phone
-		in.AnswerWith(nil, nil, &call.Video{Source: film(t)})
+		in.AnswerWith(nil, nil, call.Video{Source: film(t)})
 		awaitThat(sc.romeo, seen)
 		awaitThat(sc.juliet, seen)
 		sent := func() (out, back uint64) {
-			o, b := sc.out.Stats().Video.PacketsSent, in.Stats().Video.PacketsSent
+			o, b := sc.out.Stats().Videos[0].PacketsSent, in.Stats().Videos[0].PacketsSent
 			time.Sleep(time.Second)
-			return sc.out.Stats().Video.PacketsSent - o, in.Stats().Video.PacketsSent - b
+			return sc.out.Stats().Videos[0].PacketsSent - o, in.Stats().Videos[0].PacketsSent - b
 		}
 		sc.out.SendVideo(false)
 		sc.out.SendVideo(false) // nothing new

@@ -7,63 +7,125 @@ import (
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media"
-	"github.com/jingled/jingled/media/video"
 )
 
-// Video says where pictures come from and go to. Either may be nil. The call closes both.
-type Video struct {
-	Source video.Source
-	Sink   video.Sink
-}
+// Video says where the pictures of one content come from and go to, and what they show.
+type Video = media.Video
 
-// Close closes both; nil has none. It is for what no call was given.
-func (v *Video) Close() error {
-	var errs []error
-	if v != nil && v.Source != nil {
-		errs = append(errs, v.Source.Close())
-	}
-	if v != nil && v.Sink != nil {
-		errs = append(errs, v.Sink.Close())
-	}
-	return errors.Join(errs...)
-}
+// Places says for how many contents of video the client of the peer has a place.
+type Places uint8
+
+const (
+	// OneAtFirst is for clients that do not say: an offer has one, and the others are added when the call is connected. Who has
+	// no place for them refuses.
+	OneAtFirst Places = iota
+	// Several are all offered at once: to clients with [rtp.NSCategory].
+	Several
+	// One is never more than that, as some clients mistake a second one for a change of the first, or do not answer.
+	One
+)
+
+// ErrOneVideo says that no other video is added.
+var ErrOneVideo = errors.New("the peer's client shows one video only")
 
 // AddVideo adds video to a running call by content-add (XEP-0166 section 7.2.1). What the peer makes of it is told by
 // [Media] with [media.VideoSeen] or [media.VideoEnded].
 func (c *Call) AddVideo(v Video) {
 	c.post(func() {
-		if !c.answered || c.media.HasVideo() {
+		if !c.answered {
 			_ = v.Close()
-			c.cfg.Notify(Media{media.VideoEnded{Err: media.ErrHasVideo}})
+			c.cfg.Notify(Media{media.VideoEnded{Err: errUnanswered}})
 			return
 		}
-		c.media.SetVideo(v.Source, v.Sink)
-		contents, groups, err := c.media.AddVideo()
-		if err == nil {
-			err = c.s.Do(&jingle.Message{Action: jingle.ContentAdd, Contents: contents, Groups: groups})
-		}
-		if err != nil {
-			c.log.Info("video cannot be added", "err", err)
-			c.media.RemoveVideo("")
-		}
+		c.addVideo(v)
 	}, func() { _ = v.Close() })
 }
 
-// RemoveVideo ends the video of a call that goes on, by content-remove. Without video it does nothing.
-func (c *Call) RemoveVideo() {
+var errUnanswered = errors.New("the call is not answered yet")
+
+func (c *Call) addVideo(v Video) {
+	if c.cfg.Places == One && len(c.media.Videos()) > 0 {
+		_ = v.Close()
+		c.cfg.Notify(Media{media.VideoEnded{Categories: []rtp.Category{v.Category}, Err: ErrOneVideo}})
+		return
+	}
+	contents, groups, err := c.media.AddVideo(v)
+	if err == nil {
+		if err = c.s.Do(&jingle.Message{Action: jingle.ContentAdd, Contents: contents, Groups: groups}); err != nil {
+			c.media.RemoveVideo(contents[0].Name, err)
+			return
+		}
+		return
+	}
+	c.log.Info("video cannot be added", "err", err)
+	c.cfg.Notify(Media{media.VideoEnded{Err: err}})
+}
+
+// placeRest finds a place for the videos that have none yet: in a content that only the peer wanted, or in one of their own.
+func (c *Call) placeRest() {
+	if c.s.State() == jingle.Done {
+		return
+	}
+next:
+	for _, v := range c.media.Unplaced() {
+		for _, theirs := range c.media.Videos() {
+			if !theirs.Wanted && theirs.Is(v.Category) {
+				c.join(theirs.Name, v)
+				continue next
+			}
+		}
+		c.addVideo(v)
+	}
+}
+
+// EquipVideo gives a content that only the peer wanted up to now its Video. Our side begins to send by content-modify.
+func (c *Call) EquipVideo(name string, v Video) {
+	c.post(func() { c.join(name, v) }, func() { _ = v.Close() })
+}
+
+func (c *Call) join(name string, v Video) {
+	if err := c.media.Equip(name, v); err != nil {
+		c.log.Info("video cannot be joined", "content", name, "err", err)
+		return
+	}
+	c.sendVideo(v.Source != nil, name)
+}
+
+// RemoveVideo ends videos of a call that goes on, by content-remove: those of these names, or without names all. Without video
+// it does nothing.
+func (c *Call) RemoveVideo(names ...string) {
 	c.s.Post(func() {
-		if content, ok := c.media.RemoveVideo(""); ok {
-			c.do(&jingle.Message{Action: jingle.ContentRemove, Contents: []jingle.Content{content}})
+		for _, name := range c.named(names) {
+			if content, ok := c.media.RemoveVideo(name, nil); ok {
+				c.do(&jingle.Message{Action: jingle.ContentRemove, Contents: []jingle.Content{content}})
+			}
 		}
 	})
 }
 
-// SendVideo stops sending our video, or sends it again, by content-modify (XEP-0166 section 7.2.3); that of the peer goes on.
-// Without video it does nothing.
-func (c *Call) SendVideo(on bool) { c.s.Post(func() { c.sendVideo(on) }) }
+// named returns the names, or those of all videos.
+func (c *Call) named(names []string) []string {
+	if len(names) > 0 {
+		return names
+	}
+	for _, v := range c.media.Videos() {
+		names = append(names, v.Name)
+	}
+	return names
+}
 
-func (c *Call) sendVideo(on bool) {
-	name, senders, ok := c.media.VideoSenders()
+// SendVideo stops sending our videos, or sends them again, by content-modify (XEP-0166 section 7.2.3); those of the peer go on.
+// Names are as for [Call.RemoveVideo]. Without video it does nothing.
+func (c *Call) SendVideo(on bool, names ...string) {
+	c.s.Post(func() {
+		for _, name := range c.named(names) {
+			c.sendVideo(on, name)
+		}
+	})
+}
+
+func (c *Call) sendVideo(on bool, name string) {
+	senders, ok := c.media.VideoSenders(name)
 	want := senders.With(c.s.Role(), on)
 	if !ok || want == senders || !c.answered || c.s.State() == jingle.Done {
 		return
@@ -87,12 +149,12 @@ func (c *Call) modifyRefused(ev jingle.RequestFailed) {
 		var se *jingle.StanzaError
 		if errors.As(ev.Err, &se) && se.HasApp("tie-break") {
 			on := content.Senders.Sends(c.s.Role())
-			c.after(crossedAgain, func() { c.sendVideo(on) })
+			c.after(crossedAgain, func() { c.sendVideo(on, content.Name) })
 		}
 	}
 }
 
-// added answers a content-add: video is taken if it is wanted and there is none, and all else is refused. XEP-0166
+// added answers a content-add: video is taken if it is wanted, and all else is refused. XEP-0166
 // section 7.2.2 wants an answer.
 func (c *Call) added(m *jingle.Message) {
 	for _, content := range m.Contents {
@@ -118,7 +180,7 @@ func (r *refusal) Reason() *jingle.Reason {
 }
 
 func (c *Call) addedOne(content jingle.Content, groups []jingle.Group) error {
-	if d, ok := content.Description.(rtp.Description); !ok || d.Media != "video" || !c.wantsAdded() {
+	if d, ok := content.Description.(rtp.Description); !ok || d.Media != "video" || !c.wantsAdded(d.Categories) {
 		return errNotWanted
 	}
 	answer, groups, err := c.media.AcceptVideo(content, groups)
@@ -130,11 +192,11 @@ func (c *Call) addedOne(content jingle.Content, groups []jingle.Group) error {
 }
 
 // wantsAdded reports whether video that the peer adds is wanted, and has got its source and sink.
-func (c *Call) wantsAdded() bool {
-	if c.cfg.VideoAdded != nil && !c.media.HasVideo() {
-		if v, decided := c.cfg.VideoAdded(); decided {
+func (c *Call) wantsAdded(categories []rtp.Category) bool {
+	if c.cfg.VideoAdded != nil {
+		if v, decided := c.cfg.VideoAdded(categories); decided {
 			if v != nil {
-				c.media.SetVideo(v.Source, v.Sink)
+				c.media.SetVideo(*v)
 			}
 			return v != nil
 		}
@@ -142,9 +204,8 @@ func (c *Call) wantsAdded() bool {
 	return c.media.WantsVideo()
 }
 
-// Video reports whether the call has video, offered or agreed, and whether it was wanted here: what only the peer wants is
-// accepted, but goes nowhere.
-func (c *Call) Video() (has, wanted bool) { return c.media.HasVideo(), c.media.WantsVideo() }
+// Videos returns the contents of video, offered or agreed.
+func (c *Call) Videos() []media.VideoContent { return c.media.Videos() }
 
 // videoAccepted follows a content-accept, and Movim's session-accept, which the session makes one of.
 func (c *Call) videoAccepted(m *jingle.Message) {
@@ -156,7 +217,33 @@ func (c *Call) videoAccepted(m *jingle.Message) {
 }
 
 func (c *Call) videoRemoved(m *jingle.Message) {
+	var why error
+	if m.Reason != nil && m.Reason.Condition != jingle.Success && m.Reason.Text != "" {
+		why = errors.New(m.Reason.Text)
+	}
 	for _, content := range m.Contents {
-		c.media.RemoveVideo(content.Name)
+		c.media.RemoveVideo(content.Name, why)
+	}
+}
+
+// addRefused follows an error to our content-add. What has crossed an equivalent one of the peer (XEP-0166 section 7.2.16) joins
+// that, or is added again beside it.
+func (c *Call) addRefused(ev jingle.RequestFailed) {
+	var se *jingle.StanzaError
+	crossed := errors.As(ev.Err, &se) && se.HasApp("tie-break")
+	for _, content := range ev.Message.Contents {
+		if !crossed {
+			c.media.RemoveVideo(content.Name, media.ErrVideoRefused)
+			continue
+		}
+		c.media.Withdraw(content.Name)
+		c.after(crossedAgain, c.placeRest)
+	}
+}
+
+// withdraw keeps the Videos of contents that one of the peer has taken the place of.
+func (c *Call) withdraw(contents []jingle.Content) {
+	for _, content := range contents {
+		c.media.Withdraw(content.Name)
 	}
 }

@@ -60,14 +60,14 @@ func TestVideoFromTheStartAndInBetween(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sc := ring(t, func(c *call.Config) {
-					c.Bundle, c.Codecs, c.Video = true, []*audio.Codec{audio.PCMU()}, &call.Video{Source: film(t)}
+					c.Bundle, c.Codecs, c.Videos = true, []*audio.Codec{audio.PCMU()}, []call.Video{{Source: film(t)}}
 				}, nil, tamper)
 				in := <-sc.phone
-				in.AnswerWith(nil, nil, &call.Video{Source: film(t)})
+				in.AnswerWith(nil, nil, call.Video{Source: film(t)})
 				awaitThat(sc.romeo, seen)
 				awaitThat(sc.juliet, seen)
-				if st := sc.out.Stats(); st.Video == nil || st.Video.Codec != "VP8" {
-					t.Errorf("figures: %+v", st.Video)
+				if st := sc.out.Stats(); len(st.Videos) != 1 || st.Videos[0].Codec != "VP8" {
+					t.Errorf("figures: %+v", st.Videos)
 				}
 				sc.out.RemoveVideo()
 				awaitThat(sc.juliet, ended)
@@ -101,7 +101,7 @@ func TestAddedVideoIsRefusedUnlessWanted(t *testing.T) {
 		await[call.Connected](sc.romeo)
 		sc.out.AddVideo(call.Video{Source: film(t)})
 		awaitThat(sc.romeo, ended)
-		if !sc.sent("juliet content-reject") || sc.out.Stats().Video != nil {
+		if !sc.sent("juliet content-reject") || sc.out.Stats().Videos != nil {
 			t.Errorf("sent: %q", sc.log)
 		}
 		in.HangUp(nil)

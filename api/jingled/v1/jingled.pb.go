@@ -664,7 +664,10 @@ type Media struct {
 	// Where the peer is heard, besides a recording: "pulse", "pulse:DEVICE" or "auto", the daemon's loudspeaker; empty for nowhere.
 	AudioOut string `protobuf:"bytes,8,opt,name=audio_out,json=audioOut,proto3" json:"audio_out,omitempty"`
 	// The media is the host's own, which speaks by DelegatedMediaService. Everything else but video and ice must be empty.
-	Delegated     bool `protobuf:"varint,9,opt,name=delegated,proto3" json:"delegated,omitempty"`
+	Delegated bool `protobuf:"varint,9,opt,name=delegated,proto3" json:"delegated,omitempty"`
+	// At the same time as video, or without it: a screen beside the camera, for example. Clients that have no place for it do not
+	// get it.
+	MoreVideos    []*MediaVideo `protobuf:"bytes,10,rep,name=more_videos,json=moreVideos,proto3" json:"more_videos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -762,6 +765,75 @@ func (x *Media) GetDelegated() bool {
 	return false
 }
 
+func (x *Media) GetMoreVideos() []*MediaVideo {
+	if x != nil {
+		return x.MoreVideos
+	}
+	return nil
+}
+
+// MediaVideo is one more video of a call.
+type MediaVideo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it shows (XEP-0507): "slides" for a screen, or "camera", "speaker", "main", "alt", "sl" for sign language.
+	Category      string `protobuf:"bytes,1,opt,name=category,proto3" json:"category,omitempty"`
+	In            string `protobuf:"bytes,2,opt,name=in,proto3" json:"in,omitempty"`         // as video_in of Media
+	Record        string `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"` // as record_video of Media
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MediaVideo) Reset() {
+	*x = MediaVideo{}
+	mi := &file_jingled_v1_jingled_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MediaVideo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MediaVideo) ProtoMessage() {}
+
+func (x *MediaVideo) ProtoReflect() protoreflect.Message {
+	mi := &file_jingled_v1_jingled_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MediaVideo.ProtoReflect.Descriptor instead.
+func (*MediaVideo) Descriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MediaVideo) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *MediaVideo) GetIn() string {
+	if x != nil {
+		return x.In
+	}
+	return ""
+}
+
+func (x *MediaVideo) GetRecord() string {
+	if x != nil {
+		return x.Record
+	}
+	return ""
+}
+
 type StartCallRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -773,7 +845,7 @@ type StartCallRequest struct {
 
 func (x *StartCallRequest) Reset() {
 	*x = StartCallRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[6]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +857,7 @@ func (x *StartCallRequest) String() string {
 func (*StartCallRequest) ProtoMessage() {}
 
 func (x *StartCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[6]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +870,7 @@ func (x *StartCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartCallRequest.ProtoReflect.Descriptor instead.
 func (*StartCallRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{6}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StartCallRequest) GetAccount() string {
@@ -831,7 +903,7 @@ type StartCallResponse struct {
 
 func (x *StartCallResponse) Reset() {
 	*x = StartCallResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[7]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +915,7 @@ func (x *StartCallResponse) String() string {
 func (*StartCallResponse) ProtoMessage() {}
 
 func (x *StartCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[7]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +928,7 @@ func (x *StartCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartCallResponse.ProtoReflect.Descriptor instead.
 func (*StartCallResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{7}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StartCallResponse) GetSid() string {
@@ -877,7 +949,7 @@ type AnswerCallRequest struct {
 
 func (x *AnswerCallRequest) Reset() {
 	*x = AnswerCallRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[8]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +961,7 @@ func (x *AnswerCallRequest) String() string {
 func (*AnswerCallRequest) ProtoMessage() {}
 
 func (x *AnswerCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[8]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +974,7 @@ func (x *AnswerCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerCallRequest.ProtoReflect.Descriptor instead.
 func (*AnswerCallRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{8}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AnswerCallRequest) GetAccount() string {
@@ -934,7 +1006,7 @@ type AnswerCallResponse struct {
 
 func (x *AnswerCallResponse) Reset() {
 	*x = AnswerCallResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[9]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1018,7 @@ func (x *AnswerCallResponse) String() string {
 func (*AnswerCallResponse) ProtoMessage() {}
 
 func (x *AnswerCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[9]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1031,7 @@ func (x *AnswerCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerCallResponse.ProtoReflect.Descriptor instead.
 func (*AnswerCallResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{9}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{10}
 }
 
 type EndCallRequest struct {
@@ -974,7 +1046,7 @@ type EndCallRequest struct {
 
 func (x *EndCallRequest) Reset() {
 	*x = EndCallRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[10]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1058,7 @@ func (x *EndCallRequest) String() string {
 func (*EndCallRequest) ProtoMessage() {}
 
 func (x *EndCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[10]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1071,7 @@ func (x *EndCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndCallRequest.ProtoReflect.Descriptor instead.
 func (*EndCallRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{10}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EndCallRequest) GetAccount() string {
@@ -1031,7 +1103,7 @@ type EndCallResponse struct {
 
 func (x *EndCallResponse) Reset() {
 	*x = EndCallResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[11]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1115,7 @@ func (x *EndCallResponse) String() string {
 func (*EndCallResponse) ProtoMessage() {}
 
 func (x *EndCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[11]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1128,7 @@ func (x *EndCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndCallResponse.ProtoReflect.Descriptor instead.
 func (*EndCallResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{11}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{12}
 }
 
 type SendDtmfRequest struct {
@@ -1071,7 +1143,7 @@ type SendDtmfRequest struct {
 
 func (x *SendDtmfRequest) Reset() {
 	*x = SendDtmfRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[12]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1155,7 @@ func (x *SendDtmfRequest) String() string {
 func (*SendDtmfRequest) ProtoMessage() {}
 
 func (x *SendDtmfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[12]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1168,7 @@ func (x *SendDtmfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendDtmfRequest.ProtoReflect.Descriptor instead.
 func (*SendDtmfRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{12}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SendDtmfRequest) GetAccount() string {
@@ -1128,7 +1200,7 @@ type SendDtmfResponse struct {
 
 func (x *SendDtmfResponse) Reset() {
 	*x = SendDtmfResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[13]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1212,7 @@ func (x *SendDtmfResponse) String() string {
 func (*SendDtmfResponse) ProtoMessage() {}
 
 func (x *SendDtmfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[13]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1225,7 @@ func (x *SendDtmfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendDtmfResponse.ProtoReflect.Descriptor instead.
 func (*SendDtmfResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{13}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{14}
 }
 
 type ControlCallRequest struct {
@@ -1166,14 +1238,18 @@ type ControlCallRequest struct {
 	VideoIn     string                 `protobuf:"bytes,6,opt,name=video_in,json=videoIn,proto3" json:"video_in,omitempty"` // as in Media, for video that is added
 	RecordVideo string                 `protobuf:"bytes,7,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"`
 	// Stop to send our video, or send it again, while the peer's goes on.
-	SendVideo     *bool `protobuf:"varint,8,opt,name=send_video,json=sendVideo,proto3,oneof" json:"send_video,omitempty"`
+	SendVideo *bool `protobuf:"varint,8,opt,name=send_video,json=sendVideo,proto3,oneof" json:"send_video,omitempty"`
+	// Which of several videos is meant, by what it shows, as in MediaVideo: of one that is added empty stands for a camera, and
+	// otherwise for all.
+	VideoCategory string `protobuf:"bytes,9,opt,name=video_category,json=videoCategory,proto3" json:"video_category,omitempty"`
+	VideoContent  string `protobuf:"bytes,10,opt,name=video_content,json=videoContent,proto3" json:"video_content,omitempty"` // the same by the name that CallVideo tells
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ControlCallRequest) Reset() {
 	*x = ControlCallRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1261,7 @@ func (x *ControlCallRequest) String() string {
 func (*ControlCallRequest) ProtoMessage() {}
 
 func (x *ControlCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[14]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1274,7 @@ func (x *ControlCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlCallRequest.ProtoReflect.Descriptor instead.
 func (*ControlCallRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{14}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ControlCallRequest) GetAccount() string {
@@ -1257,6 +1333,20 @@ func (x *ControlCallRequest) GetSendVideo() bool {
 	return false
 }
 
+func (x *ControlCallRequest) GetVideoCategory() string {
+	if x != nil {
+		return x.VideoCategory
+	}
+	return ""
+}
+
+func (x *ControlCallRequest) GetVideoContent() string {
+	if x != nil {
+		return x.VideoContent
+	}
+	return ""
+}
+
 type ControlCallResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1265,7 +1355,7 @@ type ControlCallResponse struct {
 
 func (x *ControlCallResponse) Reset() {
 	*x = ControlCallResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1367,7 @@ func (x *ControlCallResponse) String() string {
 func (*ControlCallResponse) ProtoMessage() {}
 
 func (x *ControlCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[15]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1380,7 @@ func (x *ControlCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlCallResponse.ProtoReflect.Descriptor instead.
 func (*ControlCallResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{15}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{16}
 }
 
 type TransferCallRequest struct {
@@ -1306,7 +1396,7 @@ type TransferCallRequest struct {
 
 func (x *TransferCallRequest) Reset() {
 	*x = TransferCallRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1408,7 @@ func (x *TransferCallRequest) String() string {
 func (*TransferCallRequest) ProtoMessage() {}
 
 func (x *TransferCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[16]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1421,7 @@ func (x *TransferCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferCallRequest.ProtoReflect.Descriptor instead.
 func (*TransferCallRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{16}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TransferCallRequest) GetAccount() string {
@@ -1370,7 +1460,7 @@ type TransferCallResponse struct {
 
 func (x *TransferCallResponse) Reset() {
 	*x = TransferCallResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1472,7 @@ func (x *TransferCallResponse) String() string {
 func (*TransferCallResponse) ProtoMessage() {}
 
 func (x *TransferCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[17]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1485,7 @@ func (x *TransferCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferCallResponse.ProtoReflect.Descriptor instead.
 func (*TransferCallResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{17}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{18}
 }
 
 type FollowTransferRequest struct {
@@ -1408,7 +1498,7 @@ type FollowTransferRequest struct {
 
 func (x *FollowTransferRequest) Reset() {
 	*x = FollowTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1510,7 @@ func (x *FollowTransferRequest) String() string {
 func (*FollowTransferRequest) ProtoMessage() {}
 
 func (x *FollowTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[18]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1523,7 @@ func (x *FollowTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTransferRequest.ProtoReflect.Descriptor instead.
 func (*FollowTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{18}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FollowTransferRequest) GetAccount() string {
@@ -1459,7 +1549,7 @@ type FollowTransferResponse struct {
 
 func (x *FollowTransferResponse) Reset() {
 	*x = FollowTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1561,7 @@ func (x *FollowTransferResponse) String() string {
 func (*FollowTransferResponse) ProtoMessage() {}
 
 func (x *FollowTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[19]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1574,7 @@ func (x *FollowTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowTransferResponse.ProtoReflect.Descriptor instead.
 func (*FollowTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{19}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FollowTransferResponse) GetSid() string {
@@ -1503,7 +1593,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1605,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[20]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1618,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{20}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListCallsRequest) GetAccount() string {
@@ -1547,7 +1637,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1649,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[21]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1662,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{21}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListCallsResponse) GetCalls() []*Call {
@@ -1600,7 +1690,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1702,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[22]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1715,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{22}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Call) GetAccount() string {
@@ -1717,7 +1807,7 @@ type SendFileRequest struct {
 
 func (x *SendFileRequest) Reset() {
 	*x = SendFileRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1819,7 @@ func (x *SendFileRequest) String() string {
 func (*SendFileRequest) ProtoMessage() {}
 
 func (x *SendFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[23]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1832,7 @@ func (x *SendFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendFileRequest.ProtoReflect.Descriptor instead.
 func (*SendFileRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{23}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SendFileRequest) GetAccount() string {
@@ -1810,7 +1900,7 @@ type SendFileResponse struct {
 
 func (x *SendFileResponse) Reset() {
 	*x = SendFileResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +1912,7 @@ func (x *SendFileResponse) String() string {
 func (*SendFileResponse) ProtoMessage() {}
 
 func (x *SendFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[24]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +1925,7 @@ func (x *SendFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendFileResponse.ProtoReflect.Descriptor instead.
 func (*SendFileResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{24}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SendFileResponse) GetSid() string {
@@ -1859,7 +1949,7 @@ type AcceptFileRequest struct {
 
 func (x *AcceptFileRequest) Reset() {
 	*x = AcceptFileRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1961,7 @@ func (x *AcceptFileRequest) String() string {
 func (*AcceptFileRequest) ProtoMessage() {}
 
 func (x *AcceptFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[25]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1974,7 @@ func (x *AcceptFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptFileRequest.ProtoReflect.Descriptor instead.
 func (*AcceptFileRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{25}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AcceptFileRequest) GetAccount() string {
@@ -1923,7 +2013,7 @@ type AcceptFileResponse struct {
 
 func (x *AcceptFileResponse) Reset() {
 	*x = AcceptFileResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2025,7 @@ func (x *AcceptFileResponse) String() string {
 func (*AcceptFileResponse) ProtoMessage() {}
 
 func (x *AcceptFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[26]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2038,7 @@ func (x *AcceptFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptFileResponse.ProtoReflect.Descriptor instead.
 func (*AcceptFileResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{26}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
 }
 
 type EndTransferRequest struct {
@@ -1962,7 +2052,7 @@ type EndTransferRequest struct {
 
 func (x *EndTransferRequest) Reset() {
 	*x = EndTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2064,7 @@ func (x *EndTransferRequest) String() string {
 func (*EndTransferRequest) ProtoMessage() {}
 
 func (x *EndTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[27]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2077,7 @@ func (x *EndTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTransferRequest.ProtoReflect.Descriptor instead.
 func (*EndTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{27}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EndTransferRequest) GetAccount() string {
@@ -2019,7 +2109,7 @@ type EndTransferResponse struct {
 
 func (x *EndTransferResponse) Reset() {
 	*x = EndTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2121,7 @@ func (x *EndTransferResponse) String() string {
 func (*EndTransferResponse) ProtoMessage() {}
 
 func (x *EndTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[28]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2134,7 @@ func (x *EndTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTransferResponse.ProtoReflect.Descriptor instead.
 func (*EndTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{28}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
 }
 
 type PauseTransferRequest struct {
@@ -2057,7 +2147,7 @@ type PauseTransferRequest struct {
 
 func (x *PauseTransferRequest) Reset() {
 	*x = PauseTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2159,7 @@ func (x *PauseTransferRequest) String() string {
 func (*PauseTransferRequest) ProtoMessage() {}
 
 func (x *PauseTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[29]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2172,7 @@ func (x *PauseTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTransferRequest.ProtoReflect.Descriptor instead.
 func (*PauseTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{29}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PauseTransferRequest) GetAccount() string {
@@ -2107,7 +2197,7 @@ type PauseTransferResponse struct {
 
 func (x *PauseTransferResponse) Reset() {
 	*x = PauseTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2209,7 @@ func (x *PauseTransferResponse) String() string {
 func (*PauseTransferResponse) ProtoMessage() {}
 
 func (x *PauseTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[30]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2222,7 @@ func (x *PauseTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTransferResponse.ProtoReflect.Descriptor instead.
 func (*PauseTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{30}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
 }
 
 type ResumeTransferRequest struct {
@@ -2145,7 +2235,7 @@ type ResumeTransferRequest struct {
 
 func (x *ResumeTransferRequest) Reset() {
 	*x = ResumeTransferRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2247,7 @@ func (x *ResumeTransferRequest) String() string {
 func (*ResumeTransferRequest) ProtoMessage() {}
 
 func (x *ResumeTransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[31]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2260,7 @@ func (x *ResumeTransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTransferRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTransferRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{31}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ResumeTransferRequest) GetAccount() string {
@@ -2195,7 +2285,7 @@ type ResumeTransferResponse struct {
 
 func (x *ResumeTransferResponse) Reset() {
 	*x = ResumeTransferResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2297,7 @@ func (x *ResumeTransferResponse) String() string {
 func (*ResumeTransferResponse) ProtoMessage() {}
 
 func (x *ResumeTransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[32]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2220,7 +2310,7 @@ func (x *ResumeTransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTransferResponse.ProtoReflect.Descriptor instead.
 func (*ResumeTransferResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{32}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
 }
 
 type RequestFilesRequest struct {
@@ -2236,7 +2326,7 @@ type RequestFilesRequest struct {
 
 func (x *RequestFilesRequest) Reset() {
 	*x = RequestFilesRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2338,7 @@ func (x *RequestFilesRequest) String() string {
 func (*RequestFilesRequest) ProtoMessage() {}
 
 func (x *RequestFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[33]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2351,7 @@ func (x *RequestFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestFilesRequest.ProtoReflect.Descriptor instead.
 func (*RequestFilesRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{33}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RequestFilesRequest) GetAccount() string {
@@ -2303,7 +2393,7 @@ type FileSelector struct {
 
 func (x *FileSelector) Reset() {
 	*x = FileSelector{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2405,7 @@ func (x *FileSelector) String() string {
 func (*FileSelector) ProtoMessage() {}
 
 func (x *FileSelector) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[34]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2418,7 @@ func (x *FileSelector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSelector.ProtoReflect.Descriptor instead.
 func (*FileSelector) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{34}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FileSelector) GetName() string {
@@ -2354,7 +2444,7 @@ type RequestFilesResponse struct {
 
 func (x *RequestFilesResponse) Reset() {
 	*x = RequestFilesResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2366,7 +2456,7 @@ func (x *RequestFilesResponse) String() string {
 func (*RequestFilesResponse) ProtoMessage() {}
 
 func (x *RequestFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[35]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2379,7 +2469,7 @@ func (x *RequestFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestFilesResponse.ProtoReflect.Descriptor instead.
 func (*RequestFilesResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{35}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RequestFilesResponse) GetSids() []string {
@@ -2398,7 +2488,7 @@ type ListTransfersRequest struct {
 
 func (x *ListTransfersRequest) Reset() {
 	*x = ListTransfersRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2500,7 @@ func (x *ListTransfersRequest) String() string {
 func (*ListTransfersRequest) ProtoMessage() {}
 
 func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[36]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2513,7 @@ func (x *ListTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersRequest.ProtoReflect.Descriptor instead.
 func (*ListTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{36}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListTransfersRequest) GetAccount() string {
@@ -2442,7 +2532,7 @@ type ListTransfersResponse struct {
 
 func (x *ListTransfersResponse) Reset() {
 	*x = ListTransfersResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2544,7 @@ func (x *ListTransfersResponse) String() string {
 func (*ListTransfersResponse) ProtoMessage() {}
 
 func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[37]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2557,7 @@ func (x *ListTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTransfersResponse.ProtoReflect.Descriptor instead.
 func (*ListTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{37}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListTransfersResponse) GetTransfers() []*Transfer {
@@ -2498,7 +2588,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2600,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[38]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2613,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{38}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Transfer) GetAccount() string {
@@ -2632,7 +2722,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2734,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[39]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2747,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{39}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchRequest) GetSinceSeq() uint64 {
@@ -2694,7 +2784,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +2796,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[40]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +2809,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{40}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Welcome) GetAccount() string {
@@ -2759,7 +2849,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2861,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[41]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2874,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{41}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchResponse) GetEvent() *Event {
@@ -2848,7 +2938,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2950,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[42]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2963,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{42}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -3502,7 +3592,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3604,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[43]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3617,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{43}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Hello) GetInstance() string {
@@ -3546,7 +3636,7 @@ type AccountRemoved struct {
 
 func (x *AccountRemoved) Reset() {
 	*x = AccountRemoved{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +3648,7 @@ func (x *AccountRemoved) String() string {
 func (*AccountRemoved) ProtoMessage() {}
 
 func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[44]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +3661,7 @@ func (x *AccountRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRemoved.ProtoReflect.Descriptor instead.
 func (*AccountRemoved) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{44}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
 }
 
 // Gap says that events before this one are no longer known.
@@ -3583,7 +3673,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +3685,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[45]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +3698,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{45}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
 }
 
 type CallIncoming struct {
@@ -3622,7 +3712,7 @@ type CallIncoming struct {
 
 func (x *CallIncoming) Reset() {
 	*x = CallIncoming{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +3724,7 @@ func (x *CallIncoming) String() string {
 func (*CallIncoming) ProtoMessage() {}
 
 func (x *CallIncoming) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[46]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +3737,7 @@ func (x *CallIncoming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallIncoming.ProtoReflect.Descriptor instead.
 func (*CallIncoming) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{46}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CallIncoming) GetAudio() bool {
@@ -3680,7 +3770,7 @@ type CallRinging struct {
 
 func (x *CallRinging) Reset() {
 	*x = CallRinging{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +3782,7 @@ func (x *CallRinging) String() string {
 func (*CallRinging) ProtoMessage() {}
 
 func (x *CallRinging) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[47]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +3795,7 @@ func (x *CallRinging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRinging.ProtoReflect.Descriptor instead.
 func (*CallRinging) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{47}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
 }
 
 // CallDescription is for the host of a call with delegated media: what it has to set as its remote description.
@@ -3719,7 +3809,7 @@ type CallDescription struct {
 
 func (x *CallDescription) Reset() {
 	*x = CallDescription{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3731,7 +3821,7 @@ func (x *CallDescription) String() string {
 func (*CallDescription) ProtoMessage() {}
 
 func (x *CallDescription) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[48]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3744,7 +3834,7 @@ func (x *CallDescription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDescription.ProtoReflect.Descriptor instead.
 func (*CallDescription) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{48}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CallDescription) GetType() string {
@@ -3772,7 +3862,7 @@ type CallCandidates struct {
 
 func (x *CallCandidates) Reset() {
 	*x = CallCandidates{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3784,7 +3874,7 @@ func (x *CallCandidates) String() string {
 func (*CallCandidates) ProtoMessage() {}
 
 func (x *CallCandidates) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[49]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3797,7 +3887,7 @@ func (x *CallCandidates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallCandidates.ProtoReflect.Descriptor instead.
 func (*CallCandidates) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{49}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CallCandidates) GetMid() string {
@@ -3825,7 +3915,7 @@ type CallClients struct {
 
 func (x *CallClients) Reset() {
 	*x = CallClients{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3837,7 +3927,7 @@ func (x *CallClients) String() string {
 func (*CallClients) ProtoMessage() {}
 
 func (x *CallClients) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[50]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3850,7 +3940,7 @@ func (x *CallClients) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallClients.ProtoReflect.Descriptor instead.
 func (*CallClients) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{50}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CallClients) GetClients() uint32 {
@@ -3876,7 +3966,7 @@ type CallAccepted struct {
 
 func (x *CallAccepted) Reset() {
 	*x = CallAccepted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3888,7 +3978,7 @@ func (x *CallAccepted) String() string {
 func (*CallAccepted) ProtoMessage() {}
 
 func (x *CallAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[51]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3901,7 +3991,7 @@ func (x *CallAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAccepted.ProtoReflect.Descriptor instead.
 func (*CallAccepted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{51}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
 }
 
 type CallConnected struct {
@@ -3919,7 +4009,7 @@ type CallConnected struct {
 
 func (x *CallConnected) Reset() {
 	*x = CallConnected{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4021,7 @@ func (x *CallConnected) String() string {
 func (*CallConnected) ProtoMessage() {}
 
 func (x *CallConnected) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[52]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4034,7 @@ func (x *CallConnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallConnected.ProtoReflect.Descriptor instead.
 func (*CallConnected) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{52}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CallConnected) GetSetupMs() float64 {
@@ -3994,7 +4084,7 @@ type CandidatePair struct {
 
 func (x *CandidatePair) Reset() {
 	*x = CandidatePair{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4006,7 +4096,7 @@ func (x *CandidatePair) String() string {
 func (*CandidatePair) ProtoMessage() {}
 
 func (x *CandidatePair) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[53]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4019,7 +4109,7 @@ func (x *CandidatePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CandidatePair.ProtoReflect.Descriptor instead.
 func (*CandidatePair) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{53}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CandidatePair) GetLocal() string {
@@ -4060,7 +4150,7 @@ type CallDtmf struct {
 
 func (x *CallDtmf) Reset() {
 	*x = CallDtmf{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4072,7 +4162,7 @@ func (x *CallDtmf) String() string {
 func (*CallDtmf) ProtoMessage() {}
 
 func (x *CallDtmf) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[54]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4085,7 +4175,7 @@ func (x *CallDtmf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmf.ProtoReflect.Descriptor instead.
 func (*CallDtmf) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{54}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CallDtmf) GetDigit() string {
@@ -4113,7 +4203,7 @@ type CallDtmfRefused struct {
 
 func (x *CallDtmfRefused) Reset() {
 	*x = CallDtmfRefused{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4125,7 +4215,7 @@ func (x *CallDtmfRefused) String() string {
 func (*CallDtmfRefused) ProtoMessage() {}
 
 func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[55]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4138,7 +4228,7 @@ func (x *CallDtmfRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallDtmfRefused.ProtoReflect.Descriptor instead.
 func (*CallDtmfRefused) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{55}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CallDtmfRefused) GetDigit() string {
@@ -4166,7 +4256,7 @@ type CallPeerState struct {
 
 func (x *CallPeerState) Reset() {
 	*x = CallPeerState{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4178,7 +4268,7 @@ func (x *CallPeerState) String() string {
 func (*CallPeerState) ProtoMessage() {}
 
 func (x *CallPeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[56]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4191,7 +4281,7 @@ func (x *CallPeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPeerState.ProtoReflect.Descriptor instead.
 func (*CallPeerState) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{56}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CallPeerState) GetMuted() bool {
@@ -4220,7 +4310,7 @@ type CallTransferAsked struct {
 
 func (x *CallTransferAsked) Reset() {
 	*x = CallTransferAsked{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4232,7 +4322,7 @@ func (x *CallTransferAsked) String() string {
 func (*CallTransferAsked) ProtoMessage() {}
 
 func (x *CallTransferAsked) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[57]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4245,7 +4335,7 @@ func (x *CallTransferAsked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTransferAsked.ProtoReflect.Descriptor instead.
 func (*CallTransferAsked) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{57}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CallTransferAsked) GetTo() string {
@@ -4272,7 +4362,7 @@ type CallTransferFailed struct {
 
 func (x *CallTransferFailed) Reset() {
 	*x = CallTransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4374,7 @@ func (x *CallTransferFailed) String() string {
 func (*CallTransferFailed) ProtoMessage() {}
 
 func (x *CallTransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[58]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4387,7 @@ func (x *CallTransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTransferFailed.ProtoReflect.Descriptor instead.
 func (*CallTransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{58}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CallTransferFailed) GetText() string {
@@ -4311,15 +4401,17 @@ func (x *CallTransferFailed) GetText() string {
 type CallVideo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	On            bool                   `protobuf:"varint,1,opt,name=on,proto3" json:"on,omitempty"`
-	Codec         string                 `protobuf:"bytes,2,opt,name=codec,proto3" json:"codec,omitempty"` // of what is seen
-	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`   // why it ended, a sentence, or empty
+	Codec         string                 `protobuf:"bytes,2,opt,name=codec,proto3" json:"codec,omitempty"`       // of what is seen
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`         // why it ended, a sentence, or empty
+	Content       string                 `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`   // tells one of several videos from another
+	Category      string                 `protobuf:"bytes,5,opt,name=category,proto3" json:"category,omitempty"` // what it shows, as the peer or we have said (XEP-0507), or empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallVideo) Reset() {
 	*x = CallVideo{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4331,7 +4423,7 @@ func (x *CallVideo) String() string {
 func (*CallVideo) ProtoMessage() {}
 
 func (x *CallVideo) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[59]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4344,7 +4436,7 @@ func (x *CallVideo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVideo.ProtoReflect.Descriptor instead.
 func (*CallVideo) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{59}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CallVideo) GetOn() bool {
@@ -4368,6 +4460,20 @@ func (x *CallVideo) GetText() string {
 	return ""
 }
 
+func (x *CallVideo) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+func (x *CallVideo) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
 type CallStats struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	PacketsSent     uint64                 `protobuf:"varint,1,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
@@ -4378,15 +4484,16 @@ type CallStats struct {
 	JitterMs        float64                `protobuf:"fixed64,6,opt,name=jitter_ms,json=jitterMs,proto3" json:"jitter_ms,omitempty"`
 	RoundTripMs     float64                `protobuf:"fixed64,7,opt,name=round_trip_ms,json=roundTripMs,proto3" json:"round_trip_ms,omitempty"` // 0: not known
 	// How the peer sounds here, estimated by the E-model (ITU-T G.107), from 1 to 4.5; 0 while nothing is known.
-	Mos           float64     `protobuf:"fixed64,8,opt,name=mos,proto3" json:"mos,omitempty"`
-	Video         *VideoStats `protobuf:"bytes,9,opt,name=video,proto3" json:"video,omitempty"` // absent without video
+	Mos           float64       `protobuf:"fixed64,8,opt,name=mos,proto3" json:"mos,omitempty"`
+	Video         *VideoStats   `protobuf:"bytes,9,opt,name=video,proto3" json:"video,omitempty"`    // of the first, absent without video
+	Videos        []*VideoStats `protobuf:"bytes,10,rep,name=videos,proto3" json:"videos,omitempty"` // of all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallStats) Reset() {
 	*x = CallStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4398,7 +4505,7 @@ func (x *CallStats) String() string {
 func (*CallStats) ProtoMessage() {}
 
 func (x *CallStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[60]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4411,7 +4518,7 @@ func (x *CallStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallStats.ProtoReflect.Descriptor instead.
 func (*CallStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{60}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CallStats) GetPacketsSent() uint64 {
@@ -4477,6 +4584,13 @@ func (x *CallStats) GetVideo() *VideoStats {
 	return nil
 }
 
+func (x *CallStats) GetVideos() []*VideoStats {
+	if x != nil {
+		return x.Videos
+	}
+	return nil
+}
+
 type VideoStats struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Codec           string                 `protobuf:"bytes,1,opt,name=codec,proto3" json:"codec,omitempty"` // of what we send
@@ -4487,13 +4601,15 @@ type VideoStats struct {
 	BytesReceived   uint64                 `protobuf:"varint,6,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
 	// What the peer says that it can take, in bit/s; 0 if it has not said.
 	PeerBitrate   uint64 `protobuf:"varint,7,opt,name=peer_bitrate,json=peerBitrate,proto3" json:"peer_bitrate,omitempty"`
+	Content       string `protobuf:"bytes,8,opt,name=content,proto3" json:"content,omitempty"`
+	Category      string `protobuf:"bytes,9,opt,name=category,proto3" json:"category,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4505,7 +4621,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[61]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4518,7 +4634,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{61}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *VideoStats) GetCodec() string {
@@ -4570,6 +4686,20 @@ func (x *VideoStats) GetPeerBitrate() uint64 {
 	return 0
 }
 
+func (x *VideoStats) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+func (x *VideoStats) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
 type CallMeter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Duration      *durationpb.Duration   `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -4582,7 +4712,7 @@ type CallMeter struct {
 
 func (x *CallMeter) Reset() {
 	*x = CallMeter{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4594,7 +4724,7 @@ func (x *CallMeter) String() string {
 func (*CallMeter) ProtoMessage() {}
 
 func (x *CallMeter) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[62]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4607,7 +4737,7 @@ func (x *CallMeter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallMeter.ProtoReflect.Descriptor instead.
 func (*CallMeter) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{62}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CallMeter) GetDuration() *durationpb.Duration {
@@ -4658,7 +4788,7 @@ type CallEnded struct {
 
 func (x *CallEnded) Reset() {
 	*x = CallEnded{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4670,7 +4800,7 @@ func (x *CallEnded) String() string {
 func (*CallEnded) ProtoMessage() {}
 
 func (x *CallEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[63]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +4813,7 @@ func (x *CallEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallEnded.ProtoReflect.Descriptor instead.
 func (*CallEnded) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{63}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CallEnded) GetReason() string {
@@ -4767,7 +4897,7 @@ type TransferOffered struct {
 
 func (x *TransferOffered) Reset() {
 	*x = TransferOffered{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4779,7 +4909,7 @@ func (x *TransferOffered) String() string {
 func (*TransferOffered) ProtoMessage() {}
 
 func (x *TransferOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[64]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4792,7 +4922,7 @@ func (x *TransferOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferOffered.ProtoReflect.Descriptor instead.
 func (*TransferOffered) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{64}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TransferOffered) GetName() string {
@@ -4872,7 +5002,7 @@ type TransferStarted struct {
 
 func (x *TransferStarted) Reset() {
 	*x = TransferStarted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +5014,7 @@ func (x *TransferStarted) String() string {
 func (*TransferStarted) ProtoMessage() {}
 
 func (x *TransferStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[65]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +5027,7 @@ func (x *TransferStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferStarted.ProtoReflect.Descriptor instead.
 func (*TransferStarted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{65}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TransferStarted) GetTransport() string {
@@ -4937,7 +5067,7 @@ type TransferInterrupted struct {
 
 func (x *TransferInterrupted) Reset() {
 	*x = TransferInterrupted{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4949,7 +5079,7 @@ func (x *TransferInterrupted) String() string {
 func (*TransferInterrupted) ProtoMessage() {}
 
 func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[66]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4962,7 +5092,7 @@ func (x *TransferInterrupted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferInterrupted.ProtoReflect.Descriptor instead.
 func (*TransferInterrupted) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{66}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TransferInterrupted) GetBytes() uint64 {
@@ -5019,7 +5149,7 @@ type TransferProgress struct {
 
 func (x *TransferProgress) Reset() {
 	*x = TransferProgress{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5031,7 +5161,7 @@ func (x *TransferProgress) String() string {
 func (*TransferProgress) ProtoMessage() {}
 
 func (x *TransferProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[67]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5044,7 +5174,7 @@ func (x *TransferProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferProgress.ProtoReflect.Descriptor instead.
 func (*TransferProgress) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{67}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *TransferProgress) GetBytes() uint64 {
@@ -5091,7 +5221,7 @@ type TransferDone struct {
 
 func (x *TransferDone) Reset() {
 	*x = TransferDone{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[68]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5103,7 +5233,7 @@ func (x *TransferDone) String() string {
 func (*TransferDone) ProtoMessage() {}
 
 func (x *TransferDone) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[68]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5116,7 +5246,7 @@ func (x *TransferDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferDone.ProtoReflect.Descriptor instead.
 func (*TransferDone) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{68}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TransferDone) GetBytes() uint64 {
@@ -5188,7 +5318,7 @@ type TransferThumbnail struct {
 
 func (x *TransferThumbnail) Reset() {
 	*x = TransferThumbnail{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5200,7 +5330,7 @@ func (x *TransferThumbnail) String() string {
 func (*TransferThumbnail) ProtoMessage() {}
 
 func (x *TransferThumbnail) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[69]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5213,7 +5343,7 @@ func (x *TransferThumbnail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferThumbnail.ProtoReflect.Descriptor instead.
 func (*TransferThumbnail) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{69}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TransferThumbnail) GetMediaType() string {
@@ -5255,7 +5385,7 @@ type TransferFailed struct {
 
 func (x *TransferFailed) Reset() {
 	*x = TransferFailed{}
-	mi := &file_jingled_v1_jingled_proto_msgTypes[70]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5397,7 @@ func (x *TransferFailed) String() string {
 func (*TransferFailed) ProtoMessage() {}
 
 func (x *TransferFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_jingled_v1_jingled_proto_msgTypes[70]
+	mi := &file_jingled_v1_jingled_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5410,7 @@ func (x *TransferFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferFailed.ProtoReflect.Descriptor instead.
 func (*TransferFailed) Descriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{70}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TransferFailed) GetReason() string {
@@ -5326,7 +5456,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x10untrusted_sha256\x18\x05 \x01(\tR\x0funtrustedSha256\x12#\n" +
 	"\rpinned_sha256\x18\x06 \x01(\tR\fpinnedSha256\x12%\n" +
 	"\x0epassword_place\x18\a \x01(\tR\rpasswordPlace\x121\n" +
-	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\x8a\x02\n" +
+	"\x06origin\x18\b \x01(\x0e2\x19.jingled.v1.AccountOriginR\x06origin\"\xc3\x02\n" +
 	"\x05Media\x12\x19\n" +
 	"\baudio_in\x18\x01 \x01(\tR\aaudioIn\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\tR\x06record\x12\x14\n" +
@@ -5336,7 +5466,15 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\frecord_video\x18\x06 \x01(\tR\vrecordVideo\x12\x16\n" +
 	"\x06webrtc\x18\a \x01(\bR\x06webrtc\x12\x1b\n" +
 	"\taudio_out\x18\b \x01(\tR\baudioOut\x12\x1c\n" +
-	"\tdelegated\x18\t \x01(\bR\tdelegated\"i\n" +
+	"\tdelegated\x18\t \x01(\bR\tdelegated\x127\n" +
+	"\vmore_videos\x18\n" +
+	" \x03(\v2\x16.jingled.v1.MediaVideoR\n" +
+	"moreVideos\"P\n" +
+	"\n" +
+	"MediaVideo\x12\x1a\n" +
+	"\bcategory\x18\x01 \x01(\tR\bcategory\x12\x0e\n" +
+	"\x02in\x18\x02 \x01(\tR\x02in\x12\x16\n" +
+	"\x06record\x18\x03 \x01(\tR\x06record\"i\n" +
 	"\x10StartCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12'\n" +
@@ -5357,7 +5495,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06digits\x18\x03 \x01(\tR\x06digits\"\x12\n" +
-	"\x10SendDtmfResponse\"\x9a\x02\n" +
+	"\x10SendDtmfResponse\"\xe6\x02\n" +
 	"\x12ControlCallRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x17\n" +
@@ -5367,7 +5505,10 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\bvideo_in\x18\x06 \x01(\tR\avideoIn\x12!\n" +
 	"\frecord_video\x18\a \x01(\tR\vrecordVideo\x12\"\n" +
 	"\n" +
-	"send_video\x18\b \x01(\bH\x03R\tsendVideo\x88\x01\x01B\a\n" +
+	"send_video\x18\b \x01(\bH\x03R\tsendVideo\x88\x01\x01\x12%\n" +
+	"\x0evideo_category\x18\t \x01(\tR\rvideoCategory\x12#\n" +
+	"\rvideo_content\x18\n" +
+	" \x01(\tR\fvideoContentB\a\n" +
 	"\x05_muteB\a\n" +
 	"\x05_holdB\b\n" +
 	"\x06_videoB\r\n" +
@@ -5571,11 +5712,13 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x02to\x18\x01 \x01(\tR\x02to\x12\x1a\n" +
 	"\battended\x18\x02 \x01(\bR\battended\"(\n" +
 	"\x12CallTransferFailed\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"E\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"{\n" +
 	"\tCallVideo\x12\x0e\n" +
 	"\x02on\x18\x01 \x01(\bR\x02on\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\xc3\x02\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x18\n" +
+	"\acontent\x18\x04 \x01(\tR\acontent\x12\x1a\n" +
+	"\bcategory\x18\x05 \x01(\tR\bcategory\"\xf3\x02\n" +
 	"\tCallStats\x12!\n" +
 	"\fpackets_sent\x18\x01 \x01(\x04R\vpacketsSent\x12)\n" +
 	"\x10packets_received\x18\x02 \x01(\x04R\x0fpacketsReceived\x12!\n" +
@@ -5586,7 +5729,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\tjitter_ms\x18\x06 \x01(\x01R\bjitterMs\x12\"\n" +
 	"\rround_trip_ms\x18\a \x01(\x01R\vroundTripMs\x12\x10\n" +
 	"\x03mos\x18\b \x01(\x01R\x03mos\x12,\n" +
-	"\x05video\x18\t \x01(\v2\x16.jingled.v1.VideoStatsR\x05video\"\xfc\x01\n" +
+	"\x05video\x18\t \x01(\v2\x16.jingled.v1.VideoStatsR\x05video\x12.\n" +
+	"\x06videos\x18\n" +
+	" \x03(\v2\x16.jingled.v1.VideoStatsR\x06videos\"\xb2\x02\n" +
 	"\n" +
 	"VideoStats\x12\x14\n" +
 	"\x05codec\x18\x01 \x01(\tR\x05codec\x12!\n" +
@@ -5596,7 +5741,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"bytes_sent\x18\x05 \x01(\x04R\tbytesSent\x12%\n" +
 	"\x0ebytes_received\x18\x06 \x01(\x04R\rbytesReceived\x12!\n" +
-	"\fpeer_bitrate\x18\a \x01(\x04R\vpeerBitrate\"\x9f\x01\n" +
+	"\fpeer_bitrate\x18\a \x01(\x04R\vpeerBitrate\x12\x18\n" +
+	"\acontent\x18\b \x01(\tR\acontent\x12\x1a\n" +
+	"\bcategory\x18\t \x01(\tR\bcategory\"\x9f\x01\n" +
 	"\tCallMeter\x125\n" +
 	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
 	"\x05codec\x18\x02 \x01(\tR\x05codec\x12\x18\n" +
@@ -5741,7 +5888,7 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 }
 
 var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
 	(AccountState)(0),              // 1: jingled.v1.AccountState
@@ -5755,194 +5902,197 @@ var file_jingled_v1_jingled_proto_goTypes = []any{
 	(*ListAccountsResponse)(nil),   // 9: jingled.v1.ListAccountsResponse
 	(*Account)(nil),                // 10: jingled.v1.Account
 	(*Media)(nil),                  // 11: jingled.v1.Media
-	(*StartCallRequest)(nil),       // 12: jingled.v1.StartCallRequest
-	(*StartCallResponse)(nil),      // 13: jingled.v1.StartCallResponse
-	(*AnswerCallRequest)(nil),      // 14: jingled.v1.AnswerCallRequest
-	(*AnswerCallResponse)(nil),     // 15: jingled.v1.AnswerCallResponse
-	(*EndCallRequest)(nil),         // 16: jingled.v1.EndCallRequest
-	(*EndCallResponse)(nil),        // 17: jingled.v1.EndCallResponse
-	(*SendDtmfRequest)(nil),        // 18: jingled.v1.SendDtmfRequest
-	(*SendDtmfResponse)(nil),       // 19: jingled.v1.SendDtmfResponse
-	(*ControlCallRequest)(nil),     // 20: jingled.v1.ControlCallRequest
-	(*ControlCallResponse)(nil),    // 21: jingled.v1.ControlCallResponse
-	(*TransferCallRequest)(nil),    // 22: jingled.v1.TransferCallRequest
-	(*TransferCallResponse)(nil),   // 23: jingled.v1.TransferCallResponse
-	(*FollowTransferRequest)(nil),  // 24: jingled.v1.FollowTransferRequest
-	(*FollowTransferResponse)(nil), // 25: jingled.v1.FollowTransferResponse
-	(*ListCallsRequest)(nil),       // 26: jingled.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),      // 27: jingled.v1.ListCallsResponse
-	(*Call)(nil),                   // 28: jingled.v1.Call
-	(*SendFileRequest)(nil),        // 29: jingled.v1.SendFileRequest
-	(*SendFileResponse)(nil),       // 30: jingled.v1.SendFileResponse
-	(*AcceptFileRequest)(nil),      // 31: jingled.v1.AcceptFileRequest
-	(*AcceptFileResponse)(nil),     // 32: jingled.v1.AcceptFileResponse
-	(*EndTransferRequest)(nil),     // 33: jingled.v1.EndTransferRequest
-	(*EndTransferResponse)(nil),    // 34: jingled.v1.EndTransferResponse
-	(*PauseTransferRequest)(nil),   // 35: jingled.v1.PauseTransferRequest
-	(*PauseTransferResponse)(nil),  // 36: jingled.v1.PauseTransferResponse
-	(*ResumeTransferRequest)(nil),  // 37: jingled.v1.ResumeTransferRequest
-	(*ResumeTransferResponse)(nil), // 38: jingled.v1.ResumeTransferResponse
-	(*RequestFilesRequest)(nil),    // 39: jingled.v1.RequestFilesRequest
-	(*FileSelector)(nil),           // 40: jingled.v1.FileSelector
-	(*RequestFilesResponse)(nil),   // 41: jingled.v1.RequestFilesResponse
-	(*ListTransfersRequest)(nil),   // 42: jingled.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil),  // 43: jingled.v1.ListTransfersResponse
-	(*Transfer)(nil),               // 44: jingled.v1.Transfer
-	(*WatchRequest)(nil),           // 45: jingled.v1.WatchRequest
-	(*Welcome)(nil),                // 46: jingled.v1.Welcome
-	(*WatchResponse)(nil),          // 47: jingled.v1.WatchResponse
-	(*Event)(nil),                  // 48: jingled.v1.Event
-	(*Hello)(nil),                  // 49: jingled.v1.Hello
-	(*AccountRemoved)(nil),         // 50: jingled.v1.AccountRemoved
-	(*Gap)(nil),                    // 51: jingled.v1.Gap
-	(*CallIncoming)(nil),           // 52: jingled.v1.CallIncoming
-	(*CallRinging)(nil),            // 53: jingled.v1.CallRinging
-	(*CallDescription)(nil),        // 54: jingled.v1.CallDescription
-	(*CallCandidates)(nil),         // 55: jingled.v1.CallCandidates
-	(*CallClients)(nil),            // 56: jingled.v1.CallClients
-	(*CallAccepted)(nil),           // 57: jingled.v1.CallAccepted
-	(*CallConnected)(nil),          // 58: jingled.v1.CallConnected
-	(*CandidatePair)(nil),          // 59: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),               // 60: jingled.v1.CallDtmf
-	(*CallDtmfRefused)(nil),        // 61: jingled.v1.CallDtmfRefused
-	(*CallPeerState)(nil),          // 62: jingled.v1.CallPeerState
-	(*CallTransferAsked)(nil),      // 63: jingled.v1.CallTransferAsked
-	(*CallTransferFailed)(nil),     // 64: jingled.v1.CallTransferFailed
-	(*CallVideo)(nil),              // 65: jingled.v1.CallVideo
-	(*CallStats)(nil),              // 66: jingled.v1.CallStats
-	(*VideoStats)(nil),             // 67: jingled.v1.VideoStats
-	(*CallMeter)(nil),              // 68: jingled.v1.CallMeter
-	(*CallEnded)(nil),              // 69: jingled.v1.CallEnded
-	(*TransferOffered)(nil),        // 70: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),        // 71: jingled.v1.TransferStarted
-	(*TransferInterrupted)(nil),    // 72: jingled.v1.TransferInterrupted
-	(*TransferProgress)(nil),       // 73: jingled.v1.TransferProgress
-	(*TransferDone)(nil),           // 74: jingled.v1.TransferDone
-	(*TransferThumbnail)(nil),      // 75: jingled.v1.TransferThumbnail
-	(*TransferFailed)(nil),         // 76: jingled.v1.TransferFailed
-	nil,                            // 77: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil),  // 78: google.protobuf.Timestamp
-	(*Contact)(nil),                // 79: jingled.v1.Contact
-	(*ContactRemoved)(nil),         // 80: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),          // 81: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),    // 82: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),   // 83: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),              // 84: jingled.v1.BlockList
-	(*RoomEntered)(nil),            // 85: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),           // 86: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),               // 87: jingled.v1.RoomCall
-	(*RoomLeft)(nil),               // 88: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),            // 89: jingled.v1.RoomInvited
-	(*IdentityRefused)(nil),        // 90: jingled.v1.IdentityRefused
-	(*durationpb.Duration)(nil),    // 91: google.protobuf.Duration
+	(*MediaVideo)(nil),             // 12: jingled.v1.MediaVideo
+	(*StartCallRequest)(nil),       // 13: jingled.v1.StartCallRequest
+	(*StartCallResponse)(nil),      // 14: jingled.v1.StartCallResponse
+	(*AnswerCallRequest)(nil),      // 15: jingled.v1.AnswerCallRequest
+	(*AnswerCallResponse)(nil),     // 16: jingled.v1.AnswerCallResponse
+	(*EndCallRequest)(nil),         // 17: jingled.v1.EndCallRequest
+	(*EndCallResponse)(nil),        // 18: jingled.v1.EndCallResponse
+	(*SendDtmfRequest)(nil),        // 19: jingled.v1.SendDtmfRequest
+	(*SendDtmfResponse)(nil),       // 20: jingled.v1.SendDtmfResponse
+	(*ControlCallRequest)(nil),     // 21: jingled.v1.ControlCallRequest
+	(*ControlCallResponse)(nil),    // 22: jingled.v1.ControlCallResponse
+	(*TransferCallRequest)(nil),    // 23: jingled.v1.TransferCallRequest
+	(*TransferCallResponse)(nil),   // 24: jingled.v1.TransferCallResponse
+	(*FollowTransferRequest)(nil),  // 25: jingled.v1.FollowTransferRequest
+	(*FollowTransferResponse)(nil), // 26: jingled.v1.FollowTransferResponse
+	(*ListCallsRequest)(nil),       // 27: jingled.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),      // 28: jingled.v1.ListCallsResponse
+	(*Call)(nil),                   // 29: jingled.v1.Call
+	(*SendFileRequest)(nil),        // 30: jingled.v1.SendFileRequest
+	(*SendFileResponse)(nil),       // 31: jingled.v1.SendFileResponse
+	(*AcceptFileRequest)(nil),      // 32: jingled.v1.AcceptFileRequest
+	(*AcceptFileResponse)(nil),     // 33: jingled.v1.AcceptFileResponse
+	(*EndTransferRequest)(nil),     // 34: jingled.v1.EndTransferRequest
+	(*EndTransferResponse)(nil),    // 35: jingled.v1.EndTransferResponse
+	(*PauseTransferRequest)(nil),   // 36: jingled.v1.PauseTransferRequest
+	(*PauseTransferResponse)(nil),  // 37: jingled.v1.PauseTransferResponse
+	(*ResumeTransferRequest)(nil),  // 38: jingled.v1.ResumeTransferRequest
+	(*ResumeTransferResponse)(nil), // 39: jingled.v1.ResumeTransferResponse
+	(*RequestFilesRequest)(nil),    // 40: jingled.v1.RequestFilesRequest
+	(*FileSelector)(nil),           // 41: jingled.v1.FileSelector
+	(*RequestFilesResponse)(nil),   // 42: jingled.v1.RequestFilesResponse
+	(*ListTransfersRequest)(nil),   // 43: jingled.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil),  // 44: jingled.v1.ListTransfersResponse
+	(*Transfer)(nil),               // 45: jingled.v1.Transfer
+	(*WatchRequest)(nil),           // 46: jingled.v1.WatchRequest
+	(*Welcome)(nil),                // 47: jingled.v1.Welcome
+	(*WatchResponse)(nil),          // 48: jingled.v1.WatchResponse
+	(*Event)(nil),                  // 49: jingled.v1.Event
+	(*Hello)(nil),                  // 50: jingled.v1.Hello
+	(*AccountRemoved)(nil),         // 51: jingled.v1.AccountRemoved
+	(*Gap)(nil),                    // 52: jingled.v1.Gap
+	(*CallIncoming)(nil),           // 53: jingled.v1.CallIncoming
+	(*CallRinging)(nil),            // 54: jingled.v1.CallRinging
+	(*CallDescription)(nil),        // 55: jingled.v1.CallDescription
+	(*CallCandidates)(nil),         // 56: jingled.v1.CallCandidates
+	(*CallClients)(nil),            // 57: jingled.v1.CallClients
+	(*CallAccepted)(nil),           // 58: jingled.v1.CallAccepted
+	(*CallConnected)(nil),          // 59: jingled.v1.CallConnected
+	(*CandidatePair)(nil),          // 60: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),               // 61: jingled.v1.CallDtmf
+	(*CallDtmfRefused)(nil),        // 62: jingled.v1.CallDtmfRefused
+	(*CallPeerState)(nil),          // 63: jingled.v1.CallPeerState
+	(*CallTransferAsked)(nil),      // 64: jingled.v1.CallTransferAsked
+	(*CallTransferFailed)(nil),     // 65: jingled.v1.CallTransferFailed
+	(*CallVideo)(nil),              // 66: jingled.v1.CallVideo
+	(*CallStats)(nil),              // 67: jingled.v1.CallStats
+	(*VideoStats)(nil),             // 68: jingled.v1.VideoStats
+	(*CallMeter)(nil),              // 69: jingled.v1.CallMeter
+	(*CallEnded)(nil),              // 70: jingled.v1.CallEnded
+	(*TransferOffered)(nil),        // 71: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),        // 72: jingled.v1.TransferStarted
+	(*TransferInterrupted)(nil),    // 73: jingled.v1.TransferInterrupted
+	(*TransferProgress)(nil),       // 74: jingled.v1.TransferProgress
+	(*TransferDone)(nil),           // 75: jingled.v1.TransferDone
+	(*TransferThumbnail)(nil),      // 76: jingled.v1.TransferThumbnail
+	(*TransferFailed)(nil),         // 77: jingled.v1.TransferFailed
+	nil,                            // 78: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 79: google.protobuf.Timestamp
+	(*Contact)(nil),                // 80: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 81: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 82: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 83: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 84: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 85: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 86: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 87: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 88: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 89: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 90: jingled.v1.RoomInvited
+	(*IdentityRefused)(nil),        // 91: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 92: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
 	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
 	1,  // 1: jingled.v1.Account.state:type_name -> jingled.v1.AccountState
 	0,  // 2: jingled.v1.Account.origin:type_name -> jingled.v1.AccountOrigin
 	2,  // 3: jingled.v1.Media.ice:type_name -> jingled.v1.IcePolicy
-	11, // 4: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
-	11, // 5: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
-	28, // 6: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
-	3,  // 7: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	78, // 8: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
-	4,  // 9: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
-	40, // 10: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
-	44, // 11: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
-	5,  // 12: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	78, // 13: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
-	46, // 14: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
-	48, // 15: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	78, // 16: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
-	49, // 17: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
-	51, // 18: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
-	10, // 19: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
-	50, // 20: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
-	52, // 21: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
-	53, // 22: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	58, // 23: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	60, // 24: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	68, // 25: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	69, // 26: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	57, // 27: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	62, // 28: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	65, // 29: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	56, // 30: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	61, // 31: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
-	63, // 32: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
-	64, // 33: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
-	70, // 34: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	71, // 35: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	73, // 36: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	74, // 37: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	76, // 38: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	72, // 39: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
-	75, // 40: jingled.v1.Event.transfer_thumbnail:type_name -> jingled.v1.TransferThumbnail
-	79, // 41: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	80, // 42: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	81, // 43: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	82, // 44: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	83, // 45: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	84, // 46: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	54, // 47: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
-	55, // 48: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
-	85, // 49: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	86, // 50: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	87, // 51: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	88, // 52: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	89, // 53: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	90, // 54: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
-	59, // 55: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	91, // 56: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	67, // 57: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	91, // 58: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	66, // 59: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	91, // 60: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	66, // 61: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	78, // 62: jingled.v1.TransferOffered.modified:type_name -> google.protobuf.Timestamp
-	5,  // 63: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	77, // 64: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 65: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 66: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	12, // 67: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	14, // 68: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	16, // 69: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	18, // 70: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	20, // 71: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	22, // 72: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
-	24, // 73: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
-	26, // 74: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	29, // 75: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	31, // 76: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	33, // 77: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	35, // 78: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	37, // 79: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	39, // 80: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	42, // 81: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	45, // 82: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 83: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 84: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	13, // 85: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	15, // 86: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	17, // 87: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	19, // 88: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	21, // 89: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	23, // 90: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
-	25, // 91: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
-	27, // 92: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	30, // 93: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	32, // 94: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	34, // 95: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	36, // 96: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	38, // 97: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	41, // 98: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	43, // 99: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	47, // 100: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	83, // [83:101] is the sub-list for method output_type
-	65, // [65:83] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	12, // 4: jingled.v1.Media.more_videos:type_name -> jingled.v1.MediaVideo
+	11, // 5: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
+	11, // 6: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
+	29, // 7: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
+	3,  // 8: jingled.v1.Call.state:type_name -> jingled.v1.CallState
+	79, // 9: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	4,  // 10: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
+	41, // 11: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
+	45, // 12: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
+	5,  // 13: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
+	79, // 14: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	47, // 15: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
+	49, // 16: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
+	79, // 17: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	50, // 18: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
+	52, // 19: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
+	10, // 20: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
+	51, // 21: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
+	53, // 22: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
+	54, // 23: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
+	59, // 24: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	61, // 25: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	69, // 26: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	70, // 27: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	58, // 28: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	63, // 29: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	66, // 30: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	57, // 31: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	62, // 32: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
+	64, // 33: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
+	65, // 34: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
+	71, // 35: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	72, // 36: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	74, // 37: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	75, // 38: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	77, // 39: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	73, // 40: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
+	76, // 41: jingled.v1.Event.transfer_thumbnail:type_name -> jingled.v1.TransferThumbnail
+	80, // 42: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	81, // 43: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	82, // 44: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	83, // 45: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	84, // 46: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	85, // 47: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	55, // 48: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
+	56, // 49: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
+	86, // 50: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	87, // 51: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	88, // 52: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	89, // 53: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	90, // 54: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	91, // 55: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	60, // 56: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	92, // 57: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	68, // 58: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	68, // 59: jingled.v1.CallStats.videos:type_name -> jingled.v1.VideoStats
+	92, // 60: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	67, // 61: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	92, // 62: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	67, // 63: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	79, // 64: jingled.v1.TransferOffered.modified:type_name -> google.protobuf.Timestamp
+	5,  // 65: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	78, // 66: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	6,  // 67: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	8,  // 68: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	13, // 69: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	15, // 70: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	17, // 71: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	19, // 72: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	21, // 73: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	23, // 74: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
+	25, // 75: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
+	27, // 76: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	30, // 77: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	32, // 78: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	34, // 79: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	36, // 80: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	38, // 81: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	40, // 82: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	43, // 83: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	46, // 84: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	7,  // 85: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	9,  // 86: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	14, // 87: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	16, // 88: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	18, // 89: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	20, // 90: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	22, // 91: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	24, // 92: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
+	26, // 93: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
+	28, // 94: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	31, // 95: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	33, // 96: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	35, // 97: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	37, // 98: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	39, // 99: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	42, // 100: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	44, // 101: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	48, // 102: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	85, // [85:103] is the sub-list for method output_type
+	67, // [67:85] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -5954,8 +6104,8 @@ func file_jingled_v1_jingled_proto_init() {
 	file_jingled_v1_contacts_proto_init()
 	file_jingled_v1_identity_proto_init()
 	file_jingled_v1_roomevents_proto_init()
-	file_jingled_v1_jingled_proto_msgTypes[14].OneofWrappers = []any{}
-	file_jingled_v1_jingled_proto_msgTypes[42].OneofWrappers = []any{
+	file_jingled_v1_jingled_proto_msgTypes[15].OneofWrappers = []any{}
+	file_jingled_v1_jingled_proto_msgTypes[43].OneofWrappers = []any{
 		(*Event_Hello)(nil),
 		(*Event_Gap)(nil),
 		(*Event_AccountChanged)(nil),
@@ -6001,7 +6151,7 @@ func file_jingled_v1_jingled_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   72,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
