@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -11,10 +12,11 @@ import (
 	"github.com/jingled/jingled/filetransfer/hashes"
 )
 
-// The copying uses at most copyBuffers of bufferSize at once. Larger ones measure no faster.
+// The copying uses at most copyBuffers of bufferSize at once. With 256 KiB the goroutine that hashes is woken so often that
+// it costs as much as it spares; more than 1 MiB measure no faster.
 const (
-	bufferSize  = 256 << 10
-	copyBuffers = 6
+	bufferSize  = 1 << 20
+	copyBuffers = 4
 	// spliceStep is how much is left to the kernel at once when nothing is hashed; progress is counted in such steps.
 	spliceStep = 4 << 20
 )
@@ -40,13 +42,20 @@ var (
 
 // Copy copies bytes from src to dst and returns how many were written. It returns without an error only if Length
 // bytes were. A source that ends early is an [io.ErrUnexpectedEOF] that wraps [ErrRead]. Without a hash the copying is
-// left to the kernel where src and dst are sockets or files.
+// left to the kernel between a file and a TCP connection.
 func Copy(dst io.Writer, src io.Reader, cfg CopyConfig) (int64, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = new(atomic.Int64)
 	}
-	if cfg.Hash == nil && !cfg.NoMore {
-		return splice(dst, src, cfg)
+	if cfg.Hash != nil && len(cfg.Hash.Algos()) == 0 {
+		cfg.Hash = nil
+	}
+	if cfg.Hash == nil && (isFile(src) && isTCP(dst) || isTCP(src) && isFile(dst) && (canPeek || !cfg.NoMore)) {
+		n, err := splice(dst, src, cfg)
+		if err == nil && cfg.NoMore && hasMore(src) {
+			err = ErrTooMuch
+		}
+		return n, err
 	}
 	c := &copying{cfg: cfg, dst: dst, src: src, free: make(chan *buffer, copyBuffers), hash: make(chan *buffer, copyBuffers)}
 	var hashing sync.WaitGroup
@@ -177,6 +186,11 @@ func blame(dst io.Writer, src io.Reader, err error) error {
 		return ErrRead
 	}
 	return ErrWrite
+}
+
+func isTCP(x any) bool {
+	_, ok := x.(*net.TCPConn)
+	return ok
 }
 
 func isFile(x any) bool {

@@ -270,7 +270,7 @@ func pattern(n int) []byte {
 }
 
 func TestCopy(t *testing.T) {
-	for _, size := range []int{0, 1, 511, 512, 256<<10 - 1, 256 << 10, 256<<10 + 1, 3<<20 + 17} {
+	for _, size := range []int{0, 1, 511, 512, 1<<20 - 1, 1 << 20, 1<<20 + 1, 7<<20 + 17} {
 		for _, step := range []int{4096, 1 << 20} {
 			for _, hashed := range []bool{true, false} {
 				data := pattern(size)
