@@ -65,7 +65,8 @@ type StreamConfig struct {
 	SID  string
 	// BlockSize is the agreed size of a block in bytes.
 	BlockSize int
-	// Window is how many blocks may be on their way without an answer (default 8).
+	// Window is how many blocks may be on their way without an answer at most (default 8). It begins with 4 KiB and grows for
+	// as long as the answers come quickly.
 	Window int
 }
 
@@ -106,7 +107,7 @@ func (r *Router) add(cfg StreamConfig, opened func()) (*Stream, error) {
 	if cfg.Window <= 0 {
 		cfg.Window = 8
 	}
-	s := &Stream{router: r, peer: cfg.Peer, sid: cfg.SID, window: cfg.Window, blockSize: cfg.BlockSize, onOpen: opened}
+	s := &Stream{router: r, peer: cfg.Peer, sid: cfg.SID, blockSize: cfg.BlockSize, pace: newPace(cfg.BlockSize, cfg.Window), onOpen: opened}
 	s.change.L = &s.mu
 	r.mu.Lock()
 	defer r.mu.Unlock()

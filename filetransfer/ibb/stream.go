@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
@@ -37,7 +38,6 @@ type Stream struct {
 	router *Router
 	peer   jid.JID
 	sid    string
-	window int
 	onOpen func() // told once, when the peer has opened the stream; nil if we open it
 
 	mu        sync.Mutex
@@ -48,7 +48,8 @@ type Stream struct {
 	err       error // why reading and writing end; io.EOF if the peer closed in order
 
 	sendSeq  uint16
-	inFlight int
+	inFlight int // blocks
+	pace     pace
 
 	recvSeq uint16
 	blocks  [][]byte // unread
@@ -98,20 +99,26 @@ func (s *Stream) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
 		s.mu.Lock()
-		for s.inFlight >= s.window && s.err == nil && !s.closed {
+		n := 0
+		for s.err == nil && !s.closed {
+			if n = s.pace.next(); n > 0 {
+				break
+			}
 			s.change.Wait()
 		}
 		if err := s.writeError(); err != nil {
 			s.mu.Unlock()
 			return written, err
 		}
-		block := p[written:min(len(p), written+s.blockSize)]
+		block := p[written:min(len(p), written+n)]
 		d := Data{SID: s.sid, Seq: s.sendSeq, Data: block}
 		s.sendSeq++ // wraps from 65535 to 0 (XEP-0047 section 2.2)
 		s.inFlight++
+		s.pace.inFlight += len(block)
 		s.mu.Unlock()
 		written += len(block)
-		s.router.cfg.Stanzas.Request(s.peer, d.Element(), s.answered)
+		sent := time.Now()
+		s.router.cfg.Stanzas.Request(s.peer, d.Element(), func(err error) { s.answered(len(block), sent, err) })
 	}
 	return written, nil
 }
@@ -131,10 +138,11 @@ func (s *Stream) writeError() error {
 	return nil
 }
 
-// answered is told of the answer to a block of ours.
-func (s *Stream) answered(err error) {
+// answered is told of the answer to a block of ours, of n bytes.
+func (s *Stream) answered(n int, sent time.Time, err error) {
 	s.mu.Lock()
 	s.inFlight--
+	s.pace.answered(n, sent, time.Now())
 	s.change.Broadcast()
 	s.mu.Unlock()
 	if err != nil {
@@ -221,6 +229,7 @@ func (s *Stream) opened(o Open) (func(), *jingle.StanzaError) {
 		return nil, &jingle.StanzaError{Type: "modify", Condition: "resource-constraint", Text: "The block size is not the one agreed on."}
 	}
 	s.open, s.blockSize = true, int(o.BlockSize)
+	s.pace = newPace(s.blockSize, s.pace.most/s.pace.block)
 	return s.onOpen, nil
 }
 

@@ -17,7 +17,7 @@ type Config struct {
 	Router *Router
 	// BlockSize is what we offer (default 4096 bytes), MaxBlockSize what we accept (default 65535).
 	BlockSize, MaxBlockSize int
-	// Window is how many blocks may be on their way without an answer (default 8).
+	// Window is how many blocks may be on their way without an answer (default 8), as in [StreamConfig].
 	Window int
 }
 
