@@ -40,8 +40,14 @@ func (w *wide) stop() {
 // inFakeTime runs a test on a network of 10 ms there and back.
 func inFakeTime(t *testing.T, f func(t *testing.T, w *wide)) {
 	t.Helper()
+	inFakeTimeOver(t, nil, f)
+}
+
+// inFakeTimeOver is inFakeTime with a network that drops packets.
+func inFakeTimeOver(t *testing.T, drop func(n int64, c vnet.Chunk) bool, f func(t *testing.T, w *wide)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWide(t, 5*time.Millisecond, nil)
+		w := newWide(t, 5*time.Millisecond, drop)
 		w.start()
 		defer w.stop()
 		f(t, w)
@@ -108,7 +114,8 @@ func (w *wide) turnServer(ip string) (server agent.Server, stop func()) {
 
 // setup calls over a wide network and returns the time from the caller's receipt of the answer to its first sound.
 // Signalling takes no time, and candidates are all there before the answer, as it takes a person to answer.
-func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time.Duration {
+// There are so many relays for each side.
+func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool, relays int) time.Duration {
 	t.Helper()
 	// From one side to the other and back it is 50 ms, also through the relay in the middle.
 	delay := 25 * time.Millisecond
@@ -116,16 +123,23 @@ func setup(t *testing.T, drop func(int64, vnet.Chunk) bool, relayOnly bool) time
 		delay /= 2
 	}
 	w := newWide(t, delay, drop)
-	var relay func(*Config)
-	stop := func() {}
-	if relayOnly {
-		var server agent.Server
-		server, stop = w.turnServer("192.0.2.99")
-		relay = func(c *Config) { c.ICE.Servers, c.ICE.Policy = []agent.Server{server}, agent.RelayOnly }
+	var servers []agent.Server
+	var stops []func()
+	for i := range relays {
+		server, stop := w.turnServer(fmt.Sprintf("192.0.2.%d", 99+i))
+		servers, stops = append(servers, server), append(stops, stop)
+	}
+	helped := func(c *Config) { c.ICE.Servers = servers }
+	hidden := func(c *Config) {
+		if helped(c); relayOnly {
+			c.ICE.Policy = agent.RelayOnly
+		}
 	}
 	w.start()
-	took := firstSound(t, newParty(t, w, jingle.Initiator, relay), newParty(t, w, jingle.Responder, nil))
-	stop()
+	took := firstSound(t, newParty(t, w, jingle.Initiator, hidden), newParty(t, w, jingle.Responder, helped))
+	for _, stop := range stops {
+		stop()
+	}
 	w.stop()
 	return took
 }
@@ -162,19 +176,22 @@ func firstSound(t testing.TB, a, b *party) time.Duration {
 
 func TestSetupTakesFewRoundTrips(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		relay bool
-		drop  func(n int64, c vnet.Chunk) bool
-		limit time.Duration
+		name   string
+		relay  bool
+		relays int
+		drop   func(n int64, c vnet.Chunk) bool
+		limit  time.Duration
 	}{
 		// What pion's PeerConnection needs with its settings as they are: 232 ms, more than 2 s, and 8.6 s.
-		{"direct", false, nil, 190 * time.Millisecond},
-		{"by a relay only", true, nil, 350 * time.Millisecond},
-		{"every third packet lost", false, func(n int64, _ vnet.Chunk) bool { return n%3 == 0 }, 1500 * time.Millisecond},
+		{"direct", false, 0, nil, 190 * time.Millisecond},
+		{"direct, though there are relays", false, 3, nil, 190 * time.Millisecond},
+		{"by a relay only", true, 1, nil, 350 * time.Millisecond},
+		{"by one of several relays only", true, 3, nil, 350 * time.Millisecond},
+		{"every third packet lost", false, 0, func(n int64, _ vnet.Chunk) bool { return n%3 == 0 }, 1500 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				took := setup(t, c.drop, c.relay)
+				took := setup(t, c.drop, c.relay, c.relays)
 				t.Logf("from the answer to the first sound: %v", took)
 				if took > c.limit {
 					t.Errorf("it took %v, more than %v", took, c.limit)

@@ -94,12 +94,17 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	cfg = cfg.withDefaults()
 	var err error
 	giveUp := func() {}
+	uris := cfg.uris()
 	if cfg.Net == nil {
-		own, err := newNet(cfg.Socket)
+		var secure secureServers
+		uris, secure = ourTLS(uris)
+		own, err := newNet(cfg.Socket, secure)
 		if err != nil {
 			return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
 		}
 		cfg.Net, giveUp = own, own.giveUp
+	} else {
+		cfg.Net = early{cfg.Net}
 	}
 	a := &Agent{
 		cfg: cfg, h: h, giveUp: giveUp, networks: make(map[string]int), id: strings.ToLower(rand.Text()[:8]),
@@ -113,7 +118,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	}
 	opts := []pion.AgentOption{
 		pion.WithNet(cfg.Net),
-		pion.WithUrls(cfg.uris()),
+		pion.WithUrls(uris),
 		pion.WithLocalCredentials(a.ufrag, a.pwd),
 		pion.WithCandidateTypes(types),
 		// XEP-0176 has UDP only; TURN itself may still use TCP and TLS to the server.

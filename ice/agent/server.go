@@ -1,0 +1,256 @@
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/stun/v4"
+	"github.com/pion/transport/v4"
+)
+
+// server is a socket to a STUN or TURN server.
+type server interface {
+	io.Closer
+	// heard reports whether anything has come from it.
+	heard() bool
+}
+
+type listened struct{ atomic.Bool }
+
+func (h *listened) heard() bool { return h.Load() }
+
+func (h *listened) hear() {
+	if !h.Load() {
+		h.Store(true)
+	}
+}
+
+// packetServer speaks with a server by UDP.
+type packetServer struct {
+	net.PacketConn
+	listened
+	local       net.Addr
+	permissions permissions
+	mail        mailbox
+	to          atomic.Pointer[net.Addr] // the server
+}
+
+func newPacketServer(c net.PacketConn, local net.Addr) *packetServer {
+	return &packetServer{PacketConn: c, local: local, mail: mailbox{wake: c.SetReadDeadline}}
+}
+
+// LocalAddr implements [net.PacketConn].
+func (s *packetServer) LocalAddr() net.Addr { return s.local }
+
+// WriteTo implements [net.PacketConn].
+func (s *packetServer) WriteTo(b []byte, to net.Addr) (int, error) {
+	send, answer := s.permissions.outgoing(b)
+	if answer != nil {
+		s.to.Store(&to)
+		s.mail.put(answer)
+	}
+	if !send {
+		return len(b), nil
+	}
+	return s.PacketConn.WriteTo(b, to)
+}
+
+// ReadFrom implements [net.PacketConn].
+func (s *packetServer) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		if answer := s.mail.take(); answer != nil {
+			return copy(b, answer), *s.to.Load(), nil
+		}
+		n, from, err := s.PacketConn.ReadFrom(b)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			continue // there is mail
+		case err != nil:
+			return n, from, err
+		}
+		s.hear()
+		if s.permissions.incoming(b[:n]) {
+			return n, from, nil
+		}
+	}
+}
+
+// streamServer speaks with a server by TCP or TLS. It reads whole messages, so that answers can be put between them.
+type streamServer struct {
+	*net.TCPConn
+	listened
+	stream      net.Conn // what carries the messages: the TCP connection, or TLS on it
+	local       net.Addr
+	permissions permissions
+	mail        mailbox
+	in          []byte // what has come and is no whole message yet
+	rest        []byte // of a message that was read in part
+}
+
+func newStreamServer(c *net.TCPConn, stream net.Conn, local net.Addr) *streamServer {
+	return &streamServer{TCPConn: c, stream: stream, local: local, mail: mailbox{wake: c.SetReadDeadline}}
+}
+
+// LocalAddr implements [net.Conn].
+func (s *streamServer) LocalAddr() net.Addr { return s.local }
+
+// Write implements [net.Conn]. pion writes a message at a time.
+func (s *streamServer) Write(b []byte) (int, error) {
+	send, answer := s.permissions.outgoing(b)
+	if answer != nil {
+		s.mail.put(answer)
+	}
+	if !send {
+		return len(b), nil
+	}
+	return s.stream.Write(b)
+}
+
+// Read implements [net.Conn].
+func (s *streamServer) Read(b []byte) (int, error) {
+	for {
+		switch {
+		case len(s.rest) > 0:
+		default:
+			if s.rest = s.mail.take(); s.rest != nil {
+				break
+			}
+			frame := s.in[:frameSize(s.in)]
+			s.in = s.in[len(frame):]
+			if len(frame) > 0 && s.permissions.incoming(frame) {
+				s.rest = frame
+			}
+			if len(frame) > 0 {
+				continue
+			}
+		}
+		if len(s.rest) > 0 {
+			n := copy(b, s.rest)
+			s.rest = s.rest[n:]
+			return n, nil
+		}
+		n, err := s.stream.Read(b)
+		if n > 0 {
+			s.hear()
+			s.in = append(append(make([]byte, 0, len(s.in)+n), s.in...), b[:n]...)
+			continue
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+	}
+}
+
+// frameSize is how many bytes the first message has (RFC 8656 section 12.5: padded to 4 on a stream), 0 if it is not whole.
+// What is no message is all of it, for pion to complain about.
+func frameSize(b []byte) int {
+	if len(b) < 4 {
+		return 0
+	}
+	size := 0
+	switch {
+	case b[0]&0xc0 == 0x40: // a channel's number
+		size = 4 + (int(binary.BigEndian.Uint16(b[2:]))+3)&^3
+	case len(b) < 20:
+		return 0
+	case stun.IsMessage(b):
+		size = 20 + int(binary.BigEndian.Uint16(b[2:]))
+	default:
+		return len(b)
+	}
+	if len(b) < size {
+		return 0
+	}
+	return size
+}
+
+// Close implements [net.Conn].
+func (s *streamServer) Close() error { return s.stream.Close() }
+
+// ReadFrom hides that of the TCP connection, which would pass by Write.
+func (s *streamServer) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{s}, r)
+}
+
+// WriteTo hides that of the TCP connection.
+func (s *streamServer) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{s})
+}
+
+// secureServers are those that are spoken to by TLS. We do that, as pion would lay TLS over what reads and writes messages here;
+// pion takes them for servers on TCP.
+type secureServers struct {
+	hosts map[string]string // by host and port
+	addrs *sync.Map         // *net.TCPAddr as it was handed to pion, which hands it back; to the host
+}
+
+// ourTLS has pion take servers on TLS for servers on TCP. One that is both, at one port, stays pion's.
+func ourTLS(uris []*stun.URI) (pions []*stun.URI, secure secureServers) {
+	secure = secureServers{hosts: map[string]string{}, addrs: new(sync.Map)}
+	at := func(u *stun.URI) string { return net.JoinHostPort(u.Host, strconv.Itoa(u.Port)) }
+	plain := map[string]bool{}
+	for _, u := range uris {
+		if u.Scheme == stun.SchemeTypeTURN && u.Proto == stun.ProtoTypeTCP {
+			plain[at(u)] = true
+		}
+	}
+	for _, u := range uris {
+		if u.Scheme == stun.SchemeTypeTURNS && u.Proto != stun.ProtoTypeUDP && !plain[at(u)] {
+			secure.hosts[at(u)] = u.Host
+			own := *u
+			own.Scheme, own.Proto = stun.SchemeTypeTURN, stun.ProtoTypeTCP
+			u = &own
+		}
+		pions = append(pions, u)
+	}
+	return pions, secure
+}
+
+// resolved notes that an address is a server's.
+func (s secureServers) resolved(hostPort string, a *net.TCPAddr) {
+	if host, port, err := net.SplitHostPort(hostPort); err == nil {
+		if host, ok := s.hosts[net.JoinHostPort(host, port)]; ok {
+			s.addrs.Store(a, host)
+		}
+	}
+}
+
+// of returns the name of a server by its address, "" if it is not to be spoken to by TLS.
+func (s secureServers) of(a *net.TCPAddr) string {
+	if s.addrs == nil {
+		return ""
+	}
+	host, _ := s.addrs.Load(a)
+	name, _ := host.(string)
+	return name
+}
+
+// early is a network of a test, whose TURN servers are asked for permissions as those of the machine's network are.
+type early struct{ transport.Net }
+
+// ListenPacket implements [transport.Net].
+func (e early) ListenPacket(network, addr string) (net.PacketConn, error) {
+	c, err := e.Net.ListenPacket(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return newPacketServer(virtual{c}, c.LocalAddr()), nil
+}
+
+// virtual is a socket of a virtual network, whose timeouts have an error of their own.
+type virtual struct{ net.PacketConn }
+
+// ReadFrom implements [net.PacketConn].
+func (v virtual) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := v.PacketConn.ReadFrom(b)
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, from, err
+}
