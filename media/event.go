@@ -140,6 +140,7 @@ type VideoStats struct {
 	PacketsSent, BytesSent         uint64
 	PacketsReceived, BytesReceived uint64
 	PacketsLost, RemoteLost        uint64
-	// Bitrate is what the peer says that it can take, in bit/s; 0 if it has not said.
+	// Bitrate is how much may be sent, in bit/s: the least of what the peer says that it can take and what the path was seen to
+	// take; 0 if nothing is known.
 	Bitrate int
 }

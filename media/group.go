@@ -56,6 +56,7 @@ type Group struct {
 	conn  atomic.Pointer[secured]
 	ready chan struct{}
 	wake  chan struct{} // something has happened to a link
+	cc    *counter
 
 	mu         sync.Mutex
 	cur        *link   // whose path is in use
@@ -103,6 +104,7 @@ func NewGroup(cfg GroupConfig) (*Group, error) {
 	}
 	g := &Group{
 		cfg: cfg, start: make(chan struct{}), ready: make(chan struct{}), wake: make(chan struct{}, 1), origin: time.Now(),
+		cc: newCounter(),
 	}
 	var err error
 	g.cur, err = g.newLink(0)
@@ -253,7 +255,7 @@ func (g *Group) secure(l *link, raw net.Conn) (secured, error) {
 		}
 		return dtlssrtp.New(raw, dtlssrtp.Config{
 			Certificate: g.cfg.Certificate, Role: g.role, Remote: g.remote.Fingerprints,
-			RTP: g.cfg.RTP, RTCP: g.cfg.RTCP, Log: g.cfg.Log,
+			RTP: g.receive, RTCP: g.receiveRTCP, Log: g.cfg.Log,
 		})
 	}
 	var reports net.Conn
@@ -263,7 +265,19 @@ func (g *Group) secure(l *link, raw net.Conn) (secured, error) {
 			return nil, err
 		}
 	}
-	return sdes.New(raw, reports, sdes.Config{Send: g.old.send, Receive: g.old.receive, RTP: g.cfg.RTP, RTCP: g.cfg.RTCP})
+	return sdes.New(raw, reports, sdes.Config{Send: g.old.send, Receive: g.old.receive, RTP: g.receive, RTCP: g.receiveRTCP})
+}
+
+func (g *Group) receive(h *rtp.Header, payload []byte, at time.Time) {
+	if h.Extension {
+		g.cc.received(h, at)
+	}
+	g.cfg.RTP(h, payload, at)
+}
+
+func (g *Group) receiveRTCP(packets []rtcp.Packet, at time.Time) {
+	g.cc.reported(packets, at)
+	g.cfg.RTCP(packets, at)
 }
 
 // cause prefers why ctx ended over what ended because of it.

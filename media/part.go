@@ -76,7 +76,7 @@ func (c *Call) newPart(name string, bundled bool, categories []rtp.Category) (*p
 			return nil, errors.Join(err, p.stream.close())
 		}
 	}
-	p.stream.out = p.group
+	p.stream.out, p.stream.cc = p.group, p.group.cc
 	c.enter(p)
 	c.toRun <- p
 	return p, nil

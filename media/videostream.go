@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
@@ -44,6 +43,7 @@ type videoStream struct {
 	name       string // of the content
 	categories []rtpdesc.Category
 	out        writer
+	cc         *counter // of the transport
 	ssrc       uint32
 	cname      string
 	notify     func(Event)
@@ -69,7 +69,8 @@ type videoStream struct {
 	rtt      time.Duration
 	theyLost uint64
 	estimate int // of the peer, bit/s
-	guess    int // by what it has lost, if it tells no estimate
+	guess    int // by what it has lost, if neither it nor the path tells an estimate
+	limited  int // what the source was told last
 	viewer   int // what the sink's viewer can take, bit/s, or 0
 }
 
@@ -87,7 +88,6 @@ type videoIn struct {
 	wantKey bool
 	asked   time.Duration // for a key frame
 	fir     uint8
-	cc      *twcc.Recorder
 	bitrate int // that we tell
 	bytes   uint64
 	lost    uint64
@@ -133,6 +133,7 @@ func (s *videoStream) agree(a videoAgreement, sources []uint32, canSend bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.agreed, s.sources, s.canSend = a, sources, canSend
+	s.cc.agree(a.ccID, s.ssrc)
 	s.chooseCodec()
 	if !s.begun {
 		s.begun = true
@@ -177,18 +178,12 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 		// A recording begins with a key frame, so one is asked for.
 		in = &videoIn{
 			ssrc: h.SSRC, stats: rtpstat.NewReceiver(video.ClockRate), highest: h.SequenceNumber - 1, wantKey: true,
-			asked: -keyFrameEvery, missing: make(map[uint16]*missing), cc: twcc.NewRecorder(s.ssrc), bitrate: maxBitrate / 2,
+			asked: -keyFrameEvery, missing: make(map[uint16]*missing), bitrate: maxBitrate / 2,
 		}
 		first := s.in == nil
 		s.in = in
 		if first {
 			defer s.notify(VideoSeen{Content: s.name, Categories: s.categories, Codec: c.Name, At: at})
-		}
-	}
-	if s.agreed.ccID != 0 {
-		var ext rtp.TransportCCExtension
-		if b := h.GetExtension(s.agreed.ccID); b != nil && ext.Unmarshal(b) == nil {
-			in.cc.Record(h.SSRC, ext.TransportSequence, at.UnixMicro())
 		}
 	}
 	in.stats.Packet(h.SequenceNumber, h.Timestamp, len(payload), true, now)
@@ -245,7 +240,7 @@ func (s *videoStream) receiveRTCP(packets []rtcp.Packet, at time.Time) {
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
 			if slices.Contains(p.SSRCs, s.ssrc) && p.Bitrate > 0 && s.source != nil {
 				s.estimate = int(min(p.Bitrate, 1e9))
-				s.source.Bitrate(s.estimate)
+				s.adapt(0)
 			}
 		}
 	}
@@ -253,8 +248,10 @@ func (s *videoStream) receiveRTCP(packets []rtcp.Packet, at time.Time) {
 		s.keyed = now
 		s.source.KeyFrame()
 	}
+	ccID := s.agreed.ccID
 	s.mu.Unlock()
 	for i := range again {
+		s.cc.number(ccID, &again[i].header, len(again[i].payload))
 		_ = s.out.WriteRTP(&again[i].header, again[i].payload) // lost once more
 	}
 }
@@ -265,23 +262,34 @@ func (s *videoStream) reported(reports []rtcp.ReceptionReport, at time.Time) {
 			continue
 		}
 		s.theyLost = uint64(r.TotalLost)
-		s.adapt(float64(r.FractionLost) / 256)
+		if s.estimate == 0 && s.guess == 0 {
+			s.guess = maxBitrate / 4
+		}
+		s.guess = byLoss(s.guess, float64(r.FractionLost)/256)
+		s.adapt(s.guess)
 		if rtt, ok := rtpstat.RoundTrip(r.LastSenderReport, r.Delay, rtpstat.NTP(at)); ok {
 			s.rtt = rtt
 		}
 	}
 }
 
-// adapt guesses by its losses what a peer can take that tells no estimate; s.mu is held.
-func (s *videoStream) adapt(lost float64) {
-	if s.estimate != 0 || s.source == nil {
+// adapt tells the source the least of what the peer says that it can take and what the path was seen to take, or the guess if
+// there is neither; s.mu is held.
+func (s *videoStream) adapt(guess int) {
+	if s.source == nil {
 		return
 	}
-	if s.guess == 0 {
-		s.guess = maxBitrate / 4
+	limit := s.cc.share(s.ssrc)
+	if s.estimate > 0 && (limit == 0 || s.estimate < limit) {
+		limit = s.estimate
 	}
-	s.guess = byLoss(s.guess, lost)
-	s.source.Bitrate(s.guess)
+	if limit == 0 {
+		limit = guess
+	}
+	if limit > 0 && limit != s.limited {
+		s.limited = limit
+		s.source.Bitrate(limit)
+	}
 }
 
 // byLoss is how Google's congestion control follows losses.
@@ -357,8 +365,9 @@ func (s *videoStream) run(ctx context.Context) error {
 		s.mu.Lock()
 		now := time.Since(s.origin)
 		out := s.feedback(now)
-		if n%5 == 0 && s.in != nil && s.agreed.ccID != 0 {
-			out = append(out, s.in.cc.BuildFeedbackPacket()...)
+		out = append(out, s.cc.report()...)
+		if n%5 == 0 {
+			s.adapt(0)
 		}
 		if now-secondly >= time.Second {
 			secondly, s.resent = now, 0
@@ -430,6 +439,7 @@ func (s *videoStream) play(ctx context.Context, source video.Source) {
 		s.sent.bytes += uint64(len(p.Payload))
 		s.sent.timestamp, s.sent.at = h.Timestamp, time.Since(s.origin)
 		s.mu.Unlock()
+		s.cc.number(a.ccID, &h, len(p.Payload))
 		if err := s.out.WriteRTP(&h, p.Payload); errors.Is(err, dtlssrtp.ErrNotReady) {
 			return
 		}
@@ -533,7 +543,7 @@ func (s *videoStream) stats() VideoStats {
 	defer s.mu.Unlock()
 	v := VideoStats{
 		Content: s.name, Categories: s.categories,
-		PacketsSent: s.sent.packets, BytesSent: s.sent.bytes, Bitrate: s.estimate, RemoteLost: s.theyLost,
+		PacketsSent: s.sent.packets, BytesSent: s.sent.bytes, Bitrate: s.limited, RemoteLost: s.theyLost,
 	}
 	if s.agreed.send != nil {
 		v.Codec = s.agreed.send.Name

@@ -4599,7 +4599,8 @@ type VideoStats struct {
 	PacketsLost     uint64                 `protobuf:"varint,4,opt,name=packets_lost,json=packetsLost,proto3" json:"packets_lost,omitempty"`
 	BytesSent       uint64                 `protobuf:"varint,5,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
 	BytesReceived   uint64                 `protobuf:"varint,6,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
-	// What the peer says that it can take, in bit/s; 0 if it has not said.
+	// How much may be sent, in bit/s: the least of what the peer says that it can take and what the path was seen to take; 0 if
+	// nothing is known.
 	PeerBitrate   uint64 `protobuf:"varint,7,opt,name=peer_bitrate,json=peerBitrate,proto3" json:"peer_bitrate,omitempty"`
 	Content       string `protobuf:"bytes,8,opt,name=content,proto3" json:"content,omitempty"`
 	Category      string `protobuf:"bytes,9,opt,name=category,proto3" json:"category,omitempty"`
