@@ -100,7 +100,7 @@ func newFiles(a *account) (*files, error) {
 	a.client.HandleIQ(ibb.NSIBB, "data", a.receiveIBB)
 	a.client.HandleIQ(ibb.NSIBB, "close", a.receiveIBB)
 	a.client.HandleIQ(resume.NS, "cancelled", a.receiveCancelled)
-	if f.ibb, err = ibb.NewFactory(ibb.Config{Router: f.router}); err != nil {
+	if f.ibb, err = ibb.NewFactory(ibb.Config{Router: f.router, BlockSizeFor: a.blockSize}); err != nil {
 		return nil, err
 	}
 	listen := s5b.ListenerConfig{Addr: a.cfg.Bytestreams.Listen, Advertise: a.cfg.Bytestreams.Advertise, Log: a.log}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
 )
@@ -17,6 +18,9 @@ type Config struct {
 	Router *Router
 	// BlockSize is what we offer (default 4096 bytes), MaxBlockSize what we accept (default 65535).
 	BlockSize, MaxBlockSize int
+	// BlockSizeFor, if not nil, says what a peer is offered instead, or 0 for BlockSize: 4096 is what every client takes, but
+	// larger blocks cost the servers less. What is more than [MaxBlockSize] is cut to it.
+	BlockSizeFor func(peer jid.JID) int
 	// Window is how many blocks may be on their way without an answer (default 8), as in [StreamConfig].
 	Window int
 }
@@ -67,6 +71,11 @@ func (t *transport) NS() string { return NS }
 // Offer implements [engine.Transport].
 func (t *transport) Offer() (jingle.Payload, error) {
 	t.sid, t.size = "ibb-"+rand.Text(), t.cfg.BlockSize
+	if f := t.cfg.BlockSizeFor; f != nil {
+		if n := f(t.in.Peer); n > 0 {
+			t.size = min(n, MaxBlockSize)
+		}
+	}
 	return Transport{SID: t.sid, BlockSize: uint16(t.size)}, nil
 }
 

@@ -30,13 +30,17 @@ func (h *host) Failed(err error)               { h.failed = err }
 func TestTransport(t *testing.T) {
 	for name, c := range map[string]struct {
 		offer, max  int
+		forPeer     int
 		byResponder bool
 		want        uint16
 	}{
-		"as offered":                {4096, 0, false, 4096},
-		"lowered by the answer":     {8192, 2048, false, 2048},
-		"offered by the responder":  {4096, 0, true, 4096},
-		"lowered, by the initiator": {4096, 1000, true, 1000},
+		"as offered":                {4096, 0, 0, false, 4096},
+		"lowered by the answer":     {8192, 2048, 0, false, 2048},
+		"offered by the responder":  {4096, 0, 0, true, 4096},
+		"lowered, by the initiator": {4096, 1000, 0, true, 1000},
+		"more for this peer":        {0, 0, 16 << 10, false, 16 << 10},
+		"more than there is":        {0, 0, 1 << 20, false, 65535},
+		"nothing for this peer":     {0, 0, -1, false, 4096},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t)
@@ -59,7 +63,12 @@ func TestTransport(t *testing.T) {
 				}
 				return h
 			}
-			first, second := ibb.Config{BlockSize: c.offer}, ibb.Config{MaxBlockSize: c.max}
+			first, second := ibb.Config{BlockSize: c.offer, BlockSizeFor: func(who jid.JID) int {
+				if who != juliet && !c.byResponder {
+					t.Errorf("asked about %s", who)
+				}
+				return c.forPeer
+			}}, ibb.Config{MaxBlockSize: c.max}
 			if c.byResponder {
 				first, second = second, first
 			}
