@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jingled/jingled/filetransfer/hashes"
 )
@@ -17,8 +18,10 @@ import (
 const (
 	bufferSize  = 1 << 20
 	copyBuffers = 4
-	// spliceStep is how much is left to the kernel at once when nothing is hashed; progress is counted in such steps.
-	spliceStep = 4 << 20
+	// What is left to the kernel at once when nothing is hashed. Progress is counted in such steps, so that they take
+	// about stepTime each.
+	minStep, maxStep = 64 << 10, 32 << 20
+	stepTime         = 50 * time.Millisecond
 )
 
 // CopyConfig says what is copied.
@@ -164,8 +167,9 @@ func (c *copying) hashAll() {
 // splice copies with io.Copy, which lets the kernel move the bytes between sockets and files.
 func splice(dst io.Writer, src io.Reader, cfg CopyConfig) (int64, error) {
 	var written int64
+	step, began := int64(minStep), time.Now()
 	for written < cfg.Length {
-		n, err := io.CopyN(dst, src, min(spliceStep, cfg.Length-written))
+		n, err := io.CopyN(dst, src, min(step, cfg.Length-written))
 		written += n
 		cfg.Progress.Store(written)
 		if err == io.EOF {
@@ -174,6 +178,14 @@ func splice(dst io.Writer, src io.Reader, cfg CopyConfig) (int64, error) {
 		if err != nil {
 			return written, errors.Join(blame(dst, src, err), err)
 		}
+		now := time.Now()
+		switch took := now.Sub(began); {
+		case took < stepTime/2:
+			step = min(2*step, maxStep)
+		case took > 2*stepTime:
+			step = max(step/2, minStep)
+		}
+		began = now
 	}
 	return written, nil
 }
