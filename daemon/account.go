@@ -197,7 +197,7 @@ func (a *account) stateChanged(c xmpp.StateChange) {
 		a.peerBack("")
 	}
 	if c.State == xmpp.Online && !c.Resumed {
-		a.rooms.Disconnected() // what we were in under another stream
+		a.roomsBack()
 		a.mu.Lock()
 		var lost []*call
 		if a.proposals == nil || a.bound != c.JID {

@@ -12,6 +12,7 @@ import (
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle/muji"
+	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/mix"
 	"github.com/jingled/jingled/xmltree"
@@ -48,12 +49,14 @@ type room struct {
 	sent    []jid.JID       // invitations by us
 	invite  string          // their id
 	accept  *roomInvitation // that has brought us here, or nil
+	able    []rtp.Capabilities
+	back    wayBack
 }
 
 // openRoom makes a room; its goroutine begins with start. The sources of its call are opened.
 func (a *account) openRoom(address jid.JID, req *jingledv1.JoinRoomRequest) (*room, error) {
 	r := &room{account: a, address: address, req: req, inbox: newMailbox(), people: make(map[string]*jingledv1.RoomOccupant),
-		addresses: make(map[jid.JID]string), legs: make(map[string]*leg), invite: newCallID()}
+		addresses: make(map[jid.JID]string), legs: make(map[string]*leg), invite: newCallID(), back: newWayBack()}
 	if req.GetMedia() == nil {
 		return r, nil
 	}
@@ -61,7 +64,8 @@ func (a *account) openRoom(address jid.JID, req *jingledv1.JoinRoomRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
-	r.conf = muji.New(muji.Config{Able: audioAbilities()})
+	r.able = audioAbilities()
+	r.conf = muji.New(muji.Config{Able: r.able})
 	r.mixer, r.mixed = mix.New(source, sink), make(chan error, 1)
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
@@ -129,14 +133,7 @@ func (r *room) effect(e muc.Effect) {
 	now := time.Now()
 	switch e := e.(type) {
 	case muc.Entered:
-		r.inside, r.hidden = true, !e.Info.NonAnonymous
-		r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomEntered{RoomEntered: &jingledv1.RoomEntered{Nick: e.Nick,
-			Created: e.Created, Name: e.Info.Name, MembersOnly: e.Info.MembersOnly, ShowsAddresses: e.Info.NonAnonymous}}})
-		r.answerInvitation()
-		r.invitePeople(r.req.GetInvite(), "")
-		if r.conf != nil {
-			r.follow(r.conf.Join(now))
-		}
+		r.entered(now, e)
 	case muc.Present:
 		r.present(now, e)
 	case muc.Gone:
@@ -146,7 +143,27 @@ func (r *room) effect(e muc.Effect) {
 			r.account.log.Info("the room does not grant", "room", r.address.String(), "err", e.Err)
 		}
 	case muc.Left:
-		r.out(e)
+		if !r.comesBack(now, e) {
+			r.out(e)
+		}
+	}
+}
+
+func (r *room) entered(now time.Time, e muc.Entered) {
+	again := r.inside
+	r.inside, r.hidden = true, !e.Info.NonAnonymous
+	r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomEntered{RoomEntered: &jingledv1.RoomEntered{Nick: e.Nick, Created: e.Created,
+		Name: e.Info.Name, MembersOnly: e.Info.MembersOnly, ShowsAddresses: e.Info.NonAnonymous, Again: again}}})
+	if again {
+		r.returned(now, e)
+	} else {
+		r.answerInvitation()
+		r.invitePeople(r.req.GetInvite(), "")
+	}
+	r.back.self, r.back.nick, r.back.info = r.account.client.JID(), e.Nick, e.Info
+	r.back.made = r.back.made || e.Created
+	if r.conf != nil {
+		r.follow(r.conf.Join(now))
 	}
 }
 
@@ -167,6 +184,8 @@ func (r *room) present(now time.Time, e muc.Present) {
 		}
 		return
 	}
+	// A room that is being set up again may begin to show addresses only when we are in it.
+	r.account.rooms.Room(r.address, func(room *muc.Room) { r.hidden = !room.Info().NonAnonymous })
 	address := r.addressOf(e.Occupant)
 	r.mu.Lock()
 	r.addresses[address] = e.Occupant.Nick
@@ -217,11 +236,17 @@ func (r *room) gone(now time.Time, e muc.Gone) {
 		r.quietly(e.Renamed, func(o *jingledv1.RoomOccupant) { o.RenamedFrom = "" })
 		return
 	}
+	kept := false
 	if r.conf != nil {
+		// Who leaves says so in the room first (XEP-0272 section 4), or ends the session.
+		if l := r.legs[nick]; l != nil && l.connected && !e.PutOut && !r.leaving {
+			kept = true
+			r.keep(now, l)
+		}
 		r.follow(r.conf.Gone(now, nick))
 	}
 	if one != nil {
-		r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomOccupant{RoomOccupant: &jingledv1.RoomOccupant{Nick: nick, Jid: one.GetJid()}}})
+		r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomOccupant{RoomOccupant: &jingledv1.RoomOccupant{Nick: nick, Jid: one.GetJid(), Connected: kept}}})
 	}
 }
 
@@ -260,6 +285,10 @@ func (r *room) leave() {
 		r.follow(r.conf.Leave())
 	}
 	r.leftInvitation()
+	if r.back.pending { // the driver has no such room now
+		r.out(muc.Left{Cause: muc.ByUs})
+		return
+	}
 	r.account.rooms.Leave(r.address)
 }
 
@@ -278,6 +307,9 @@ func (r *room) out(l muc.Left) {
 		for _, l := range r.legs {
 			l.hangUp()
 		}
+		for _, l := range r.back.kept {
+			l.hangUp()
+		}
 		r.stop()
 		if err := <-r.mixed; err != nil {
 			ended.AudioError = err.Error()
@@ -285,7 +317,7 @@ func (r *room) out(l muc.Left) {
 	}
 	if !r.began.IsZero() {
 		ended.CallDuration = durationpb.New(time.Since(r.began))
-		r.keep(ended)
+		r.note(ended)
 	}
 	a := r.account
 	a.mu.Lock()
@@ -296,8 +328,8 @@ func (r *room) out(l muc.Left) {
 	r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomLeft{RoomLeft: ended}})
 }
 
-// keep notes the call in the history.
-func (r *room) keep(l *jingledv1.RoomLeft) {
+// note writes the call into the history.
+func (r *room) note(l *jingledv1.RoomLeft) {
 	reason := "success"
 	if l.GetCause() != "us" {
 		reason = "gone"

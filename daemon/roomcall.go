@@ -23,9 +23,18 @@ import (
 
 // leg is our session with one participant of a room's call. It belongs to the room's goroutine.
 type leg struct {
-	nick  string
-	peer  jid.JID
-	media *mediacall.Call
+	nick   string
+	peer   jid.JID
+	media  *mediacall.Call
+	dialed bool      // by us
+	goneAt time.Time // when who it is with has gone; zero: is there
+
+	connected, muted bool
+}
+
+// describe is what is told of who it is with.
+func (l *leg) describe(o *jingledv1.RoomOccupant) {
+	o.Connected, o.Muted, o.Text = l.connected, l.muted, ""
 }
 
 func (l *leg) hangUp() { l.media.HangUp(&jingle.Reason{Condition: jingle.Success}) }
@@ -56,7 +65,7 @@ func (r *room) follow(effects []muji.Effect) {
 		case muji.Call:
 			r.call(e.Participant)
 		case muji.Appeared:
-			// Their presence has told it already.
+			r.resume(e.Participant) // their presence has told it already
 		case muji.Disappeared:
 			if l := r.legs[e.Participant.Nick]; l != nil {
 				l.hangUp()
@@ -69,7 +78,10 @@ func (r *room) follow(effects []muji.Effect) {
 }
 
 func (r *room) joined(e muji.Joined) {
-	r.began = time.Now()
+	if r.began.IsZero() {
+		r.began = time.Now()
+	}
+	r.codecs = nil
 	for _, content := range e.Contents {
 		d, _ := content.Description.(rtp.Description)
 		if d.Media != "audio" {
@@ -112,7 +124,7 @@ func (r *room) dial(p muji.Participant, known disco.Info) {
 	if !there || r.over || r.leaving || r.legs[now.Nick] != nil {
 		return
 	}
-	l := &leg{nick: now.Nick, peer: p.JID}
+	l := &leg{nick: now.Nick, peer: p.JID, dialed: true}
 	cfg, err := r.config(l)
 	if err == nil {
 		cfg.Bundle, cfg.GatherFirst = known.Has("urn:ietf:rfc:5888") || known.Has(ice.NSDataChannel), known.Has(ice.FeatureOfferAnswer)
@@ -159,6 +171,10 @@ func (r *room) adopt(l *leg) {
 	if old := r.legs[l.nick]; old != nil {
 		old.media.HangUp(&jingle.Reason{Condition: jingle.Expired})
 	}
+	if old := r.back.kept[l.peer]; old != nil {
+		delete(r.back.kept, l.peer)
+		old.media.HangUp(&jingle.Reason{Condition: jingle.Expired})
+	}
 	r.legs[l.nick] = l
 	r.mu.Lock()
 	muted := r.muted
@@ -169,16 +185,24 @@ func (r *room) adopt(l *leg) {
 }
 
 func (r *room) legEvent(l *leg, e mediacall.Event) {
-	if r.over || r.legs[l.nick] != l {
+	kept := r.back.kept[l.peer] == l
+	if r.over || r.legs[l.nick] != l && !kept {
 		return
 	}
 	switch e := e.(type) {
 	case mediacall.Connected:
-		r.change(l.nick, func(o *jingledv1.RoomOccupant) { o.Connected, o.Text = true, "" })
+		l.connected = true
+		delete(r.back.redials, l.peer)
 	case mediacall.PeerMuted:
-		r.change(l.nick, func(o *jingledv1.RoomOccupant) { o.Muted = e.On })
+		l.muted = e.On
 	case mediacall.Ended:
+		if kept {
+			delete(r.back.kept, l.peer)
+			r.publish(&jingledv1.Event{Body: &jingledv1.Event_RoomOccupant{RoomOccupant: &jingledv1.RoomOccupant{Nick: l.nick, Jid: l.peer.String()}}})
+			return
+		}
 		delete(r.legs, l.nick)
+		r.redial(l, e.Reason)
 		r.mu.Lock()
 		there := r.people[l.nick] != nil
 		r.mu.Unlock()
@@ -191,6 +215,12 @@ func (r *room) legEvent(l *leg, e mediacall.Event) {
 				o.Text = strings.TrimSpace(e.Reason.Text + " (" + string(e.Reason.Condition) + ")")
 			}
 		})
+		return
+	default:
+		return
+	}
+	if !kept {
+		r.change(l.nick, l.describe)
 	}
 }
 

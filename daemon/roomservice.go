@@ -57,13 +57,19 @@ func (d *Daemon) JoinRoom(ctx context.Context, req *jingledv1.JoinRoomRequest) (
 	return &jingledv1.JoinRoomResponse{Room: address.String()}, nil
 }
 
-// enterRoom begins to enter a room.
-func (a *account) enterRoom(r *room) error {
+// entering is how the room is entered that there is.
+func (r *room) entering() muc.Config {
 	cfg := muc.Config{Room: r.address, Nick: r.req.GetNick(), Password: r.req.GetPassword(), Extra: r.presence(nil),
 		ShowAddress: r.req.GetShowAddress()}
 	if cfg.Nick == "" {
-		cfg.Nick = a.cfg.JID.Local()
+		cfg.Nick = r.account.cfg.JID.Local()
 	}
+	return cfg
+}
+
+// enterRoom begins to enter a room.
+func (a *account) enterRoom(r *room) error {
+	cfg := r.entering()
 	if r.req.GetCreate() || r.req.GetRoom() == "" && r.accept == nil {
 		cfg.Create = &muc.Creation{Name: r.req.GetName(), MembersOnly: true, NonAnonymous: r.conf != nil}
 	}

@@ -144,6 +144,7 @@ type roomView struct {
 	flags         *joining
 	people        map[string]*jingledv1.RoomOccupant
 	inCall, muted bool
+	timed         bool // the time in the call runs
 }
 
 // follow shows the room until we are out of it, and leaves it when the time is over or the user wants so.
@@ -191,16 +192,19 @@ func (v *roomView) follow(ctx context.Context, s *session, w *watcher, p *printe
 		p.show(e)
 		switch b := e.GetBody().(type) {
 		case *jingledv1.Event_RoomEntered:
-			if keys = keyboard.keys; keys != nil {
+			if keys = keyboard.keys; keys != nil && !b.RoomEntered.GetAgain() {
 				p.line("keys: m mute, q leave")
 			}
 		case *jingledv1.Event_RoomCall:
-			v.inCall = b.RoomCall.GetJoined()
-			if v.flags.duration > 0 {
+			if v.inCall = b.RoomCall.GetJoined(); !v.inCall {
+				clear(v.people)
+			}
+			if v.flags.duration > 0 && v.inCall && !v.timed {
+				v.timed = true
 				over = time.After(v.flags.duration)
 			}
 		case *jingledv1.Event_RoomOccupant:
-			if delete(v.people, b.RoomOccupant.GetRenamedFrom()); b.RoomOccupant.GetPresent() {
+			if delete(v.people, b.RoomOccupant.GetRenamedFrom()); b.RoomOccupant.GetPresent() || b.RoomOccupant.GetConnected() {
 				v.people[b.RoomOccupant.GetNick()] = b.RoomOccupant
 			} else {
 				delete(v.people, b.RoomOccupant.GetNick())
@@ -234,6 +238,8 @@ func (v *roomView) text() string {
 	for nick, o := range v.people {
 		name := clean(nick)
 		switch {
+		case !o.GetPresent():
+			name += " (is coming back)"
 		case !o.GetInCall() && v.inCall:
 			name += " (not in the call)"
 		case !v.inCall:

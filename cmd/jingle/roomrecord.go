@@ -16,7 +16,8 @@ func roomRecord(e *jingledv1.Event, named func(string) head) any {
 			Name           string `json:"name,omitempty"`
 			MembersOnly    bool   `json:"members_only"`
 			ShowsAddresses bool   `json:"shows_addresses"`
-		}{named("room.entered"), r.GetNick(), r.GetCreated(), r.GetName(), r.GetMembersOnly(), r.GetShowsAddresses()}
+			Again          bool   `json:"again,omitempty"`
+		}{named("room.entered"), r.GetNick(), r.GetCreated(), r.GetName(), r.GetMembersOnly(), r.GetShowsAddresses(), r.GetAgain()}
 	case *jingledv1.Event_RoomOccupant:
 		o := b.RoomOccupant
 		return struct {
@@ -29,14 +30,18 @@ func roomRecord(e *jingledv1.Event, named func(string) head) any {
 			Muted     bool   `json:"muted"`
 			Text      string `json:"text,omitempty"`
 			Renamed   string `json:"renamed_from,omitempty"`
+			Video     bool   `json:"video,omitempty"`
+			Seen      bool   `json:"seen,omitempty"`
+			Recorded  string `json:"record_video,omitempty"`
 		}{named("room.occupant"), o.GetNick(), o.GetJid(), o.GetPresent(), o.GetInCall(), o.GetConnected(), o.GetMuted(),
-			o.GetText(), o.GetRenamedFrom()}
+			o.GetText(), o.GetRenamedFrom(), o.GetVideo(), o.GetSeen(), o.GetRecordVideo()}
 	case *jingledv1.Event_RoomCall:
 		return struct {
 			head
 			Joined bool   `json:"joined"`
 			Others uint32 `json:"others"`
-		}{named("room.call"), b.RoomCall.GetJoined(), b.RoomCall.GetOthers()}
+			Text   string `json:"text,omitempty"`
+		}{named("room.call"), b.RoomCall.GetJoined(), b.RoomCall.GetOthers(), b.RoomCall.GetText()}
 	case *jingledv1.Event_RoomLeft:
 		l := b.RoomLeft
 		return struct {
@@ -46,7 +51,8 @@ func roomRecord(e *jingledv1.Event, named func(string) head) any {
 			Inside  bool    `json:"was_inside"`
 			Seconds float64 `json:"seconds"`
 			Audio   string  `json:"audio_error,omitempty"`
-		}{named("room.left"), l.GetCause(), l.GetText(), l.GetWasInside(), l.GetCallDuration().AsDuration().Seconds(), l.GetAudioError()}
+			Video   string  `json:"video_error,omitempty"`
+		}{named("room.left"), l.GetCause(), l.GetText(), l.GetWasInside(), l.GetCallDuration().AsDuration().Seconds(), l.GetAudioError(), l.GetVideoError()}
 	case *jingledv1.Event_RoomInvited:
 		i := b.RoomInvited
 		return struct {
@@ -66,13 +72,24 @@ func roomRecord(e *jingledv1.Event, named func(string) head) any {
 func (p *printer) showRoom(e *jingledv1.Event) {
 	switch b := e.GetBody().(type) {
 	case *jingledv1.Event_RoomEntered:
-		p.line("%s: entered as %s", e.GetPeer(), clean(b.RoomEntered.GetNick()))
+		again := ""
+		if b.RoomEntered.GetAgain() {
+			again = " again"
+		}
+		p.line("%s: entered%s as %s", e.GetPeer(), again, clean(b.RoomEntered.GetNick()))
 	case *jingledv1.Event_RoomCall:
+		if !b.RoomCall.GetJoined() {
+			p.line("%s: %s", e.GetPeer(), clean(b.RoomCall.GetText()))
+			return
+		}
 		p.line("%s: in the call, with %d others", e.GetPeer(), b.RoomCall.GetOthers())
 	case *jingledv1.Event_RoomLeft:
 		p.line("%s: %s", e.GetPeer(), clean(b.RoomLeft.GetText()))
 		if a := b.RoomLeft.GetAudioError(); a != "" {
 			p.line("  sound: %s", clean(a))
+		}
+		if v := b.RoomLeft.GetVideoError(); v != "" {
+			p.line("  video: %s", clean(v))
 		}
 	case *jingledv1.Event_RoomInvited:
 		what := "into the room"

@@ -30,6 +30,7 @@ type RoomEntered struct {
 	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	MembersOnly    bool                   `protobuf:"varint,4,opt,name=members_only,json=membersOnly,proto3" json:"members_only,omitempty"`
 	ShowsAddresses bool                   `protobuf:"varint,5,opt,name=shows_addresses,json=showsAddresses,proto3" json:"shows_addresses,omitempty"`
+	Again          bool                   `protobuf:"varint,6,opt,name=again,proto3" json:"again,omitempty"` // after the connection to the server, or the service of the room, was lost
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -99,17 +100,29 @@ func (x *RoomEntered) GetShowsAddresses() bool {
 	return false
 }
 
+func (x *RoomEntered) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 // RoomOccupant is somebody else in the room, whenever something about them changes.
 type RoomOccupant struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nick          string                 `protobuf:"bytes,1,opt,name=nick,proto3" json:"nick,omitempty"`
-	Jid           string                 `protobuf:"bytes,2,opt,name=jid,proto3" json:"jid,omitempty"`          // empty where the room does not tell it
-	Present       bool                   `protobuf:"varint,3,opt,name=present,proto3" json:"present,omitempty"` // false: has left the room
-	InCall        bool                   `protobuf:"varint,4,opt,name=in_call,json=inCall,proto3" json:"in_call,omitempty"`
-	Connected     bool                   `protobuf:"varint,5,opt,name=connected,proto3" json:"connected,omitempty"` // we hear each other
-	Muted         bool                   `protobuf:"varint,6,opt,name=muted,proto3" json:"muted,omitempty"`         // they say so
-	Text          string                 `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`            // why they are not connected, a sentence, or empty
-	RenamedFrom   string                 `protobuf:"bytes,8,opt,name=renamed_from,json=renamedFrom,proto3" json:"renamed_from,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nick  string                 `protobuf:"bytes,1,opt,name=nick,proto3" json:"nick,omitempty"`
+	Jid   string                 `protobuf:"bytes,2,opt,name=jid,proto3" json:"jid,omitempty"` // empty where the room does not tell it
+	// false: has left the room. Who was connected may stay so for a while without being there: people whose connection to their
+	// server is lost come back.
+	Present       bool   `protobuf:"varint,3,opt,name=present,proto3" json:"present,omitempty"`
+	InCall        bool   `protobuf:"varint,4,opt,name=in_call,json=inCall,proto3" json:"in_call,omitempty"`
+	Connected     bool   `protobuf:"varint,5,opt,name=connected,proto3" json:"connected,omitempty"` // we hear each other
+	Muted         bool   `protobuf:"varint,6,opt,name=muted,proto3" json:"muted,omitempty"`         // they say so
+	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`            // why they are not connected, a sentence, or empty
+	RenamedFrom   string `protobuf:"bytes,8,opt,name=renamed_from,json=renamedFrom,proto3" json:"renamed_from,omitempty"`
+	Video         bool   `protobuf:"varint,9,opt,name=video,proto3" json:"video,omitempty"`                                // they have announced video
+	Seen          bool   `protobuf:"varint,10,opt,name=seen,proto3" json:"seen,omitempty"`                                 // it has come
+	RecordVideo   string `protobuf:"bytes,11,opt,name=record_video,json=recordVideo,proto3" json:"record_video,omitempty"` // where it goes: a path or "rtp:PORT"; empty for nowhere
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,11 +213,35 @@ func (x *RoomOccupant) GetRenamedFrom() string {
 	return ""
 }
 
+func (x *RoomOccupant) GetVideo() bool {
+	if x != nil {
+		return x.Video
+	}
+	return false
+}
+
+func (x *RoomOccupant) GetSeen() bool {
+	if x != nil {
+		return x.Seen
+	}
+	return false
+}
+
+func (x *RoomOccupant) GetRecordVideo() string {
+	if x != nil {
+		return x.RecordVideo
+	}
+	return ""
+}
+
 // RoomCall says that we are in the call of the room, or no longer.
 type RoomCall struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Joined        bool                   `protobuf:"varint,1,opt,name=joined,proto3" json:"joined,omitempty"`
-	Others        uint32                 `protobuf:"varint,2,opt,name=others,proto3" json:"others,omitempty"` // who were in it before us
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Joined bool                   `protobuf:"varint,1,opt,name=joined,proto3" json:"joined,omitempty"`
+	Others uint32                 `protobuf:"varint,2,opt,name=others,proto3" json:"others,omitempty"` // who were in it before us
+	// Why we are no longer, a sentence. It is told if the connection to the server is lost without our leaving: the room is entered
+	// again, sound and pictures go on as long as they can, and another RoomCall follows or a RoomLeft.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -253,6 +290,13 @@ func (x *RoomCall) GetOthers() uint32 {
 	return 0
 }
 
+func (x *RoomCall) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // RoomLeft says that we are not in the room.
 type RoomLeft struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -263,6 +307,7 @@ type RoomLeft struct {
 	WasInside     bool                 `protobuf:"varint,3,opt,name=was_inside,json=wasInside,proto3" json:"was_inside,omitempty"`
 	CallDuration  *durationpb.Duration `protobuf:"bytes,4,opt,name=call_duration,json=callDuration,proto3" json:"call_duration,omitempty"`
 	AudioError    string               `protobuf:"bytes,5,opt,name=audio_error,json=audioError,proto3" json:"audio_error,omitempty"` // as in CallEnded
+	VideoError    string               `protobuf:"bytes,6,opt,name=video_error,json=videoError,proto3" json:"video_error,omitempty"` // what kept our video from being sent, or that of somebody from being recorded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +373,13 @@ func (x *RoomLeft) GetCallDuration() *durationpb.Duration {
 func (x *RoomLeft) GetAudioError() string {
 	if x != nil {
 		return x.AudioError
+	}
+	return ""
+}
+
+func (x *RoomLeft) GetVideoError() string {
+	if x != nil {
+		return x.VideoError
 	}
 	return ""
 }
@@ -423,13 +475,14 @@ var File_jingled_v1_roomevents_proto protoreflect.FileDescriptor
 const file_jingled_v1_roomevents_proto_rawDesc = "" +
 	"\n" +
 	"\x1bjingled/v1/roomevents.proto\x12\n" +
-	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\"\x9b\x01\n" +
+	"jingled.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb1\x01\n" +
 	"\vRoomEntered\x12\x12\n" +
 	"\x04nick\x18\x01 \x01(\tR\x04nick\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12!\n" +
 	"\fmembers_only\x18\x04 \x01(\bR\vmembersOnly\x12'\n" +
-	"\x0fshows_addresses\x18\x05 \x01(\bR\x0eshowsAddresses\"\xd2\x01\n" +
+	"\x0fshows_addresses\x18\x05 \x01(\bR\x0eshowsAddresses\x12\x14\n" +
+	"\x05again\x18\x06 \x01(\bR\x05again\"\x9f\x02\n" +
 	"\fRoomOccupant\x12\x12\n" +
 	"\x04nick\x18\x01 \x01(\tR\x04nick\x12\x10\n" +
 	"\x03jid\x18\x02 \x01(\tR\x03jid\x12\x18\n" +
@@ -438,10 +491,15 @@ const file_jingled_v1_roomevents_proto_rawDesc = "" +
 	"\tconnected\x18\x05 \x01(\bR\tconnected\x12\x14\n" +
 	"\x05muted\x18\x06 \x01(\bR\x05muted\x12\x12\n" +
 	"\x04text\x18\a \x01(\tR\x04text\x12!\n" +
-	"\frenamed_from\x18\b \x01(\tR\vrenamedFrom\":\n" +
+	"\frenamed_from\x18\b \x01(\tR\vrenamedFrom\x12\x14\n" +
+	"\x05video\x18\t \x01(\bR\x05video\x12\x12\n" +
+	"\x04seen\x18\n" +
+	" \x01(\bR\x04seen\x12!\n" +
+	"\frecord_video\x18\v \x01(\tR\vrecordVideo\"N\n" +
 	"\bRoomCall\x12\x16\n" +
 	"\x06joined\x18\x01 \x01(\bR\x06joined\x12\x16\n" +
-	"\x06others\x18\x02 \x01(\rR\x06others\"\xb4\x01\n" +
+	"\x06others\x18\x02 \x01(\rR\x06others\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xd5\x01\n" +
 	"\bRoomLeft\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1d\n" +
@@ -449,7 +507,9 @@ const file_jingled_v1_roomevents_proto_rawDesc = "" +
 	"was_inside\x18\x03 \x01(\bR\twasInside\x12>\n" +
 	"\rcall_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fcallDuration\x12\x1f\n" +
 	"\vaudio_error\x18\x05 \x01(\tR\n" +
-	"audioError\"\x97\x01\n" +
+	"audioError\x12\x1f\n" +
+	"\vvideo_error\x18\x06 \x01(\tR\n" +
+	"videoError\"\x97\x01\n" +
 	"\vRoomInvited\x12\x1e\n" +
 	"\n" +
 	"invitation\x18\x01 \x01(\tR\n" +
