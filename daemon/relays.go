@@ -23,6 +23,9 @@ const (
 	// should be able to last.
 	expiryMargin = 5 * time.Minute
 	minRefresh   = 30 * time.Second
+	// unsureLife is how long credentials are used that have expired by our clock when they come: the server has just made
+	// them, so our clock is wrong, or its is.
+	unsureLife   = 2 * expiryMargin
 	discoverTime = 20 * time.Second
 	maxRelays    = 16
 	// relayPatience is how long a call waits for the first search.
@@ -115,18 +118,14 @@ func (a *account) findServices(ctx context.Context) time.Duration {
 		}
 		found = append(found, services...)
 	}
-	now := time.Now()
-	wait := refreshAfter
-	found = slices.DeleteFunc(found, func(s extdisco.Service) bool { return !s.Valid(now) })
-	for _, s := range found {
-		if !s.Expires.IsZero() {
-			wait = min(wait, s.Expires.Sub(now)-expiryMargin)
-		}
+	found, wait, clocks := leased(found, time.Now())
+	if !clocks {
+		a.log.Warn("the server gives credentials that have expired by our clock: one of the clocks is wrong")
 	}
 	a.relays.mu.Lock()
 	a.relays.services = found[:min(len(found), maxRelays)]
 	a.relays.mu.Unlock()
-	return max(wait, minRefresh)
+	return wait
 }
 
 // iceServers returns the STUN and TURN servers that can be used now.

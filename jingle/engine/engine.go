@@ -134,6 +134,7 @@ func (e *Engine) newSession(role jingle.Role, peer jid.JID, sid string) *Session
 	cfg := e.cfg.Timeouts
 	cfg.SID, cfg.Role, cfg.Local, cfg.Peer = sid, role, e.localTo(peer), peer
 	return &Session{
+		born:    time.Now(),
 		engine:  e,
 		machine: jingle.NewSession(cfg),
 		local:   cfg.Local,

@@ -30,7 +30,8 @@ type Session struct {
 	done    chan struct{}
 
 	queued  atomic.Int64    // IQs of the peer that have no answer yet
-	heard   atomic.Int64    // when the peer was last heard, in Unix nanoseconds
+	heard   atomic.Int64    // when the peer was last heard, in nanoseconds after born; 0: never
+	born    time.Time       // a clock that jumps does not touch what is measured from here
 	effects []jingle.Effect // to be carried out
 	answers map[string]func(*jingle.StanzaError)
 	nextIQ  int
@@ -84,7 +85,7 @@ func (s *Session) post(l letter) {
 
 // Heard tells that the peer is there, as media of it came in. It is cheap enough to be called for every packet, and has
 // to be called every other second at least.
-func (s *Session) Heard() { s.heard.Store(time.Now().UnixNano()) }
+func (s *Session) Heard() { s.heard.Store(max(1, int64(time.Since(s.born)))) }
 
 // heardLately is how old a sign of life may be that keeps the session of a peer that went unavailable. What came before
 // that, or on the way while it went, is none.
@@ -157,7 +158,7 @@ func (s *Session) run() {
 		case <-s.wake:
 		case <-timer.C:
 			s.guard(func() {
-				if time.Since(time.Unix(0, s.heard.Load())) < heardLately {
+				if at := s.heard.Load(); at > 0 && time.Since(s.born)-time.Duration(at) < heardLately {
 					s.machine.Heard()
 				}
 				s.perform(s.machine.Advance(time.Now()))
