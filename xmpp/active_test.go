@@ -178,3 +178,40 @@ func TestVigil(t *testing.T) {
 	look(time.Hour, 2*time.Hour, patience, 3, false) // and again, before the answer was read
 	look(patience, 2*time.Hour, 0, 3, true)
 }
+
+// TestVigilAndClockJumps: the clock on the wall is set while a server is watched. Silence is measured all the same; a clock
+// that has gone forward costs one question, as a machine that has slept looks like that.
+func TestVigilAndClockJumps(t *testing.T) {
+	const interval, patience = time.Minute, 20 * time.Second
+	for _, c := range []struct {
+		name  string
+		jump  time.Duration
+		asked bool // though the server was heard lately
+	}{{"back by hours", -3 * time.Hour, false}, {"forward by hours", 3 * time.Hour, true}, {"back by years", -10 * 365 * 24 * time.Hour, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			asked := 0
+			v := &vigil{ask: func() { asked++ }}
+			now := time.Now()
+			after := func(d time.Duration) time.Time { now = now.Add(d); return now }
+			if next, gone := v.look(now, 0, interval, patience); gone || next != lookEvery {
+				t.Fatalf("next %v, gone %v", next, gone)
+			}
+			v.due = v.due.Add(-c.jump) // as the new clock would have said it
+			if _, gone := v.look(after(lookEvery), lookEvery, interval, patience); gone || asked > 0 != c.asked {
+				t.Errorf("asked %d times, gone %v", asked, gone)
+			}
+			if c.asked { // it answers at once
+				if _, gone := v.look(after(time.Second), 0, interval, patience); gone || asked != 1 {
+					t.Errorf("after the answer: asked %d times, gone %v", asked, gone)
+				}
+			}
+			asked = 0
+			if _, gone := v.look(after(interval), interval, interval, patience); gone || asked != 1 {
+				t.Errorf("after a minute of silence: asked %d times, gone %v", asked, gone)
+			}
+			if _, gone := v.look(after(patience), interval+patience, interval, patience); !gone {
+				t.Error("it is not given up")
+			}
+		})
+	}
+}
