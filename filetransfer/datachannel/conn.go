@@ -67,6 +67,7 @@ func dial(ctx context.Context, raw io.ReadWriteCloser, sec dtlssrtp.Config, cfg 
 	if err != nil {
 		return nil, err
 	}
+	secured = thin(secured)
 	stop := context.AfterFunc(ctx, func() { _ = secured.Close() })
 	defer stop()
 	assoc, err := sctp.ClientWithOptions(
