@@ -48,6 +48,9 @@ type Config struct {
 	InBandDTMF bool
 	// Bundle announces a BUNDLE group in an offer (XEP-0338). An answer follows the offer.
 	Bundle bool
+	// VideoTypes are the payload types of an offer's video by the names of the codecs; those without one are not offered. nil
+	// stands for those of [video.Codecs].
+	VideoTypes map[string]uint8
 	// SeveralVideos offers all videos at once. Otherwise an offer has the first, and the others wait (see [Call.Unplaced]).
 	SeveralVideos bool
 	// Notify is told what happens. It is called from several goroutines and must only post.

@@ -127,7 +127,7 @@ func (c *Call) offerVideo(name string, bundled bool, v Video) (jingle.Content, e
 	p.wanted.Store(true)
 	p.stream.equip(v)
 	p.allow(jingle.SendersBoth, c.cfg.Role)
-	able := videoCapabilities(codecOf(v.Source), p.stream.ssrc, p.stream.cname, name)
+	able := renumber(videoCapabilities(codecOf(v.Source), p.stream.ssrc, p.stream.cname, name), c.cfg.VideoTypes)
 	p.offered = offerable(able, c.cfg.Encryption, p.keys).Offer()
 	p.offered.Categories = categories
 	return jingle.Content{

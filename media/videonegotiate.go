@@ -41,6 +41,18 @@ func videoCapabilities(first *video.Codec, ssrc uint32, cname, content string) r
 	return c
 }
 
+// renumber gives the payload types these numbers, and leaves out those that have none; nil changes nothing.
+func renumber(c rtp.Capabilities, types map[string]uint8) rtp.Capabilities {
+	if types == nil {
+		return c
+	}
+	c.PayloadTypes = slices.DeleteFunc(c.PayloadTypes, func(p rtp.PayloadType) bool { _, ok := types[p.Name]; return !ok })
+	for i := range c.PayloadTypes {
+		c.PayloadTypes[i].ID = types[c.PayloadTypes[i].Name]
+	}
+	return c
+}
+
 // videoAgreement is what two descriptions mean for a video stream.
 type videoAgreement struct {
 	codecs map[uint8]*video.Codec

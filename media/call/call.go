@@ -70,8 +70,8 @@ func newCall(cfg Config, role jingle.Role, offered media.Offered) (*Call, error)
 	var err error
 	c.media, err = media.New(media.Config{
 		Role: role, Certificate: cfg.Certificate, ICE: cfg.ICE, Codecs: cfg.Codecs, Name: cfg.Name, Bundle: cfg.Bundle, Log: c.log,
-		SeveralVideos: cfg.Places == Several,
-		Encryption:    cfg.Encryption, InBandDTMF: cfg.InBandDTMF, Transport: offered.Transport, RTCPComponent: offered.RTCPComponent,
+		SeveralVideos: cfg.Places == Several, VideoTypes: cfg.VideoTypes,
+		Encryption: cfg.Encryption, InBandDTMF: cfg.InBandDTMF, Transport: offered.Transport, RTCPComponent: offered.RTCPComponent,
 		Notify: func(e media.Event) { c.s.Post(func() { c.onMedia(e) }) },
 	})
 	if err != nil {

@@ -46,6 +46,8 @@ type Config struct {
 	// GatherFirst waits for all candidates, two seconds at most, before the session-initiate: for peers with
 	// [ice.FeatureOfferAnswer].
 	GatherFirst bool
+	// VideoTypes is as in [media.Config].
+	VideoTypes map[string]uint8
 	// Videos are offered besides, as far as Places has it, and accepted if the peer adds them later.
 	Videos []Video
 	Places Places
