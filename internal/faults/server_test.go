@@ -22,13 +22,21 @@ func pair(t testing.TB, srv *testkit.Server, others ...string) (a, b *person) {
 	return stay(t, srv, "romeo", nil), stay(t, srv, "juliet", nil)
 }
 
-// TestServerRestarts: a call goes on while its server is away, and ends as usual when it is back; a file that went through the
-// server goes on where it was.
+// TestServerRestarts: a call goes on while its server is away, killed or restarted, and ends as usual when it is back; a file
+// that went through the server goes on where it was.
 func TestServerRestarts(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	for name, start := range map[string]func(testing.TB) *testkit.Server{"prosody": testkit.Prosody, "ejabberd": testkit.Ejabberd} {
-		t.Run(name, func(t *testing.T) {
-			srv := start(t)
+	for _, c := range []struct {
+		name  string
+		start func(testing.TB) *testkit.Server
+		away  func(*testkit.Server, testing.TB)
+	}{
+		{"prosody restarted", testkit.Prosody, (*testkit.Server).Restart},
+		{"prosody killed", testkit.Prosody, (*testkit.Server).Crash},
+		{"ejabberd killed", testkit.Ejabberd, (*testkit.Server).Crash},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := c.start(t)
 			a, b := pair(t, srv)
 			sid, err := call(a, b)
 			if err != nil {
@@ -41,7 +49,7 @@ func TestServerRestarts(t *testing.T) {
 			}
 			b.must(b.afterAny(since, "a part of the file", func(e *jingledv1.Event) bool { return e.GetTransferProgress().GetBytes() > 0 }))
 			marks := [2]uint64{a.now(), b.now()}
-			srv.Restart(t)
+			c.away(srv, t)
 			for i, p := range []*person{a, b} {
 				p.must(p.online(marks[i]))
 				if err := p.heard(sid); err != nil {

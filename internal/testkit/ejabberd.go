@@ -84,8 +84,8 @@ func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
 				})
 			}
 		},
-		restart: func(t testing.TB) {
-			e.proc.stop()
+		restart: func(t testing.TB, end func(*process)) {
+			end(e.proc)
 			if err := e.launch(t, e.ports); err != nil {
 				t.Fatalf("ejabberd does not start again: %v", err)
 			}

@@ -80,6 +80,14 @@ func (p *process) stop() {
 	})
 }
 
+// crash ends the program without a warning and waits until it is gone.
+func (p *process) crash() {
+	p.once.Do(func() {
+		kill(p.cmd)
+		<-p.done
+	})
+}
+
 // ended reports whether the program has ended.
 func (p *process) ended() bool {
 	select {

@@ -82,9 +82,9 @@ func prosodyIn(t testing.TB, dir string, cfg ProsodyConfig) *Server {
 	if !cfg.NoProxy {
 		s.ProxyJID = "proxy." + Domain
 	}
-	s.restart = func(t testing.TB) {
+	s.restart = func(t testing.TB, end func(*process)) {
 		t.Helper()
-		p.proc.stop()
+		end(p.proc)
 		if err := p.launch(t, p.ports); err != nil {
 			t.Fatalf("prosody does not start again: %v", err)
 		}

@@ -37,7 +37,7 @@ type Server struct {
 
 	addUser  func(t testing.TB, user, password string)
 	befriend func(t testing.TB, a, b string)
-	restart  func(t testing.TB)
+	restart  func(t testing.TB, end func(*process))
 	stop     func()
 	log      func() string
 	suffix   string // of names of accounts and rooms, where tests share the server
@@ -65,7 +65,13 @@ func (s *Server) Befriend(t testing.TB, a, b string) {
 // Restart stops the server and starts it again on the same ports and with the same accounts.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
-	s.restart(t)
+	s.restart(t, (*process).stop)
+}
+
+// Crash is [Server.Restart] of a server that is killed: it says no goodbye and stores nothing.
+func (s *Server) Crash(t testing.TB) {
+	t.Helper()
+	s.restart(t, (*process).crash)
 }
 
 // Stop ends the server before the test does; its connections break.

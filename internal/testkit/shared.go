@@ -75,7 +75,7 @@ func (s *Server) view() *Server {
 	suffix := fmt.Sprintf("-%d", views.Add(1))
 	v.addUser = func(t testing.TB, user, password string) { s.addUser(t, user+suffix, password) }
 	v.befriend = func(t testing.TB, a, b string) { s.befriend(t, a+suffix, b+suffix) }
-	v.restart = func(t testing.TB) { t.Fatal("this server is shared and cannot be restarted") }
+	v.restart = func(t testing.TB, _ func(*process)) { t.Fatal("this server is shared and cannot be restarted") }
 	v.stop = func() { panic("testkit: a shared server cannot be stopped") }
 	v.suffix = suffix
 	return &v
