@@ -98,7 +98,7 @@ docs: ## write the generated parts of the documentation
 
 soak: ## the long forms of tests: 50 kills in the middle of transfers, ten thousand files, 4 GiB
 	JINGLED_TEST_KILLS=50 $(GO) test -v -timeout 30m -run TestKill9 ./cmd/jingled
-	JINGLED_TEST_SOAK=1 $(GO) test -v -timeout 30m -run 'TestManySmallFiles|TestMemory' ./filetransfer/transfers ./daemon
+	JINGLED_TEST_SOAK=1 $(GO) test -v -timeout 30m -run 'TestManySmallFiles|TestEveryRoadManyFiles|TestMemory' ./filetransfer/transfers ./daemon
 
 bench: ## all benchmarks; BENCH=Decode for some, PKGS=./jingle/... for one package
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -p 1 $(PKGS)

@@ -44,13 +44,14 @@ type Offering struct {
 
 	mu     sync.Mutex
 	came   []*net.TCPConn
+	some   chan struct{} // has a token when somebody came
 	closed bool
 }
 
 // OfferPlain lets the target of a bytestream without Jingle in, and returns what to offer it with. The caller must
 // call [Offering.Close].
 func (f *Factory) OfferPlain(b Bytestream) (*Offering, Query, error) {
-	o := &Offering{cfg: f.cfg, stream: b}
+	o := &Offering{cfg: f.cfg, stream: b, some: make(chan struct{}, 1)}
 	if f.cfg.Listener != nil {
 		addrs, err := f.cfg.Listener.Addrs()
 		if err != nil {
@@ -88,6 +89,22 @@ func (o *Offering) let(c *net.TCPConn) {
 		return
 	}
 	o.came = append(o.came, c)
+	select {
+	case o.some <- struct{}{}:
+	default:
+	}
+}
+
+// last returns the connection that came last, nil if none did.
+func (o *Offering) last() *net.TCPConn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.came) == 0 {
+		return nil
+	}
+	c := o.came[len(o.came)-1]
+	o.came = o.came[:len(o.came)-1]
+	return c
 }
 
 // Used returns the connection by the streamhost that the target says it uses, activated if it is a proxy. It blocks
@@ -98,15 +115,21 @@ func (o *Offering) Used(ctx context.Context, used string) (*net.TCPConn, error) 
 	case i < 0:
 		return nil, ErrUnknownStreamHost
 	case o.hosts[i].JID == o.stream.Requester.String():
-		// The target has its SOCKS5 reply, so its connection is here.
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if len(o.came) == 0 {
-			return nil, errors.New("the peer says that it has connected, but it has not")
+		// The target has its SOCKS5 reply, so its connection is here, or will be in a moment.
+		wait := time.NewTimer(plainHostTimeout)
+		defer wait.Stop()
+		for {
+			if c := o.last(); c != nil {
+				return c, nil
+			}
+			select {
+			case <-o.some:
+			case <-wait.C:
+				return nil, errors.New("the peer says that it has connected, but it has not")
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 		}
-		c := o.came[len(o.came)-1]
-		o.came = o.came[:len(o.came)-1]
-		return c, nil
 	}
 	h := o.hosts[i]
 	proxy, err := jid.Parse(h.JID)

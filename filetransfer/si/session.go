@@ -265,11 +265,24 @@ func (s *session) bytestream(q s5b.Query, answer func(*xmltree.Element, *jingle.
 			return
 		}
 		answer(s5b.Query{SID: q.SID, Used: used}.Element(), nil)
+		if size := s.driver.Transfer().File().Size; size != nil && *size == 0 {
+			// Nothing will come, and who closes at once has gone before the requester can activate the stream at a proxy.
+			s.mu.Unlock()
+			awaitEnd(ctx, conn)
+			s.mu.Lock()
+		}
 		s.opened(conn, s5b.NSBytestreams)
 	})
 	if !began {
 		answer(nil, jingle.ErrServiceUnavailable())
 	}
+}
+
+// awaitEnd waits until the other side has ended a stream, or ctx is done.
+func awaitEnd(ctx context.Context, c *net.TCPConn) {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_, _ = c.Read(make([]byte, 1))
 }
 
 // What the transfer tells.

@@ -85,7 +85,7 @@ func number(n int64) *int64 { return &n }
 // ask lets romeo ask juliet for a file.
 func (w *world) ask(want filetransfer.File, target transfers.Target) *transfers.Transfer {
 	w.t.Helper()
-	ts, err := w.romeo.files.Request(w.romeo.engine, juliet, []transfers.Request{{File: want,
+	ts, err := w.romeo.files.Request(w.romeo.engine, w.juliet.jid, []transfers.Request{{File: want,
 		Take: func(*transfers.Transfer, filetransfer.File) (transfers.Target, error) { return target, nil }}}, transfers.SendOptions{})
 	if err != nil {
 		w.t.Fatal(err)

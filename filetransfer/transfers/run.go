@@ -3,6 +3,7 @@ package transfers
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -86,10 +87,13 @@ func (t *Transfer) tick() {
 		t.tell(Progress{t, n, t.total, now.Sub(t.began)})
 	}
 	if t.draining {
-		if n := unsent(t.conn); n != t.unsent {
+		n := unsent(t.conn)
+		if n != t.unsent {
 			t.unsent = n
 			t.signaling.Heard()
 			t.sending.Moving(now)
+		} else if n == 0 {
+			endStream(t.conn)
 		}
 	}
 	if t.sending != nil {
@@ -194,6 +198,14 @@ func unsent(c io.Closer) int {
 		return q.Unsent()
 	}
 	return unsentTCP(c)
+}
+
+// endStream says that nothing follows, to who has not confirmed that it has everything. Prosody's proxy (0.12) keeps what it
+// has read of a stream beyond 4096 bytes until more comes, or the end: without it the last bytes would hang there.
+func endStream(c io.Closer) {
+	if s, ok := c.(*net.TCPConn); ok {
+		_ = s.CloseWrite() // done twice, or too late, it does no harm
+	}
 }
 
 func (t *Transfer) send(conn io.Writer, c filetransfer.Copy) filetransfer.Copied {

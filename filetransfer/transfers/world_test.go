@@ -21,9 +21,11 @@ import (
 	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/filetransfer/si"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/ice"
+	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -31,7 +33,7 @@ import (
 	"github.com/jingled/jingled/xmltree"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testkit.Main(m)) }
 
 const (
 	romeo  = jid.JID("romeo@montague.lit/orchard")
@@ -67,6 +69,7 @@ type account struct {
 	events    chan transfers.Event
 	factories []engine.TransportFactory
 	onOffer   func(transfers.Offered)
+	si        *si.Manager
 }
 
 type options struct {
@@ -76,13 +79,18 @@ type options struct {
 	files     transfers.Config
 	store     store.Config
 	s5bTiming s5b.NegotiationConfig
+	proxy     proxy // by which alone SOCKS5 bytestreams go
 }
 
 func newWorld(t *testing.T, o options) *world {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	w := &world{t: t, ctx: ctx, stop: stop, wake: make(chan struct{}, 1)}
-	w.romeo, w.juliet = w.account(romeo, o, o.s5b[0]), w.account(juliet, o, o.s5b[1])
+	names := [2]jid.JID{romeo, juliet}
+	if o.proxy != nil {
+		names = o.proxy.names()
+	}
+	w.romeo, w.juliet = w.account(names[0], o, o.s5b[0]), w.account(names[1], o, o.s5b[1])
 	serverCtx, stopServer := context.WithCancel(context.Background())
 	served := make(chan struct{})
 	go func() { defer close(served); w.serve(serverCtx) }()
@@ -117,17 +125,24 @@ func (w *world) account(who jid.JID, o options, s5bWorks bool) *account {
 	check(err)
 	inBand, err := ibb.NewFactory(ibb.Config{Router: a.ibb, Window: o.window})
 	check(err)
+	cfgS5B := s5b.Config{Timing: o.s5bTiming}
 	if !o.noS5B {
-		cfg := s5b.Config{Timing: o.s5bTiming}
-		if s5bWorks {
+		cfg := &cfgS5B
+		switch {
+		case o.proxy != nil:
+			cfg.Allow = func(netip.AddrPort) bool { return true }
+			cfg.Proxies = o.proxy.hosts
+			cfg.Request = func(_ jid.JID, e *xmltree.Element, done func(error)) { o.proxy.activate(who, e, done) }
+		case s5bWorks:
 			cfg.Allow = func(netip.AddrPort) bool { return true }
 			l, err := s5b.NewListener(s5b.ListenerConfig{Addr: "127.0.0.1:0"})
 			check(err)
 			cfg.Listener = l
 			w.wg.Go(func() { _ = l.Run(w.ctx) })
 		}
-		a.factories = append(a.factories, s5b.NewFactory(cfg))
+		a.factories = append(a.factories, s5b.NewFactory(*cfg))
 	}
+	streams := s5b.NewFactory(cfgS5B)
 	a.factories = append(a.factories, inBand)
 	cfg := o.files
 	cfg.Transports = func(jid.JID, bool) []engine.TransportFactory { return a.factories }
@@ -156,6 +171,15 @@ func (w *world) account(who jid.JID, o options, s5bWorks bool) *account {
 		},
 	})
 	check(err)
+	a.si, err = si.NewManager(si.Config{
+		Local: func() jid.JID { return who }, Transfers: a.files, InBand: a.ibb, DrainTimeout: 5 * time.Second,
+		Bytestreams: func(jid.JID) *s5b.Factory { return streams },
+		Request: func(to jid.JID, e *xmltree.Element, _ time.Duration, done func(*xmltree.Element, error)) {
+			a.query(to, e, done)
+		},
+	})
+	check(err)
+	w.wg.Go(func() { _ = a.si.Run(w.ctx) })
 	w.wg.Go(func() { _ = a.engine.Run(w.ctx) })
 	w.wg.Go(func() { _ = a.files.Run(w.ctx) })
 	return a
@@ -192,7 +216,7 @@ func (w *world) serve(ctx context.Context) {
 }
 
 func (w *world) at(who jid.JID) *account {
-	if who == romeo {
+	if who == w.romeo.jid {
 		return w.romeo
 	}
 	return w.juliet
@@ -205,6 +229,11 @@ func (a *account) Send(to jid.JID, m *jingle.Message, done func(error)) {
 
 // Request implements [ibb.Stanzas].
 func (a *account) Request(to jid.JID, payload *xmltree.Element, done func(error)) {
+	a.query(to, payload, func(_ *xmltree.Element, err error) { done(err) })
+}
+
+// query carries an IQ of type set and its answer.
+func (a *account) query(to jid.JID, payload *xmltree.Element, done func(*xmltree.Element, error)) {
 	text := payload.AppendXML(nil, "")
 	a.w.enqueue(func() {
 		e, err := xmltree.Parse(text, xmltree.Limits{})
@@ -212,15 +241,16 @@ func (a *account) Request(to jid.JID, payload *xmltree.Element, done func(error)
 			a.w.t.Errorf("sent what is not XML: %v", err)
 			return
 		}
-		answer := func(se *jingle.StanzaError) {
+		reply := func(result *xmltree.Element, se *jingle.StanzaError) {
 			a.w.enqueue(func() {
 				if se != nil {
-					done(se)
+					done(nil, se)
 				} else {
-					done(nil)
+					done(result, nil)
 				}
 			})
 		}
+		answer := func(se *jingle.StanzaError) { reply(nil, se) }
 		if e.Name.Space == ibb.NSIBB {
 			a.w.mu.Lock()
 			inBand := a.w.inBand
@@ -241,7 +271,19 @@ func (a *account) Request(to jid.JID, payload *xmltree.Element, done func(error)
 				return
 			}
 		}
-		a.w.at(to).engine.Receive(a.jid, e, answer)
+		switch e.Name.Space {
+		case si.NS:
+			a.w.at(to).si.Handle(a.jid, e, func(result *xmltree.Element, se *jingle.StanzaError) {
+				if result != nil && tamper != nil {
+					result = tamper(to, result)
+				}
+				reply(result, se)
+			})
+		case s5b.NSBytestreams:
+			a.w.at(to).si.HandleBytestreams(a.jid, e, reply)
+		default:
+			a.w.at(to).engine.Receive(a.jid, e, answer)
+		}
 	})
 }
 
@@ -281,7 +323,7 @@ func pattern(n int) []byte {
 
 func (w *world) send(src transfers.Source) *transfers.Transfer {
 	w.t.Helper()
-	t, err := w.romeo.files.Send(w.romeo.engine, juliet, src, transfers.SendOptions{})
+	t, err := w.romeo.files.Send(w.romeo.engine, w.juliet.jid, src, transfers.SendOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
