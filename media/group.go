@@ -35,7 +35,7 @@ type GroupConfig struct {
 	Gathered  func()
 	State     func(agent.State)
 	Pair      func(agent.Pair)
-	// RTP and RTCP take what comes, one at a time. They must not keep the memory.
+	// RTP and RTCP take what comes, one at a time, unless they are nil. They must not keep the memory.
 	RTP  func(h *rtp.Header, payload []byte, at time.Time)
 	RTCP func(packets []rtcp.Packet, at time.Time)
 	// Log may be nil.
@@ -272,12 +272,16 @@ func (g *Group) receive(h *rtp.Header, payload []byte, at time.Time) {
 	if h.Extension {
 		g.cc.received(h, at)
 	}
-	g.cfg.RTP(h, payload, at)
+	if g.cfg.RTP != nil {
+		g.cfg.RTP(h, payload, at)
+	}
 }
 
 func (g *Group) receiveRTCP(packets []rtcp.Packet, at time.Time) {
 	g.cc.reported(packets, at)
-	g.cfg.RTCP(packets, at)
+	if g.cfg.RTCP != nil {
+		g.cfg.RTCP(packets, at)
+	}
 }
 
 // cause prefers why ctx ended over what ended because of it.
