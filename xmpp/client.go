@@ -213,7 +213,7 @@ func (c *Client) keepConnected(ctx context.Context) error {
 			return nil
 		}
 		if Permanent(err) && !(loggedIn && errors.Is(err, ErrCertificate)) || c.cfg.FailFast && !loggedIn {
-			c.log.Error("giving up", "err", err)
+			c.log.Debug("giving up", "err", err) // whoever runs us tells why
 			c.abandon()
 			return err
 		}

@@ -27,6 +27,9 @@ func newAccount(g *global) *cobra.Command {
 			for _, a := range res.GetAccounts() {
 				p.account(a)
 			}
+			if len(res.GetAccounts()) == 0 {
+				p.none("no accounts: jingle account add JID")
+			}
 			return nil
 		})
 	}

@@ -65,10 +65,15 @@ func newBlocked(g *global) *cobra.Command {
 				if err != nil {
 					return s.cause(err)
 				}
+				nobody := true
 				for _, l := range res.GetLists() {
 					for _, j := range l.GetJids() {
 						p.blocked(l, j)
+						nobody = false
 					}
+				}
+				if nobody {
+					p.none("nobody is blocked")
 				}
 				return nil
 			})

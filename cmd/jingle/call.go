@@ -146,7 +146,7 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 				c.sid = next // the same conversation
 				continue
 			}
-			return endOfCall(b.CallEnded, c.connected)
+			return endOfCall(b.CallEnded, c.connected, p.tty)
 		}
 	}
 }

@@ -184,6 +184,9 @@ func runContacts(ctx context.Context, g *global, s *session, p *printer, online,
 		for _, r := range res.GetRequests() {
 			p.subscriptionRequest(r)
 		}
+		if len(res.GetContacts())+len(res.GetRequests()) == 0 {
+			p.none("no contacts: jingle contacts add JID")
+		}
 		return nil
 	}
 	if err := list(); err != nil || !watch {

@@ -111,6 +111,9 @@ func newCalls(g *global) *cobra.Command {
 					p.line("%s %s %s, %s, since %s%s", clean(c.GetSid()), way, c.GetPeer(), callState(c.GetState()),
 						clock(time.Since(c.GetSince().AsTime())), conditions(c))
 				}
+				if len(res.GetCalls()) == 0 {
+					p.none("no calls")
+				}
 				return nil
 			})
 		},

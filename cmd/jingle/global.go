@@ -41,22 +41,22 @@ type global struct {
 
 func (g *global) register(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&g.config, "config", "", "configuration `file` of a standalone run (default: none)")
-	f.StringVar(&g.socket, "socket", "", "`file` of the daemon's socket")
+	f.StringVar(&g.config, "config", "", "configuration `FILE` of a standalone run (default: none)")
+	f.StringVar(&g.socket, "socket", "", "`FILE` of the daemon's socket (default: $JINGLED_SOCKET, or jingled/jingled.sock in $XDG_RUNTIME_DIR)")
 	f.StringVar(&g.account, "account", "", "`JID` of the account to use, if the daemon has several")
 	f.BoolVar(&g.json, "json", false, "print one JSON object a line")
 	f.CountVarP(&g.verbose, "verbose", "v", "log more to standard error; -vv for debugging")
 	f.BoolVar(&g.standalone, "standalone", false, "log in here instead of asking a running daemon")
 	f.StringVar(&g.jid, "jid", "", "standalone: the account's `JID`")
-	f.StringVar(&g.passwordFile, "password-file", "", "standalone: `file` that holds the password; - is standard input")
+	f.StringVar(&g.passwordFile, "password-file", "", "standalone: `FILE` that holds the password; - is standard input")
 	f.StringVar(&g.connect, "connect", "", "standalone: `HOST:PORT` to use instead of the domain's DNS records, or a wss:// or https:// (BOSH) URL")
 	f.StringVar(&g.proxy, "proxy", "", "standalone: `URL` of a proxy to reach the server by: http, https or socks5; none for none (default: environment)")
 	f.StringVar(&g.tls, "tls", "", "standalone: `MODE` auto, starttls, direct or plain-loopback (default auto)")
 	f.StringVar(&g.ca, "ca", "", "standalone: `FILE` of certificates (PEM) to trust besides the system's")
-	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `fingerprint` of the server certificate to trust")
+	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `FINGERPRINT` of the server certificate to trust")
 	f.StringVar(&g.state, "state", "", "standalone: `FOLDER` of the history and of the identity that files are encrypted by (default: none)")
 	f.StringVar(&g.resource, "resource", "", "standalone: the `NAME` of this device")
-	f.BoolVar(&g.loopback, "loopback", false, "standalone: use the loopback interface too, for tests on one machine")
+	f.BoolVar(&g.loopback, "loopback", false, "standalone: use the loopback interface alone for media and files, for tests")
 	f.StringVar(&g.encryption, "call-encryption", "", "standalone: the `LEAST` that calls must have: dtls, sdes (keys that the XMPP servers can read) or none (default dtls)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return environment(cmd.Flags()) }
 }

@@ -51,6 +51,9 @@ func runHistory(ctx context.Context, s *session, p *printer, req *jingledv1.List
 	if err != nil {
 		return s.cause(err)
 	}
+	if len(res.GetEntries()) == 0 {
+		p.none("no calls and no transfers have ended")
+	}
 	enc := json.NewEncoder(p.out)
 	for _, e := range res.GetEntries() {
 		if !p.json {

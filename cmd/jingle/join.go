@@ -350,6 +350,9 @@ func runRooms(ctx context.Context, g *global, s *session, p *printer, args []str
 	if err != nil {
 		return s.cause(err)
 	}
+	if len(res.GetRooms()) == 0 {
+		p.none("we are in no room")
+	}
 	for _, r := range res.GetRooms() {
 		var names []string
 		for _, o := range r.GetOccupants() {

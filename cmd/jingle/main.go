@@ -45,6 +45,13 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
+// usageError is wrong usage of a command, which its help explains.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func misused(err error) error { return &exitError{exitUsage, &usageError{err}} }
+
 func exitf(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
@@ -56,13 +63,13 @@ func run() int {
 	defer stop()
 	// A second interrupt ends at once.
 	context.AfterFunc(ctx, stop)
-	cmd := newRoot()
-	err := cmd.ExecuteContext(ctx)
+	cmd, err := newRoot().ExecuteContextC(ctx)
 	code := exitCode(err)
 	if text := message(err); code != exitDone && text != "" {
-		fmt.Fprintln(os.Stderr, "jingle: "+text)
-		if code == exitUsage {
-			fmt.Fprintln(os.Stderr, `Try "jingle --help".`)
+		fmt.Fprintln(os.Stderr, "jingle: "+cleanLines(text))
+		var usage *usageError
+		if errors.As(err, &usage) {
+			fmt.Fprintf(os.Stderr, "Try \"%s --help\".\n", cmd.CommandPath())
 		}
 	}
 	return code
@@ -131,7 +138,7 @@ that --jid names, and logs out when it is done.`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused(err) })
 	g.register(root)
 	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newHistory(g), newExport(g), newDemo(g), newMan())
 	root.AddCommand(newControls(g)...)
@@ -140,6 +147,8 @@ that --jid names, and logs out when it is done.`,
 	root.AddCommand(newDoctor(g), newAccount(g), newContacts(g), newPresence(g), newBlock(g), newUnblock(g), newBlocked(g))
 	root.AddCommand(newPhone(g), newTrust(g), newWhip(g))
 	root.InitDefaultCompletionCmd("completion")
+	root.InitDefaultHelpCmd()
+	sortIntoGroups(root)
 	strict(root)
 	return root
 }
@@ -149,7 +158,7 @@ func strict(c *cobra.Command) {
 	if args := c.Args; args != nil {
 		c.Args = func(cmd *cobra.Command, a []string) error {
 			if err := args(cmd, a); err != nil {
-				return &exitError{exitUsage, err}
+				return misused(wrongArguments(cmd, a, err))
 			}
 			return nil
 		}
@@ -160,7 +169,7 @@ func strict(c *cobra.Command) {
 			if len(a) == 0 {
 				return exitf(exitUsage, "which shell? bash, zsh, fish or powershell")
 			}
-			return &exitError{exitUsage, unknownCommand(c, a[0])}
+			return misused(unknownCommand(c, a[0]))
 		}
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	}
@@ -170,6 +179,21 @@ func strict(c *cobra.Command) {
 		}
 		strict(sub)
 	}
+}
+
+// wrongArguments says what cobra says of the number of arguments in words that fit the command.
+func wrongArguments(c *cobra.Command, args []string, err error) error {
+	usage := strings.TrimSuffix(c.UseLine(), " [flags]")
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "unknown command") && len(args) > 0:
+		return fmt.Errorf("%q does not take the argument %q", c.CommandPath(), args[0])
+	case strings.Contains(text, "arg(s)"):
+		if len(args) == 0 {
+			return fmt.Errorf("an argument is missing: %s", usage)
+		}
+		return fmt.Errorf("these are not the arguments of %s", usage)
+	}
+	return err
 }
 
 func unknownCommand(c *cobra.Command, name string) error {

@@ -135,9 +135,12 @@ func recording(flag, spec string) (string, error) {
 	return absolute(spec)
 }
 
-// endOfCall gives a Jingle reason its exit status.
-func endOfCall(e *jingledv1.CallEnded, connected bool) error {
+// endOfCall gives a Jingle reason its exit status. On a terminal the line of the event has said why already.
+func endOfCall(e *jingledv1.CallEnded, connected, said bool) error {
 	fail := func(code int) error {
+		if said {
+			return &exitError{code: code}
+		}
 		text := e.GetReason()
 		if e.GetText() != "" {
 			text = clean(e.GetText()) + " (" + text + ")"

@@ -222,7 +222,7 @@ func verified(t *jingledv1.TransferDone) string {
 // line prints a line of text above bars and meter.
 func (p *printer) line(format string, args ...any) {
 	p.clearMeter()
-	text := fmt.Sprintf(format, args...) + "\n"
+	text := cleanLines(fmt.Sprintf(format, args...)) + "\n"
 	if p.bars != nil {
 		if _, err := p.bars.Write([]byte(text)); err == nil {
 			return
@@ -337,6 +337,22 @@ func size(n uint64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	return fmt.Sprintf("%.1f %s", v, units[i])
+}
+
+// none says on a terminal that a list is empty. What is not a terminal gets nothing, for scripts.
+func (p *printer) none(text string) {
+	if p.tty {
+		p.line("%s", text)
+	}
+}
+
+// cleanLines is [clean] for what may have several lines. Peers' words in it went through clean already.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = clean(l)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // clean takes out of a peer's words what could steer a terminal.

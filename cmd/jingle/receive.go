@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -37,7 +38,9 @@ While the command runs, everybody can offer files, or with --from only those nam
 			if err != nil {
 				return err
 			}
-			if st, err := os.Stat(folder); err != nil {
+			if st, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
+				return exitf(exitUsage, "--dir: there is no folder %s", dir)
+			} else if err != nil {
 				return &exitError{exitUsage, err}
 			} else if !st.IsDir() {
 				return exitf(exitUsage, "%s is not a folder", dir)

@@ -110,6 +110,9 @@ func newTransfers(g *global) *cobra.Command {
 				for _, t := range res.GetTransfers() {
 					p.line("%s", describeTransfer(t))
 				}
+				if len(res.GetTransfers()) == 0 {
+					p.none("no transfers")
+				}
 				return nil
 			})
 		},

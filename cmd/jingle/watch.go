@@ -98,7 +98,7 @@ func (s *session) online(ctx context.Context, w *watcher, name string) (string, 
 	accounts := res.GetAccounts()
 	switch {
 	case len(accounts) == 0:
-		return "", errors.New("the daemon has no account: add one to its configuration")
+		return "", errors.New("the daemon has no account: add one with jingle account add JID")
 	case bare == "" && len(accounts) > 1:
 		return "", exitf(exitUsage, "the daemon has %d accounts: say which one with --account", len(accounts))
 	case bare == "":
