@@ -25,6 +25,8 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Config is the configuration file. Every zero value is a default; an empty file is a STUN server on port 3478 that
 // relays for nobody.
 type Config struct {
+	// Version is what [Status] tells. Default: the module's version, as it was built.
+	Version string `toml:"-"`
 	// Realm of the TURN credentials. Default: the XMPP component's domain, or "jingle-relay".
 	Realm string `toml:"realm"`
 	// Listen are the TURN and STUN listeners. Default: UDP and TCP on port 3478 of all addresses.

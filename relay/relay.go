@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type Relay struct {
 	observer  *observer
 	external  *external
 	started   time.Time
+	version   string
 	ready     chan struct{}
 	drain     drain
 	loops     int
@@ -61,7 +63,7 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{log: log, plan: p, ready: make(chan struct{}), started: time.Now()}
+	r := &Relay{log: log, plan: p, ready: make(chan struct{}), started: time.Now(), version: cmp.Or(cfg.Version, moduleVersion())}
 	r.drain.init()
 	if r.limits, err = limits.New(p.limits); err != nil {
 		return nil, err

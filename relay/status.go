@@ -29,7 +29,7 @@ type Status struct {
 // Status returns the state of now.
 func (r *Relay) Status() Status {
 	s := Status{
-		Version: Version(), Started: r.started, Sessions: r.limits.Sessions(), TURN: r.turn.Counters(), Bans: len(r.limits.Bans(time.Now())),
+		Version: r.version, Started: r.started, Sessions: r.limits.Sessions(), TURN: r.turn.Counters(), Bans: len(r.limits.Bans(time.Now())),
 		LinesLost: r.observer.records.lost() + r.observer.access.lost(),
 	}
 	s.Draining, s.DrainEnds = r.drain.state()
@@ -58,10 +58,10 @@ func (r *Relay) Status() Status {
 // Bans lists who is kept out.
 func (r *Relay) Bans() []limits.Ban { return r.limits.Bans(time.Now()) }
 
-// Version is the module's version as it was built.
-func Version() string {
+// moduleVersion is the module's version as it was built.
+func moduleVersion() string {
 	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
 		return b.Main.Version
 	}
-	return "(devel)"
+	return "devel"
 }

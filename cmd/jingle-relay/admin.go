@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/jingled/jingled/relay"
 )
@@ -232,9 +234,13 @@ func newTop(g *global) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "top",
 		Short: "Show the busiest sessions",
+		Long:  "Shows the busiest sessions until it is interrupted. What is not a terminal gets them once.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, out := g.client(), cmd.OutOrStdout()
+			if f, ok := out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+				once = true // there is no screen to draw on
+			}
 			before := map[string]relay.Session{}
 			var last time.Time
 			for {

@@ -43,6 +43,7 @@ without losing a packet. What needs a restart is named in the log.`,
 			if g.socket != "" {
 				cfg.Admin.Socket = g.socket
 			}
+			cfg.Version = version
 			return serve(cfg, logger(cfg.Log, cmd.ErrOrStderr()), func() (relay.Config, error) { return relay.Load(g.config) }, nil)
 		},
 	}
@@ -141,6 +142,7 @@ func notify(log *slog.Logger, state string) {
 // runDev runs a relay on loopback and prints what to paste.
 func runDev(_ context.Context, port uint16, out, errOut io.Writer) error {
 	cfg := relay.Dev(port)
+	cfg.Version = version
 	log := logger(relay.Log{Level: "warn"}, errOut)
 	return serve(cfg, log, nil, func(r *relay.Relay) {
 		is, err := r.Issue("dev", 24*time.Hour)

@@ -40,7 +40,7 @@ func NewShared(secrets ...string) (*Shared, error) {
 	}
 	for i, s := range secrets {
 		if len(s) < MinSecret {
-			return nil, fmt.Errorf("credentials: shared secret %d has %d bytes, it needs at least %d; make one with: openssl rand -base64 32", i+1, len(s), MinSecret)
+			return nil, fmt.Errorf("credentials: shared secret %d has %d bytes, it needs at least %d; make one with: jingle-relay credentials secret", i+1, len(s), MinSecret)
 		}
 	}
 	return &Shared{secrets: append([]string(nil), secrets...)}, nil
