@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -35,6 +36,7 @@ type room struct {
 
 	conf    *muji.Conference // nil: only the room
 	mixer   *mix.Mixer
+	video   *roomVideo // nil: only sound
 	mixed   chan error // its end, once stop is called
 	stop    context.CancelFunc
 	legs    map[string]*leg // by nick
@@ -64,12 +66,17 @@ func (a *account) openRoom(address jid.JID, req *jingledv1.JoinRoomRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
-	r.able = audioAbilities()
-	r.conf = muji.New(muji.Config{Able: r.able})
 	r.mixer, r.mixed = mix.New(source, sink), make(chan error, 1)
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	a.media.Go(func() { r.mixed <- r.mixer.Run(ctx) })
+	if r.video, err = openRoomVideo(req.GetMedia()); err != nil {
+		r.discard()
+		return nil, err
+	}
+	r.video.begin(ctx, a.media.Go)
+	r.able = r.video.abilities()
+	r.conf = muji.New(muji.Config{Able: r.able})
 	return r, nil
 }
 
@@ -192,6 +199,7 @@ func (r *room) present(now time.Time, e muc.Present) {
 	r.mu.Unlock()
 	r.change(e.Occupant.Nick, func(o *jingledv1.RoomOccupant) {
 		o.Jid, o.Present, o.InCall = e.Occupant.JID.String(), true, m != nil && len(m.Contents) > 0
+		o.Video = m != nil && muji.Participant{Contents: m.Contents}.Sends("video")
 	})
 	if r.conf != nil {
 		r.follow(r.conf.Seen(now, e.Occupant.Nick, address, m))
@@ -262,17 +270,15 @@ func (r *room) quietly(nick string, f func(*jingledv1.RoomOccupant)) { r.set(nic
 func (r *room) set(nick string, f func(*jingledv1.RoomOccupant)) (now *jingledv1.RoomOccupant, changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now = &jingledv1.RoomOccupant{Nick: nick}
+	now = &jingledv1.RoomOccupant{}
 	old := r.people[nick]
 	if old != nil {
-		now = &jingledv1.RoomOccupant{Nick: nick, Jid: old.GetJid(), Present: old.GetPresent(), InCall: old.GetInCall(),
-			Connected: old.GetConnected(), Muted: old.GetMuted(), Text: old.GetText(), RenamedFrom: old.GetRenamedFrom()}
+		proto.Merge(now, old)
 	}
+	now.Nick = nick
 	f(now)
 	r.people[nick] = now
-	return now, old == nil || old.GetJid() != now.GetJid() || old.GetPresent() != now.GetPresent() ||
-		old.GetInCall() != now.GetInCall() || old.GetConnected() != now.GetConnected() || old.GetMuted() != now.GetMuted() ||
-		old.GetText() != now.GetText() || old.GetRenamedFrom() != now.GetRenamedFrom()
+	return now, old == nil || !proto.Equal(old, now)
 }
 
 // leave goes out of the call and of the room; the room confirms it.
@@ -304,15 +310,22 @@ func (r *room) out(l muc.Left) {
 	}
 	if r.conf != nil {
 		r.follow(r.conf.Leave())
-		for _, l := range r.legs {
+		for l := range r.sessions() {
 			l.hangUp()
 		}
-		for _, l := range r.back.kept {
-			l.hangUp()
+		patience := time.After(leavePatience)
+		for l := range r.sessions() { // what they have recorded has its name then
+			select {
+			case <-l.media.Done():
+			case <-patience:
+			}
 		}
 		r.stop()
 		if err := <-r.mixed; err != nil {
 			ended.AudioError = err.Error()
+		}
+		if err := r.video.close(); err != nil {
+			ended.VideoError = err.Error()
 		}
 	}
 	if !r.began.IsZero() {

@@ -73,7 +73,9 @@ func roomsAgain(t *testing.T, s *testkit.Server) {
 	}
 	back := func(p *actor) {
 		t.Helper()
-		p.until("being out of the call", func(e *jingledv1.Event) bool { return e.GetRoomCall() != nil && !e.GetRoomCall().GetJoined() && e.GetRoomCall().GetText() != "" })
+		p.until("being out of the call", func(e *jingledv1.Event) bool {
+			return e.GetRoomCall() != nil && !e.GetRoomCall().GetJoined() && e.GetRoomCall().GetText() != ""
+		})
 		p.until("being in the room again", func(e *jingledv1.Event) bool { return e.GetRoomEntered().GetAgain() })
 		p.until("being in the call again", func(e *jingledv1.Event) bool { return e.GetRoomCall().GetJoined() })
 	}

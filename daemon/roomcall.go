@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -29,12 +32,14 @@ type leg struct {
 	dialed bool      // by us
 	goneAt time.Time // when who it is with has gone; zero: is there
 
-	connected, muted bool
+	connected, muted, seen bool
+	recording              string      // where their pictures go
+	filmed                 atomic.Bool // it has got its video
 }
 
 // describe is what is told of who it is with.
 func (l *leg) describe(o *jingledv1.RoomOccupant) {
-	o.Connected, o.Muted, o.Text = l.connected, l.muted, ""
+	o.Connected, o.Muted, o.Seen, o.RecordVideo, o.Text = l.connected, l.muted, l.seen, l.recording, ""
 }
 
 func (l *leg) hangUp() { l.media.HangUp(&jingle.Reason{Condition: jingle.Success}) }
@@ -84,6 +89,9 @@ func (r *room) joined(e muji.Joined) {
 	r.codecs = nil
 	for _, content := range e.Contents {
 		d, _ := content.Description.(rtp.Description)
+		if d.Media == "video" {
+			r.video.announced(d)
+		}
 		if d.Media != "audio" {
 			continue
 		}
@@ -131,6 +139,9 @@ func (r *room) dial(p muji.Participant, known disco.Info) {
 		cfg.Codecs, cfg.Name, cfg.Info = r.codecs, r.name, []jingle.Payload{muji.Muji{Room: r.address}}
 		err = suit(&cfg, known)
 	}
+	if err == nil && r.wantsPicturesOf(p.JID) {
+		cfg.VideoTypes, cfg.Videos = r.video.types, []mediacall.Video{r.videoOf(l, now.Nick)}
+	}
 	if err == nil {
 		ours := r.mixer.Leg()
 		l.media, err = mediacall.Dial(r.account.engine, p.JID, "", cfg, ours, ours)
@@ -152,6 +163,7 @@ func (r *room) config(l *leg) (mediacall.Config, error) {
 		Go:          a.media.Go,
 		Log:         a.log,
 	}
+	r.configureVideo(l, l.nick, &cfg)
 	if a.relaysOnly(r.req.GetMedia()) {
 		cfg.ICE.Policy = agent.RelayOnly
 	}
@@ -193,8 +205,22 @@ func (r *room) legEvent(l *leg, e mediacall.Event) {
 	case mediacall.Connected:
 		l.connected = true
 		delete(r.back.redials, l.peer)
+		if r.video != nil && r.video.paused {
+			l.media.SendVideo(false)
+		}
 	case mediacall.PeerMuted:
 		l.muted = e.On
+	case mediacall.Media:
+		switch e := e.Event.(type) {
+		case media.VideoSeen:
+			l.seen = true
+		case media.VideoEnded:
+			l.seen, l.recording = false, ""
+			l.filmed.Store(false)
+			r.video.failed(e.Err)
+		default:
+			return
+		}
 	case mediacall.Ended:
 		if kept {
 			delete(r.back.kept, l.peer)
@@ -210,7 +236,7 @@ func (r *room) legEvent(l *leg, e mediacall.Event) {
 			return
 		}
 		r.change(l.nick, func(o *jingledv1.RoomOccupant) {
-			o.Connected, o.Muted, o.Text = false, false, ""
+			o.Connected, o.Muted, o.Seen, o.RecordVideo, o.Text = false, false, false, "", ""
 			if e.Reason.Condition != jingle.Success {
 				o.Text = strings.TrimSpace(e.Reason.Text + " (" + string(e.Reason.Condition) + ")")
 			}
@@ -219,7 +245,25 @@ func (r *room) legEvent(l *leg, e mediacall.Event) {
 	default:
 		return
 	}
-	if !kept {
+	r.tellLeg(l)
+}
+
+// sessions are those of the call, and those with people who are away.
+func (r *room) sessions() iter.Seq[*leg] {
+	return func(yield func(*leg) bool) {
+		for _, legs := range []iter.Seq[*leg]{maps.Values(r.legs), maps.Values(r.back.kept)} {
+			for l := range legs {
+				if !yield(l) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// tellLeg tells what a session has brought.
+func (r *room) tellLeg(l *leg) {
+	if r.legs[l.nick] == l {
 		r.change(l.nick, l.describe)
 	}
 }
@@ -229,7 +273,7 @@ func (r *room) mute(on bool) {
 	r.mu.Lock()
 	r.muted = on
 	r.mu.Unlock()
-	for _, l := range r.legs {
+	for l := range r.sessions() {
 		l.media.Mute(on)
 	}
 }
@@ -267,7 +311,11 @@ func (a *account) incomingGroup(s *engine.Session, m *jingle.Message, address ji
 		return nil, err
 	}
 	ours := r.mixer.Leg()
-	l.media.Answer(ours, ours)
+	var videos []mediacall.Video
+	if r.video != nil && (r.video.fan != nil || offersVideo(m)) {
+		videos = append(videos, r.videoOf(l, nick))
+	}
+	l.media.AnswerWith(ours, ours, videos...)
 	r.inbox.post(func() { r.adopt(l) })
 	return l.media, nil
 }

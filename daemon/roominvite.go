@@ -130,6 +130,10 @@ func (r *room) invitePeople(people []string, reason string) {
 		self, _ := room.Occupant(room.Nick())
 		master = self.Affiliation == "owner" || self.Affiliation == "admin"
 	})
+	var video *bool
+	if r.video != nil && r.video.fan != nil {
+		video = new(true)
+	}
 	direct := muc.Invitation{Room: r.address, Reason: reason, Password: r.req.GetPassword(), Direct: true}
 	if master {
 		if err := r.account.rooms.Grant(r.address, "member", who...); err != nil {
@@ -149,7 +153,7 @@ func (r *room) invitePeople(people []string, reason string) {
 			if direct.Direct {
 				more = append(more, direct.Stanza(to).First())
 			}
-			r.account.say(to, r.invite, &invite.Message{Kind: invite.Invite, Methods: []jingle.Payload{muji.Muji{Room: r.address}}}, more...)
+			r.account.say(to, r.invite, &invite.Message{Kind: invite.Invite, Video: video, Methods: []jingle.Payload{muji.Muji{Room: r.address}}}, more...)
 			r.sent = append(r.sent, to)
 		}
 	}

@@ -23,7 +23,7 @@ func (d *Daemon) JoinRoom(ctx context.Context, req *jingledv1.JoinRoomRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkMedia(req.GetMedia()), checkPeople(req.GetInvite())); err != nil {
+	if err := errors.Join(checkMedia(req.GetMedia()), checkRoomMedia(req.GetMedia()), checkPeople(req.GetInvite())); err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	if a.client.State().State != xmpp.Online {
@@ -97,10 +97,10 @@ func (a *account) enterRoom(r *room) error {
 
 // discard frees a room that was never entered.
 func (r *room) discard() {
-	if r.conf != nil {
+	if r.mixer != nil {
 		r.stop()
-		if err := <-r.mixed; err != nil {
-			r.account.log.Debug("sound", "err", err)
+		if err := errors.Join(<-r.mixed, r.video.close()); err != nil {
+			r.account.log.Debug("sound and pictures", "err", err)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func (d *Daemon) DeclineInvitation(_ context.Context, req *jingledv1.DeclineInvi
 	return &jingledv1.DeclineInvitationResponse{}, nil
 }
 
-// ControlRoom mutes us in a room's call.
+// ControlRoom mutes us in a room's call, or hides us.
 func (d *Daemon) ControlRoom(_ context.Context, req *jingledv1.ControlRoomRequest) (*jingledv1.ControlRoomResponse, error) {
 	r, err := d.group(req.GetAccount(), req.GetRoom())
 	if err != nil {
@@ -216,6 +216,12 @@ func (d *Daemon) ControlRoom(_ context.Context, req *jingledv1.ControlRoomReques
 	}
 	if req.Mute != nil {
 		r.inbox.post(func() { r.mute(req.GetMute()) })
+	}
+	if req.SendVideo != nil {
+		if r.video == nil || r.video.fan == nil {
+			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("we show no video in this call"))
+		}
+		r.inbox.post(func() { r.pause(!req.GetSendVideo()) })
 	}
 	return &jingledv1.ControlRoomResponse{}, nil
 }

@@ -30,13 +30,15 @@ func newJoin(g *global) *cobra.Command {
 		Use:   "join [ROOM]",
 		Short: "Join a group call in a chat room, or begin one",
 		Long: `Joins the call in a chat room. All who are in it are connected with each other directly, up to six; their voices are mixed
-here. Without ROOM a new room is made for a call, and with --invited an invitation is waited for.
+here, and their pictures kept apart. Without ROOM a new room is made for a call, and with --invited an invitation is waited for.
 
 Everybody in the room of a call sees the address of everybody else, so a room that is there already is entered only with
---show-address. The command ends when the call ends for us: interrupt it to leave. On a terminal m mutes and q leaves.`,
+--show-address. The command ends when the call ends for us: interrupt it to leave. On a terminal m mutes, v hides or
+shows our video, and q leaves.`,
 		Example: `  jingle join --invite bob@example.org --invite carol@example.org
   jingle join --invited --show-address --record call.ogg
-  jingle join team@rooms.example.org --show-address --audio-in tone:440`,
+  jingle join team@rooms.example.org --show-address --audio-in tone:440
+  jingle join team@rooms.example.org --show-address --video-in me.ivf --record-video call.ivf`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := j.request(args)
@@ -60,6 +62,9 @@ Everybody in the room of a call sees the address of everybody else, so a room th
 	f.BoolVar(&j.roomOnly, "no-call", false, "only enter the room")
 	f.StringVar(&j.audioIn, "audio-in", "silence", "what to say: a WAV or Ogg/Opus `FILE`, tone:HZ or silence")
 	f.StringVar(&j.record, "record", "", "record what is heard to this `FILE`, .ogg or .wav")
+	f.BoolVar(&j.video, "video", false, "see the others, though there may be nothing to show them")
+	f.StringVar(&j.videoIn, "video-in", "", "video to show to all: an IVF or H264 `FILE`, rtp:PORT or rtp:PORT/CODEC")
+	f.StringVar(&j.recordVideo, "record-video", "", "record each of the others: `FILE` call.ivf becomes call-NICK.ivf, and rtp:PORT the ports PORT, PORT+2 and so on")
 	f.DurationVar(&j.duration, "duration", 0, "leave after this time in the call, e.g. 30s (default: never)")
 	f.StringVar(&j.ice, "ice", "all", "`POLICY` for addresses: all, or relay to hide ours")
 	return c
@@ -144,7 +149,16 @@ type roomView struct {
 	flags         *joining
 	people        map[string]*jingledv1.RoomOccupant
 	inCall, muted bool
+	hidden        bool // our video
 	timed         bool // the time in the call runs
+}
+
+// keys says which there are.
+func (v *roomView) keys() string {
+	if v.flags.videoIn != "" {
+		return "keys: m mute, v hide or show our video, q leave"
+	}
+	return "keys: m mute, q leave"
 }
 
 // follow shows the room until we are out of it, and leaves it when the time is over or the user wants so.
@@ -193,7 +207,7 @@ func (v *roomView) follow(ctx context.Context, s *session, w *watcher, p *printe
 		switch b := e.GetBody().(type) {
 		case *jingledv1.Event_RoomEntered:
 			if keys = keyboard.keys; keys != nil && !b.RoomEntered.GetAgain() {
-				p.line("keys: m mute, q leave")
+				p.line("%s", v.keys())
 			}
 		case *jingledv1.Event_RoomCall:
 			if v.inCall = b.RoomCall.GetJoined(); !v.inCall {
@@ -226,6 +240,17 @@ func (v *roomView) press(ctx context.Context, s *session, p *printer, key byte, 
 		}
 		v.muted = on
 		p.status(v.text())
+	case 'v':
+		if v.flags.videoIn == "" {
+			return nil
+		}
+		show := v.hidden
+		if _, err := s.Rooms.ControlRoom(ctx, &jingledv1.ControlRoomRequest{Account: v.account, Room: v.room, SendVideo: &show}); err != nil {
+			p.line("%s", message(err))
+			return nil
+		}
+		v.hidden = !show
+		p.status(v.text())
 	case 'q':
 		return leave()
 	}
@@ -251,12 +276,18 @@ func (v *roomView) text() string {
 		default:
 			name += " (connecting)"
 		}
+		if o.GetSeen() {
+			name += " (seen)"
+		}
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	us := "we"
 	if v.muted {
-		us = "we (muted)"
+		us += " (muted)"
+	}
+	if v.hidden {
+		us += " (hidden)"
 	}
 	return "  here: " + strings.Join(append([]string{us}, names...), ", ")
 }

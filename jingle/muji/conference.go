@@ -1,6 +1,7 @@
 package muji
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -293,24 +294,26 @@ func (c *Conference) joined() []Effect {
 // for everybody (section 3).
 func Plan(others []Participant, able []rtp.Capabilities) []jingle.Content {
 	var out []jingle.Content
-	for _, cap := range able {
-		name, used := cap.Media, map[uint8]rtp.PayloadType{}
-		for i, p := range others {
-			for _, content := range p.Contents {
-				d, ok := content.Description.(rtp.Description)
-				if !ok || d.Media != cap.Media || len(d.Categories) > 0 {
-					continue
-				}
-				if i == 0 || len(used) == 0 {
-					name = content.Name
-				}
-				for _, pt := range d.PayloadTypes {
-					if _, there := used[pt.ID]; !there {
-						used[pt.ID] = pt
-					}
+	// Sound and pictures share the numbers, as they may share a transport.
+	used, names := map[uint8]rtp.PayloadType{}, map[string]string{}
+	for _, p := range others {
+		for _, content := range p.Contents {
+			d, ok := content.Description.(rtp.Description)
+			if !ok || len(d.Categories) > 0 {
+				continue
+			}
+			if names[d.Media] == "" {
+				names[d.Media] = content.Name
+			}
+			for _, pt := range d.PayloadTypes {
+				if _, there := used[pt.ID]; !there {
+					used[pt.ID] = pt
 				}
 			}
 		}
+	}
+	for _, cap := range able {
+		name := cmp.Or(names[cap.Media], cap.Media)
 		d := rtp.Description{Media: cap.Media}
 		for _, pt := range cap.PayloadTypes {
 			if id, ok := choose(pt, used); ok {

@@ -473,6 +473,7 @@ type ControlRoomRequest struct {
 	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	Room          string                 `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
 	Mute          *bool                  `protobuf:"varint,3,opt,name=mute,proto3,oneof" json:"mute,omitempty"`
+	SendVideo     *bool                  `protobuf:"varint,4,opt,name=send_video,json=sendVideo,proto3,oneof" json:"send_video,omitempty"` // false: nobody sees us until it is true again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -524,6 +525,13 @@ func (x *ControlRoomRequest) GetRoom() string {
 func (x *ControlRoomRequest) GetMute() bool {
 	if x != nil && x.Mute != nil {
 		return *x.Mute
+	}
+	return false
+}
+
+func (x *ControlRoomRequest) GetSendVideo() bool {
+	if x != nil && x.SendVideo != nil {
+		return *x.SendVideo
 	}
 	return false
 }
@@ -922,12 +930,15 @@ const file_jingled_v1_rooms_proto_rawDesc = "" +
 	"\n" +
 	"invitation\x18\x02 \x01(\tR\n" +
 	"invitation\"\x1b\n" +
-	"\x19DeclineInvitationResponse\"d\n" +
+	"\x19DeclineInvitationResponse\"\x97\x01\n" +
 	"\x12ControlRoomRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x17\n" +
-	"\x04mute\x18\x03 \x01(\bH\x00R\x04mute\x88\x01\x01B\a\n" +
-	"\x05_mute\"\x15\n" +
+	"\x04mute\x18\x03 \x01(\bH\x00R\x04mute\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"send_video\x18\x04 \x01(\bH\x01R\tsendVideo\x88\x01\x01B\a\n" +
+	"\x05_muteB\r\n" +
+	"\v_send_video\"\x15\n" +
 	"\x13ControlRoomResponse\",\n" +
 	"\x10ListRoomsRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\";\n" +
