@@ -2,12 +2,13 @@
 // and the services of the local API without a transport.
 //
 //	d, err := daemon.New(daemon.Config{Accounts: []daemon.Account{{JID: "alice@example.org", Password: pw}}})
+//	sub, err := d.Subscribe(0) // before Run, so that no event is missed
 //	go d.Run(ctx)
-//	sub := d.Subscribe(0)
+//	e, err := sub.Next(ctx) // in a loop: AccountChanged says when she is online
 //	res, err := d.StartCall(ctx, &jingledv1.StartCallRequest{Peer: "bob@example.org"})
 //
-// Requests and events are the messages of package api, so that what is embedded and what goes over the socket is the
-// same. There is no global state: a process may have several daemons.
+// The program examples/embed-go is all of it. Requests and events are the messages of package api/jingled/v1, so that what
+// is embedded and what goes over the socket is the same. There is no global state: a process may have several daemons.
 package daemon
 
 import (
