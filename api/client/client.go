@@ -31,19 +31,39 @@ type Client struct {
 }
 
 // Dial returns a client of the daemon behind a Unix socket. It connects with the first request.
-func Dial(socket string) *Client {
-	return New(func(ctx context.Context) (net.Conn, error) {
+func Dial(socket string) *Client { return DialToken(socket, "") }
+
+// DialToken is [Dial] for a jingled that was started with --parent-stdin, which prints its socket and its token.
+func DialToken(socket, token string) *Client {
+	return connectedBy(func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	})
+	}, token)
 }
 
 // New returns a client whose connections are made by dial.
-func New(dial func(context.Context) (net.Conn, error)) *Client {
+func New(dial func(context.Context) (net.Conn, error)) *Client { return connectedBy(dial, "") }
+
+// bearer adds a token to every request (RFC 6750 section 2.1).
+type bearer struct {
+	http.RoundTripper
+	token string
+}
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.RoundTripper.RoundTrip(r)
+}
+
+func connectedBy(dial func(context.Context) (net.Conn, error), token string) *Client {
 	t := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		MaxIdleConnsPerHost: 8,
 	}
 	h := &http.Client{Transport: t}
+	if token != "" {
+		h.Transport = bearer{t, token}
+	}
 	const base = "http://jingled"
 	return &Client{
 		Daemon:    jingledv1connect.NewDaemonServiceClient(h, base),

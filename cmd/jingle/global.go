@@ -145,7 +145,7 @@ func (g *global) dial() (*session, error) {
 	} else if err := c.Close(); err != nil {
 		return nil, err
 	}
-	c := client.Dial(path)
+	c := client.DialToken(path, os.Getenv("JINGLED_TOKEN"))
 	return &session{Client: c, close: c.Close}, nil
 }
 

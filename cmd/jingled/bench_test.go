@@ -43,10 +43,10 @@ var release = sync.OnceValues(func() (string, error) {
 
 // started is a jingled of a benchmark.
 type started struct {
-	cmd    *exec.Cmd
-	stdin  interface{ Close() error }
-	socket string
-	took   time.Duration // from nothing to the line that says that it is ready
+	cmd           *exec.Cmd
+	stdin         interface{ Close() error }
+	socket, token string
+	took          time.Duration // from nothing to the line that says that it is ready
 }
 
 // begin starts the program with an account and a state folder, and waits until it is ready.
@@ -79,7 +79,7 @@ func begin(t testing.TB, program, config, state string) *started {
 		_ = cmd.Wait()
 		t.Fatalf("%v: %s\n%s", err, line, log.String())
 	}
-	return &started{cmd, stdin, hello.Socket, took}
+	return &started{cmd, stdin, hello.Socket, hello.Token, took}
 }
 
 func (s *started) end(t testing.TB) {
@@ -183,7 +183,7 @@ func idling(t testing.TB, rest time.Duration) *started {
 	}
 	s := begin(t, program, config, filepath.Join(p.home, "state"))
 	t.Cleanup(func() { s.end(t) })
-	c := client.Dial(s.socket)
+	c := client.DialToken(s.socket, s.token)
 	defer c.Close()
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		res, err := c.Daemon.ListAccounts(t.Context(), &jingledv1.ListAccountsRequest{})

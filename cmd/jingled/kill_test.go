@@ -58,7 +58,7 @@ func newHome(t *testing.T, srv *xmppserver.Server, user string) *home {
 func (h *home) start() {
 	h.t.Helper()
 	h.child = h.place.child(h.t, "--config", h.config)
-	h.api = client.Dial(h.child.hello.Socket)
+	h.api = client.DialToken(h.child.hello.Socket, h.child.hello.Token)
 }
 
 // kill is kill -9.

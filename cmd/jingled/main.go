@@ -66,7 +66,7 @@ password_file, are in the keyring of the desktop, or where there is none in a fi
 can read. Credentials of systemd that are named like an account go first.
 
 A program that starts jingled for itself alone uses --parent-stdin: jingled then prints one line of JSON with its socket
-when it is ready, reads no configuration unless --config names one, keeps no state unless --state names a folder, and
+and a token, which requests have to bring, when it is ready, reads no configuration unless --config names one, keeps no state unless --state names a folder, and
 quits when its standard input is closed, so it never outlives that program.
 
 Under systemd it takes the socket of a socket unit, and tells when it is ready (Type=notify).`,
@@ -88,11 +88,14 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 	c.Flags().StringVar(&o.phone, "phone", "", "loopback `ADDRESS` of the page that jingle phone opens; \"none\" serves none (default: "+webphone.DefaultListen+", or another port)")
 	c.Flags().StringVar(&o.whip, "whip", "", "loopback `ADDRESS` for OBS and others by WHIP and WHEP; \"none\" serves none (default: "+whip.DefaultListen+", or another port, once jingle whip asks)")
 	c.Flags().BoolVar(&o.parentStdin, "parent-stdin", false, "serve the program that holds standard input, and quit when it closes it")
-	c.Flags().CountVarP(&verbose, "verbose", "v", "log more; -vv for debugging")
+	c.Flags().CountVarP(&verbose, "verbose", "v", "log more, for debugging")
 	return c
 }
 
 func logger(verbose int) *slog.Logger {
-	level := []slog.Level{slog.LevelInfo, slog.LevelInfo, slog.LevelDebug}[min(verbose, 2)]
+	level := slog.LevelInfo
+	if verbose > 0 {
+		level = slog.LevelDebug
+	}
 	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: !term.IsTerminal(int(os.Stderr.Fd()))}))
 }

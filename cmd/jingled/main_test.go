@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/jingled/jingled/api/client"
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/internal/testkit"
@@ -141,7 +143,7 @@ func TestParentStdin(t *testing.T) {
 	if st, err := os.Stat(filepath.Dir(c.hello.Socket)); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("its folder: %v, %v", st, err)
 	}
-	api := client.Dial(c.hello.Socket)
+	api := client.DialToken(c.hello.Socket, c.hello.Token)
 	defer api.Close()
 	res, err := api.Daemon.ListAccounts(t.Context(), &jingledv1.ListAccountsRequest{})
 	if err != nil || len(res.GetAccounts()) != 0 {
@@ -151,8 +153,24 @@ func TestParentStdin(t *testing.T) {
 		t.Errorf("history: %v", err)
 	}
 	other := p.child(t) // a second parent has a second one
-	if other.hello.Socket == c.hello.Socket {
-		t.Error("two children have one socket")
+	if other.hello.Socket == c.hello.Socket || other.hello.Token == c.hello.Token {
+		t.Error("two children have one socket, or one token")
+	}
+	// Other programs of the user have no business there.
+	for _, token := range []string{"", "x", other.hello.Token} {
+		stranger := client.DialToken(c.hello.Socket, token)
+		defer stranger.Close()
+		_, err := stranger.Daemon.ListAccounts(t.Context(), &jingledv1.ListAccountsRequest{})
+		if connect.CodeOf(err) != connect.CodeUnauthenticated || !strings.Contains(err.Error(), "the program that started it") {
+			t.Errorf("with the token %q: %v", token, err)
+		}
+		events, err := stranger.Events.Watch(t.Context(), &jingledv1.WatchRequest{})
+		if err == nil && events.Receive() {
+			t.Errorf("with the token %q there are events", token)
+		}
+	}
+	if len(c.hello.Token) < 26 {
+		t.Errorf("the token is %q", c.hello.Token)
 	}
 	for _, x := range []*child{c, other} {
 		if err := x.stdin.Close(); err != nil {
@@ -184,7 +202,7 @@ func TestStateIsLocked(t *testing.T) {
 	}
 	_ = c.cmd.Wait()
 	again := p.child(t, "--config", config, "--state", dir)
-	api := client.Dial(again.hello.Socket)
+	api := client.DialToken(again.hello.Socket, again.hello.Token)
 	defer api.Close()
 	stream, err := api.History.ExportState(t.Context(), &jingledv1.ExportStateRequest{})
 	if err != nil {

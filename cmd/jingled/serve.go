@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 // greeting is the line that a parent reads.
 type greeting struct {
 	Socket  string `json:"socket"`
+	Token   string `json:"token"` // that every request has to bring
 	PID     int    `json:"pid"`
 	Version string `json:"version"`
 }
@@ -72,8 +74,10 @@ func (o *options) serve(ctx context.Context) error {
 	o.log.Info("ready", "socket", socket, "accounts", len(cfg.Accounts))
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
+	token := ""
 	if o.parentStdin {
-		if err := json.NewEncoder(o.stdout).Encode(greeting{socket, os.Getpid(), version}); err != nil {
+		token = rand.Text()
+		if err := json.NewEncoder(o.stdout).Encode(greeting{socket, token, os.Getpid(), version}); err != nil {
 			return errors.Join(err, l.Close())
 		}
 		go func() {
@@ -87,7 +91,7 @@ func (o *options) serve(ctx context.Context) error {
 	g.Go(func() error { return d.Run(ctx) })
 	g.Go(func() error { return runPhone(ctx) })
 	g.Go(func() error { return runWhip(ctx) })
-	g.Go(func() error { return apiserver.Serve(ctx, l, d, o.log, mounts...) })
+	g.Go(func() error { return apiserver.ServeToken(ctx, l, d, o.log, token, mounts...) })
 	return g.Wait()
 }
 

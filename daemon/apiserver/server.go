@@ -23,6 +23,11 @@ const maxRequest = 1 << 20
 // Serve answers requests that come in on l until ctx ends; then it closes l and every connection and returns nil. On a
 // Unix socket only processes of the same user are served. more is served besides what the daemon does.
 func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logger, more ...Mount) error {
+	return ServeToken(ctx, l, d, log, "", more...)
+}
+
+// ServeToken is [Serve] for those who have a token: others of the same user get the error unauthenticated.
+func ServeToken(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logger, token string, more ...Mount) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -32,7 +37,7 @@ func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logg
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &http.Server{
-		Handler:           impatient(handler(d, more)),
+		Handler:           impatient(withToken(token, handler(d, more))),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,

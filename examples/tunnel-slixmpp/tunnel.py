@@ -24,16 +24,20 @@ import slixmpp
 class API(http.client.HTTPConnection):
     """One connection to jingled. JSON in, JSON out."""
 
-    def __init__(self, path):
+    def __init__(self, path, token):
         super().__init__("jingled")
-        self.path = path
+        self.path, self.token = path, token
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self.path)
 
+    def post(self, method, body, kind):
+        head = {"Content-Type": kind, "Authorization": "Bearer " + self.token}
+        self.request("POST", "/jingled.v1." + method, body, head)
+
     def ask(self, method, **message):
-        self.request("POST", "/jingled.v1." + method, json.dumps(message), {"Content-Type": "application/json"})
+        self.post(method, json.dumps(message), "application/json")
         response = self.getresponse()
         answer = json.load(response)
         if response.status != 200:
@@ -43,8 +47,7 @@ class API(http.client.HTTPConnection):
     def stream(self, method, **message):
         """The messages of a server stream, each in an envelope of a flag, a length and the JSON."""
         body = json.dumps(message).encode()
-        head = {"Content-Type": "application/connect+json"}
-        self.request("POST", "/jingled.v1." + method, struct.pack(">BI", 0, len(body)) + body, head)
+        self.post(method, struct.pack(">BI", 0, len(body)) + body, "application/connect+json")
         response = self.getresponse()
         while True:
             flags, size = struct.unpack(">BI", response.read(5))
@@ -55,9 +58,9 @@ class API(http.client.HTTPConnection):
 
 
 class Phone(slixmpp.ClientXMPP):
-    def __init__(self, jid, password, sock, folder):
+    def __init__(self, jid, password, jingled, folder):
         super().__init__(jid, password)
-        self.sock, self.folder = sock, folder
+        self.jingled, self.folder = jingled, folder
         self.register_plugin("xep_0030")  # service discovery
         self.register_plugin("xep_0115")  # entity capabilities
         self.asked = set()  # the ids of the daemon's requests
@@ -86,7 +89,7 @@ class Phone(slixmpp.ClientXMPP):
 
         def read():
             try:
-                for m in API(self.sock).stream(method, **message):
+                for m in API(*self.jingled).stream(method, **message):
                     loop.call_soon_threadsafe(queue.put_nowait, m)
             except Exception as e:
                 print(e, file=sys.stderr)
@@ -109,7 +112,7 @@ class Phone(slixmpp.ClientXMPP):
         return None if ours else stanza
 
     async def push(self, tunnel):
-        api = API(self.sock)
+        api = API(*self.jingled)
         while True:
             stanzas = [await self.inbox.get()]
             while not self.inbox.empty():
@@ -128,7 +131,7 @@ class Phone(slixmpp.ClientXMPP):
             self.send_raw(text)
 
     async def answer(self):
-        api, events = API(self.sock), asyncio.Queue()
+        api, events = API(*self.jingled), asyncio.Queue()
         self.pump(events, "EventService/Watch")
         while True:
             e = (await events.get())["event"]
@@ -143,12 +146,13 @@ class Phone(slixmpp.ClientXMPP):
 
 def main():
     jid, folder, *server = sys.argv[1:]
-    sock = os.environ.get("JINGLED_SOCKET")
-    if not sock:
+    jingled = os.environ.get("JINGLED_SOCKET"), os.environ.get("JINGLED_TOKEN", "")
+    if not jingled[0]:
         command = [os.environ.get("JINGLED", "jingled"), "--parent-stdin"]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        sock = json.loads(child.stdout.readline())["socket"]
-    phone = Phone(jid, sys.stdin.readline().rstrip("\n"), sock, os.path.abspath(folder))
+        hello = json.loads(child.stdout.readline())
+        jingled = hello["socket"], hello["token"]
+    phone = Phone(jid, sys.stdin.readline().rstrip("\n"), jingled, os.path.abspath(folder))
     if server:
         host, port = server[0].rsplit(":", 1)
         phone.ca_certs = server[1]

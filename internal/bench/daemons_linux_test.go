@@ -146,7 +146,7 @@ func begin(b *testing.B, srv server, user string) *end {
 		}
 		_ = os.RemoveAll(home)
 	})
-	var hello struct{ Socket string }
+	var hello struct{ Socket, Token string }
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &hello)
@@ -154,7 +154,7 @@ func begin(b *testing.B, srv server, user string) *end {
 	if err != nil {
 		b.Fatalf("%v: %s", err, line)
 	}
-	e.pid, e.api = cmd.Process.Pid, client.Dial(hello.Socket)
+	e.pid, e.api = cmd.Process.Pid, client.DialToken(hello.Socket, hello.Token)
 	b.Cleanup(e.api.Close)
 	e.online()
 	stream, err := e.api.Events.Watch(ctx, &jingledv1.WatchRequest{})
