@@ -99,7 +99,11 @@ func (a *account) takeFile(x *transfer, dir string, keepArchive bool) error {
 	if err := a.acquaint(t); err != nil {
 		return connect.NewError(connect.CodeFailedPrecondition, err)
 	}
-	folder, err := store.Open(dir, store.Config{})
+	place, err := a.placeFor(x, t, dir)
+	if err != nil {
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	folder, err := store.Open(place, store.Config{})
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}

@@ -62,10 +62,12 @@ type account struct {
 	jmiTimer  *time.Timer
 	calls     map[sessionKey]*call
 	transfers map[string]*transfer // by the name that clients have for it
-	bound     jid.JID              // as which we are logged in
-	settled   bool                 // and can be reached
-	waits     int                  // reasons for proposals not to ring yet
-	greeted   map[jid.JID]bool     // strangers, by full address, that got our presence
+	placing   sync.Mutex           // of the files of a folder, one after another
+	lastPlace lastWithin
+	bound     jid.JID          // as which we are logged in
+	settled   bool             // and can be reached
+	waits     int              // reasons for proposals not to ring yet
+	greeted   map[jid.JID]bool // strangers, by full address, that got our presence
 	waiting   map[jid.JID][]chan jid.JID
 	stopping  bool
 

@@ -12,6 +12,7 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/datachannel"
+	"github.com/jingled/jingled/filetransfer/folder"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/si"
@@ -105,6 +106,10 @@ type way struct {
 	send   func(transfers.Source) (*transfers.Transfer, error)
 	sealed bool // end to end
 	via    jingledv1.Via
+	// sendAll offers several files, in one session if the client takes them so; nil where there are no sessions. What it
+	// returns besides an error was offered all the same.
+	sendAll func([]transfers.Source) ([]*transfers.Transfer, error)
+	unpacks bool // the client takes archives of folders apart
 }
 
 // canTakeSI is what a peer must have for stream initiation.
@@ -215,9 +220,23 @@ func (a *account) anyone(ctx context.Context, peer jid.JID, need can) bool {
 func (a *account) byJingle(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish, roads ...engine.TransportFactory) (way, error) {
 	opts, err := a.protection(ctx, device, c, w)
 	opts.Transports = roads
-	return way{sealed: opts.Envelope != nil, send: func(src transfers.Source) (*transfers.Transfer, error) {
+	to := way{sealed: opts.Envelope != nil, unpacks: c.Has(folder.NS)}
+	to.send = func(src transfers.Source) (*transfers.Transfer, error) {
 		return a.files.manager.Send(a.engine, device, src, opts)
-	}}, err
+	}
+	to.sendAll = func(srcs []transfers.Source) (out []*transfers.Transfer, err error) {
+		if !oneByOne(c) {
+			return a.files.manager.SendMany(a.engine, device, srcs, opts)
+		}
+		for i := 0; i < len(srcs) && err == nil; i++ {
+			var t *transfers.Transfer
+			if t, err = to.send(srcs[i]); err == nil {
+				out = append(out, t)
+			}
+		}
+		return out, err
+	}
+	return to, err
 }
 
 func (a *account) bySI(device jid.JID) way {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type transfer struct {
 	wish        wish    // of what is sent
 	unpack      bool    // into a folder, at the end
 	keepArchive bool    // whatever it is
+	within      within  // of a folder that is sent file by file
 	// encryption is as [transfers.Encryption] says it, or "" before that is known.
 	encryption string
 	resumable
@@ -260,7 +262,8 @@ func (a *account) transferEvent(e transfers.Event) {
 			desc = filetransfer.PlainText(e.File.Desc[0].Text, 1024)
 		}
 		told := &jingledv1.TransferOffered{Name: x.name, Size: sizeOf(e.Transfer), MediaType: e.File.MediaType, Description: desc,
-			Encrypted: e.Transfer.Encryption() == transfers.EndToEnd, Fingerprint: e.Transfer.Identity(), FolderFiles: folderFiles(e.Transfer)}
+			Encrypted: e.Transfer.Encryption() == transfers.EndToEnd, Fingerprint: e.Transfer.Identity(), FolderFiles: folderFiles(e.Transfer),
+			FolderPath: folderPath(e.Transfer)}
 		if m, ok := e.File.ModTime(); ok {
 			told.Modified = timestamppb.New(m)
 		}
@@ -422,10 +425,20 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if ctx.Err() != nil {
 		return nil, connect.NewError(connect.CodeCanceled, context.Cause(ctx))
 	}
-	x := &transfer{path: req.GetPath(), wish: w}
 	if way.sealed {
-		x.wish = endToEnd
-	} else if !req.GetNoThumbnail() {
+		w = endToEnd
+	}
+	if st, err := os.Stat(req.GetPath()); err == nil && st.IsDir() {
+		files, err := pieces(req.GetPath(), req.GetFolderForm(), way)
+		if err != nil {
+			return nil, err
+		}
+		if len(files) > 0 {
+			return a.sendPieces(files, req, peer, way, w)
+		}
+	}
+	x := &transfer{path: req.GetPath(), wish: w}
+	if !way.sealed && !req.GetNoThumbnail() {
 		// XEP-0264 section 5: of what is encrypted a small picture would tell too much.
 		a.depict(&src, peer)
 	}

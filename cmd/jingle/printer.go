@@ -142,7 +142,11 @@ func (p *printer) showText(e *jingledv1.Event) {
 		if n := b.TransferOffered.GetFolderFiles(); n > 0 {
 			what = fmt.Sprintf("folder of %d files, ", n)
 		}
-		p.line("%s: offers %s (%s%s%s)", peer, clean(b.TransferOffered.GetName()), what, size(b.TransferOffered.GetSize()), with)
+		name := b.TransferOffered.GetName()
+		if path := b.TransferOffered.GetFolderPath(); path != "" {
+			name = path
+		}
+		p.line("%s: offers %s (%s%s%s)", peer, clean(name), what, size(b.TransferOffered.GetSize()), with)
 	case *jingledv1.Event_IdentityRefused:
 		p.line("%s shows an identity that is not trusted: a new device, or somebody in between. If the fingerprint is theirs, say\n"+
 			"  jingle trust %s %s", peer, peer, b.IdentityRefused.GetFingerprint())

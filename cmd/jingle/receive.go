@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -120,7 +123,7 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 		p.show(e)
 		err := s.take(ctx, account, e, in)
 		if err == nil && in.once {
-			_, err = s.followTransfer(ctx, w, p, account, e.GetSid(), later)
+			err = s.followSession(ctx, w, p, account, e.GetSid(), in, later)
 		}
 		if in.once || ctx.Err() != nil {
 			return s.cause(err)
@@ -129,6 +132,43 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 			p.line("%s", message(err))
 		}
 	}
+}
+
+// followSession shows a transfer until it ends, and takes and shows what else is offered in its session, which the daemon calls
+// by the same name with a number behind a slash: a folder can come as several files.
+func (s *session) followSession(ctx context.Context, w *watcher, p *printer, account, sid string, in *inbox, other func(*jingledv1.Event)) error {
+	more := make(map[string]bool) // false: it has ended
+	var failed error
+	watch := func(e *jingledv1.Event) {
+		switch {
+		case !strings.HasPrefix(e.GetSid(), sid+"/") || e.GetAccount() != account:
+			other(e)
+			return
+		case e.GetTransferOffered() != nil:
+			p.show(e)
+			err := s.take(ctx, account, e, in)
+			failed = errors.Join(failed, err)
+			more[e.GetSid()] = err == nil
+			return
+		case more[e.GetSid()]:
+			p.show(e)
+		}
+		if ended, err := endOf(e); ended && more[e.GetSid()] {
+			failed = errors.Join(failed, err)
+			more[e.GetSid()] = false
+		}
+	}
+	_, err := s.followTransfer(ctx, w, p, account, sid, watch)
+	for err == nil && slices.Contains(slices.Collect(maps.Values(more)), true) {
+		var e *jingledv1.Event
+		if e, err = s.next(ctx, w); err == nil {
+			watch(e)
+		}
+	}
+	if err == nil {
+		err = failed
+	}
+	return err
 }
 
 // take accepts an offer, or declines what is too large, which is its error then.

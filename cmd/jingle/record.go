@@ -162,8 +162,9 @@ func record(e *jingledv1.Event) any {
 			Into        string `json:"accepted_into,omitempty"`
 			Modified    string `json:"modified,omitempty"`
 			Files       uint64 `json:"folder_files,omitempty"`
+			Path        string `json:"folder_path,omitempty"`
 		}{named("transfer.offered"), t.GetName(), t.GetSize(), t.GetMediaType(), t.GetDescription(), t.GetEncrypted(), t.GetFingerprint(),
-			t.GetAcceptedInto(), modified(t), t.GetFolderFiles()}
+			t.GetAcceptedInto(), modified(t), t.GetFolderFiles(), t.GetFolderPath()}
 	case *jingledv1.Event_TransferStarted:
 		return struct {
 			head

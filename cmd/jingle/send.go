@@ -17,6 +17,12 @@ var roads = map[string]jingledv1.Via{
 	"datachannel": jingledv1.Via_VIA_DATACHANNEL, "si": jingledv1.Via_VIA_SI, "http": jingledv1.Via_VIA_HTTP,
 }
 
+// folderForms are the values of --folder-as.
+var folderForms = map[string]jingledv1.FolderForm{
+	"auto": jingledv1.FolderForm_FOLDER_FORM_UNSPECIFIED, "archive": jingledv1.FolderForm_FOLDER_FORM_ARCHIVE,
+	"files": jingledv1.FolderForm_FOLDER_FORM_FILES,
+}
+
 // road reads --via.
 func road(via string) (jingledv1.Via, error) {
 	if r, ok := roads[via]; ok {
@@ -26,14 +32,15 @@ func road(via string) (jingledv1.Via, error) {
 }
 
 func newSend(g *global) *cobra.Command {
-	var via string
+	var via, folderAs string
 	var atOnce int
 	req := &jingledv1.SendFileRequest{}
 	c := &cobra.Command{
 		Use:   "send JID FILE...",
 		Short: "Send files and folders",
 		Long: `Offers files to a person, or to one device of theirs (a JID with a resource), a few at once, and sends each one that is
-accepted. A folder goes as one archive (tar), which jingle and jingled unpack at the other end.`,
+accepted. A folder goes as one archive (tar) to clients that unpack it, as jingle and jingled do. To others its files go one by one
+if they are not more than 32, in one session where the client can do that, and else as an archive too.`,
 		Example: `  jingle send bob@example.org holiday.jpg
   jingle send bob@example.org photos/
   jingle send --via ibb bob@example.org/phone notes.txt`,
@@ -49,6 +56,11 @@ accepted. A folder goes as one archive (tar), which jingle and jingled unpack at
 			if err != nil {
 				return err
 			}
+			form, ok := folderForms[folderAs]
+			if !ok {
+				return exitf(exitUsage, "--folder-as is auto, archive or files, not %q", folderAs)
+			}
+			req.FolderForm = form
 			if _, err := addresses(args[:1]); err != nil {
 				return err
 			}
@@ -78,6 +90,7 @@ accepted. A folder goes as one archive (tar), which jingle and jingled unpack at
 	c.Flags().BoolVar(&req.RequireEncryption, "require-encryption", false, "send nothing that servers and others on the way could read")
 	c.Flags().BoolVar(&req.NoEncryption, "no-encryption", false, "send in the clear, even where both sides can encrypt")
 	c.Flags().BoolVar(&req.NoThumbnail, "no-thumbnail", false, "send no small picture along with an image")
+	c.Flags().StringVar(&folderAs, "folder-as", "auto", "send folders as `FORM`: archive, files (at most 32), or auto, as suits the other side")
 	c.Flags().IntVar(&atOnce, "at-once", 4, "offer up to `N` files at once")
 	return c
 }
@@ -103,8 +116,10 @@ func runSend(ctx context.Context, s *session, p *printer, account string, paths 
 				failed = s.cause(err)
 				break
 			}
-			p.names[res.GetSid()] = paths[0]
-			going[res.GetSid()] = true
+			for _, sid := range append(res.GetSids(), res.GetSid()) { // a folder may be several
+				p.names[sid] = paths[0]
+				going[sid] = true
+			}
 			paths = paths[1:]
 		}
 		if len(going) == 0 {

@@ -33,62 +33,11 @@ type SendOptions struct {
 
 // Send offers a file to a full address.
 func (m *Manager) Send(e *engine.Engine, peer jid.JID, src Source, opts SendOptions) (*Transfer, error) {
-	if src.Open == nil || src.Name == "" || src.Size < 0 {
-		return nil, errors.New("transfers: a source needs Name, Size and Open")
-	}
-	if opts.MediaType == filetransfer.MediaTypeDashed {
-		opts.MediaType = filetransfer.MediaTypeBoth
-	}
-	file := src.describe(opts.MediaType)
-	if opts.Resumes != nil {
-		file.Extra = append(file.Extra, opts.Resumes.Element())
-	}
-	id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
-	t := m.newTransfer(peer, id, file)
-	t.source, t.out, t.resumed = &src, true, opts.Resumes != nil
-	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{
-		Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: t.resumed,
-	})
-	t.demand = opts.RequireEncryption
-	app := &application{m: m}
-	it := &item{t: t, id: id}
-	app.items = []*item{it}
-	t.signaling = session{t, app}
-	if err := m.start(t); err != nil {
-		return nil, err
-	}
-	_, err := e.Start(peer, t.sid, app, func(s *engine.Session) error {
-		app.bind(s)
-		factories := opts.Transports
-		if len(factories) == 0 {
-			factories = m.cfg.Transports(peer, true)
-		}
-		security, factories, err := t.protect(opts, s, file, factories)
-		if err != nil {
-			return err
-		}
-		it.stream = app.newStream(it, factories)
-		transport, err := it.stream.Offer()
-		if err != nil {
-			return &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.ConnectivityError, Text: err.Error()}}
-		}
-		err = s.Do(&jingle.Message{Action: jingle.SessionInitiate, Groups: groupsOf(transport, id.Name), Contents: []jingle.Content{{
-			Creator: id.Creator, Name: id.Name, Senders: jingle.SendersInitiator,
-			Description: filetransfer.Description{File: file}, Transport: transport, Security: security,
-		}}})
-		if err == nil {
-			it.stream.Ready()
-		}
-		return err
-	})
+	ts, err := m.SendMany(e, peer, []Source{src}, opts)
 	if err != nil {
-		t.post(func() {
-			t.quiet = true // the caller is told
-			t.fail(&jingle.Reason{Condition: jingle.GeneralError, Text: err.Error()}, err)
-		})
 		return nil, err
 	}
-	return t, nil
+	return ts[0], nil
 }
 
 // Offers reports whether a session-initiate is about files, so that its session belongs to [Manager.Incoming].

@@ -54,10 +54,7 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 		if r.Take == nil {
 			return nil, errors.New("transfers: a request needs Take")
 		}
-		id := jingle.ContentID{Creator: jingle.Initiator, Name: contentName}
-		if i > 0 {
-			id.Name = fmt.Sprintf("%s-%d", contentName, i+1)
-		}
+		id := jingle.ContentID{Creator: jingle.Initiator, Name: contentNumber(i)}
 		t := m.newTransfer(peer, id, r.File)
 		t.demand = opts.RequireEncryption
 		t.sid, t.request, t.events = sid, &r, r.Events
@@ -70,47 +67,7 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 		app.items = append(app.items, &item{t: t, id: id})
 		ts = append(ts, t)
 	}
-	if err := m.start(ts...); err != nil {
-		return nil, err
-	}
-	_, err := e.Start(peer, sid, app, func(s *engine.Session) error {
-		app.bind(s)
-		factories := opts.Transports
-		if len(factories) == 0 {
-			factories = m.cfg.Transports(peer, true)
-		}
-		msg := &jingle.Message{Action: jingle.SessionInitiate}
-		for _, it := range app.items {
-			security, usable, err := it.t.protect(opts, s, it.t.file, factories)
-			if err != nil {
-				return err
-			}
-			it.stream = app.newStream(it, usable)
-			transport, err := it.stream.Offer()
-			if err != nil {
-				return &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.ConnectivityError, Text: err.Error()}}
-			}
-			msg.Groups = append(msg.Groups, groupsOf(transport, it.id.Name)...)
-			msg.Contents = append(msg.Contents, jingle.Content{
-				Creator: it.id.Creator, Name: it.id.Name, Senders: jingle.SendersResponder,
-				Description: filetransfer.Description{File: it.t.file}, Transport: transport, Security: security,
-			})
-		}
-		err := s.Do(msg)
-		for _, it := range app.items {
-			if err == nil {
-				it.stream.Ready()
-			}
-		}
-		return err
-	})
-	if err != nil {
-		for _, t := range ts {
-			t.post(func() {
-				t.quiet = true // the caller is told
-				t.fail(&jingle.Reason{Condition: jingle.GeneralError, Text: err.Error()}, err)
-			})
-		}
+	if err := m.begin(e, peer, app, jingle.SendersResponder, opts); err != nil {
 		return nil, err
 	}
 	return ts, nil

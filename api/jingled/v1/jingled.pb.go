@@ -242,6 +242,58 @@ func (CallState) EnumDescriptor() ([]byte, []int) {
 	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{3}
 }
 
+// FolderForm is how a folder is sent.
+type FolderForm int32
+
+const (
+	// As an archive to clients that unpack it and where there are more than 32 files, as files to others.
+	FolderForm_FOLDER_FORM_UNSPECIFIED FolderForm = 0
+	FolderForm_FOLDER_FORM_ARCHIVE     FolderForm = 1
+	// Each file is a transfer of its own, in one session with clients that can do so; at most 32.
+	FolderForm_FOLDER_FORM_FILES FolderForm = 2
+)
+
+// Enum value maps for FolderForm.
+var (
+	FolderForm_name = map[int32]string{
+		0: "FOLDER_FORM_UNSPECIFIED",
+		1: "FOLDER_FORM_ARCHIVE",
+		2: "FOLDER_FORM_FILES",
+	}
+	FolderForm_value = map[string]int32{
+		"FOLDER_FORM_UNSPECIFIED": 0,
+		"FOLDER_FORM_ARCHIVE":     1,
+		"FOLDER_FORM_FILES":       2,
+	}
+)
+
+func (x FolderForm) Enum() *FolderForm {
+	p := new(FolderForm)
+	*p = x
+	return p
+}
+
+func (x FolderForm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FolderForm) Descriptor() protoreflect.EnumDescriptor {
+	return file_jingled_v1_jingled_proto_enumTypes[4].Descriptor()
+}
+
+func (FolderForm) Type() protoreflect.EnumType {
+	return &file_jingled_v1_jingled_proto_enumTypes[4]
+}
+
+func (x FolderForm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FolderForm.Descriptor instead.
+func (FolderForm) EnumDescriptor() ([]byte, []int) {
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{4}
+}
+
 // Via is the road of a file.
 type Via int32
 
@@ -285,11 +337,11 @@ func (x Via) String() string {
 }
 
 func (Via) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[4].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[5].Descriptor()
 }
 
 func (Via) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[4]
+	return &file_jingled_v1_jingled_proto_enumTypes[5]
 }
 
 func (x Via) Number() protoreflect.EnumNumber {
@@ -298,7 +350,7 @@ func (x Via) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Via.Descriptor instead.
 func (Via) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{4}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{5}
 }
 
 type TransferState int32
@@ -346,11 +398,11 @@ func (x TransferState) String() string {
 }
 
 func (TransferState) Descriptor() protoreflect.EnumDescriptor {
-	return file_jingled_v1_jingled_proto_enumTypes[5].Descriptor()
+	return file_jingled_v1_jingled_proto_enumTypes[6].Descriptor()
 }
 
 func (TransferState) Type() protoreflect.EnumType {
-	return &file_jingled_v1_jingled_proto_enumTypes[5]
+	return &file_jingled_v1_jingled_proto_enumTypes[6]
 }
 
 func (x TransferState) Number() protoreflect.EnumNumber {
@@ -359,7 +411,7 @@ func (x TransferState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransferState.Descriptor instead.
 func (TransferState) EnumDescriptor() ([]byte, []int) {
-	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{5}
+	return file_jingled_v1_jingled_proto_rawDescGZIP(), []int{6}
 }
 
 type GetInfoRequest struct {
@@ -1800,7 +1852,8 @@ type SendFileRequest struct {
 	// Send in the clear even where both sides can encrypt.
 	NoEncryption bool `protobuf:"varint,21,opt,name=no_encryption,json=noEncryption,proto3" json:"no_encryption,omitempty"`
 	// A folder is sent as an archive (tar), which daemons unpack. An image in the clear has a small picture with it.
-	NoThumbnail   bool `protobuf:"varint,22,opt,name=no_thumbnail,json=noThumbnail,proto3" json:"no_thumbnail,omitempty"`
+	NoThumbnail   bool       `protobuf:"varint,22,opt,name=no_thumbnail,json=noThumbnail,proto3" json:"no_thumbnail,omitempty"`
+	FolderForm    FolderForm `protobuf:"varint,23,opt,name=folder_form,json=folderForm,proto3,enum=jingled.v1.FolderForm" json:"folder_form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1891,9 +1944,18 @@ func (x *SendFileRequest) GetNoThumbnail() bool {
 	return false
 }
 
+func (x *SendFileRequest) GetFolderForm() FolderForm {
+	if x != nil {
+		return x.FolderForm
+	}
+	return FolderForm_FOLDER_FORM_UNSPECIFIED
+}
+
 type SendFileResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sid           string                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sid   string                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"`
+	// All of them, where a folder is sent file by file; otherwise empty.
+	Sids          []string `protobuf:"bytes,20,rep,name=sids,proto3" json:"sids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1933,6 +1995,13 @@ func (x *SendFileResponse) GetSid() string {
 		return x.Sid
 	}
 	return ""
+}
+
+func (x *SendFileResponse) GetSids() []string {
+	if x != nil {
+		return x.Sids
+	}
+	return nil
 }
 
 type AcceptFileRequest struct {
@@ -4889,9 +4958,12 @@ type TransferOffered struct {
 	Encrypted   bool                   `protobuf:"varint,20,opt,name=encrypted,proto3" json:"encrypted,omitempty"`    // end to end
 	Fingerprint string                 `protobuf:"bytes,21,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of the identity that it is encrypted by, or empty; see IdentityService
 	// The folder that a rule of the configuration has the file go to, so that nobody needs to be asked; empty: it waits.
-	AcceptedInto  string                 `protobuf:"bytes,22,opt,name=accepted_into,json=acceptedInto,proto3" json:"accepted_into,omitempty"`
-	Modified      *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=modified,proto3" json:"modified,omitempty"`                           // absent if the sender does not say
-	FolderFiles   uint64                 `protobuf:"varint,24,opt,name=folder_files,json=folderFiles,proto3" json:"folder_files,omitempty"` // of a folder that is sent as an archive; 0: it is a file
+	AcceptedInto string                 `protobuf:"bytes,22,opt,name=accepted_into,json=acceptedInto,proto3" json:"accepted_into,omitempty"`
+	Modified     *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=modified,proto3" json:"modified,omitempty"`                           // absent if the sender does not say
+	FolderFiles  uint64                 `protobuf:"varint,24,opt,name=folder_files,json=folderFiles,proto3" json:"folder_files,omitempty"` // of a folder that is sent as an archive; 0: it is a file
+	// Where the file is in a folder that is sent file by file: safe, with slashes, the folder's name first. It will be there
+	// below the folder that it is accepted into. Empty: it is a file by itself.
+	FolderPath    string `protobuf:"bytes,25,opt,name=folder_path,json=folderPath,proto3" json:"folder_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4987,6 +5059,13 @@ func (x *TransferOffered) GetFolderFiles() uint64 {
 		return x.FolderFiles
 	}
 	return 0
+}
+
+func (x *TransferOffered) GetFolderPath() string {
+	if x != nil {
+		return x.FolderPath
+	}
+	return ""
 }
 
 // TransferStarted says that bytes can flow.
@@ -5542,7 +5621,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\n" +
 	"peer_muted\x18\t \x01(\bR\tpeerMuted\x12\x1b\n" +
 	"\tpeer_held\x18\n" +
-	" \x01(\bR\bpeerHeld\"\x8f\x02\n" +
+	" \x01(\bR\bpeerHeld\"\xc8\x02\n" +
 	"\x0fSendFileRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
@@ -5551,9 +5630,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\vdescription\x18\x05 \x01(\tR\vdescription\x12-\n" +
 	"\x12require_encryption\x18\x14 \x01(\bR\x11requireEncryption\x12#\n" +
 	"\rno_encryption\x18\x15 \x01(\bR\fnoEncryption\x12!\n" +
-	"\fno_thumbnail\x18\x16 \x01(\bR\vnoThumbnail\"$\n" +
+	"\fno_thumbnail\x18\x16 \x01(\bR\vnoThumbnail\x127\n" +
+	"\vfolder_form\x18\x17 \x01(\x0e2\x16.jingled.v1.FolderFormR\n" +
+	"folderForm\"8\n" +
 	"\x10SendFileResponse\x12\x10\n" +
-	"\x03sid\x18\x01 \x01(\tR\x03sid\"t\n" +
+	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x12\n" +
+	"\x04sids\x18\x14 \x03(\tR\x04sids\"t\n" +
 	"\x11AcceptFileRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x10\n" +
@@ -5760,7 +5842,7 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\tsuccessor\x18\a \x01(\tR\tsuccessor\x12%\n" +
 	"\x0etransferred_to\x18\t \x01(\tR\rtransferredTo\x12\x1f\n" +
 	"\vaudio_error\x18\b \x01(\tR\n" +
-	"audioError\"\xba\x02\n" +
+	"audioError\"\xdb\x02\n" +
 	"\x0fTransferOffered\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
@@ -5771,7 +5853,9 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\vfingerprint\x18\x15 \x01(\tR\vfingerprint\x12#\n" +
 	"\raccepted_into\x18\x16 \x01(\tR\facceptedInto\x126\n" +
 	"\bmodified\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\x12!\n" +
-	"\ffolder_files\x18\x18 \x01(\x04R\vfolderFiles\"g\n" +
+	"\ffolder_files\x18\x18 \x01(\x04R\vfolderFiles\x12\x1f\n" +
+	"\vfolder_path\x18\x19 \x01(\tR\n" +
+	"folderPath\"g\n" +
 	"\x0fTransferStarted\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x1e\n" +
@@ -5834,7 +5918,12 @@ const file_jingled_v1_jingled_proto_rawDesc = "" +
 	"\x12CALL_STATE_CALLING\x10\x01\x12\x16\n" +
 	"\x12CALL_STATE_RINGING\x10\x02\x12\x19\n" +
 	"\x15CALL_STATE_CONNECTING\x10\x03\x12\x18\n" +
-	"\x14CALL_STATE_CONNECTED\x10\x04*c\n" +
+	"\x14CALL_STATE_CONNECTED\x10\x04*Y\n" +
+	"\n" +
+	"FolderForm\x12\x1b\n" +
+	"\x17FOLDER_FORM_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13FOLDER_FORM_ARCHIVE\x10\x01\x12\x15\n" +
+	"\x11FOLDER_FORM_FILES\x10\x02*c\n" +
 	"\x03Via\x12\x13\n" +
 	"\x0fVIA_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aVIA_S5B\x10\x01\x12\v\n" +
@@ -5888,212 +5977,214 @@ func file_jingled_v1_jingled_proto_rawDescGZIP() []byte {
 	return file_jingled_v1_jingled_proto_rawDescData
 }
 
-var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_jingled_v1_jingled_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_jingled_v1_jingled_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_jingled_v1_jingled_proto_goTypes = []any{
 	(AccountOrigin)(0),             // 0: jingled.v1.AccountOrigin
 	(AccountState)(0),              // 1: jingled.v1.AccountState
 	(IcePolicy)(0),                 // 2: jingled.v1.IcePolicy
 	(CallState)(0),                 // 3: jingled.v1.CallState
-	(Via)(0),                       // 4: jingled.v1.Via
-	(TransferState)(0),             // 5: jingled.v1.TransferState
-	(*GetInfoRequest)(nil),         // 6: jingled.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),        // 7: jingled.v1.GetInfoResponse
-	(*ListAccountsRequest)(nil),    // 8: jingled.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),   // 9: jingled.v1.ListAccountsResponse
-	(*Account)(nil),                // 10: jingled.v1.Account
-	(*Media)(nil),                  // 11: jingled.v1.Media
-	(*MediaVideo)(nil),             // 12: jingled.v1.MediaVideo
-	(*StartCallRequest)(nil),       // 13: jingled.v1.StartCallRequest
-	(*StartCallResponse)(nil),      // 14: jingled.v1.StartCallResponse
-	(*AnswerCallRequest)(nil),      // 15: jingled.v1.AnswerCallRequest
-	(*AnswerCallResponse)(nil),     // 16: jingled.v1.AnswerCallResponse
-	(*EndCallRequest)(nil),         // 17: jingled.v1.EndCallRequest
-	(*EndCallResponse)(nil),        // 18: jingled.v1.EndCallResponse
-	(*SendDtmfRequest)(nil),        // 19: jingled.v1.SendDtmfRequest
-	(*SendDtmfResponse)(nil),       // 20: jingled.v1.SendDtmfResponse
-	(*ControlCallRequest)(nil),     // 21: jingled.v1.ControlCallRequest
-	(*ControlCallResponse)(nil),    // 22: jingled.v1.ControlCallResponse
-	(*TransferCallRequest)(nil),    // 23: jingled.v1.TransferCallRequest
-	(*TransferCallResponse)(nil),   // 24: jingled.v1.TransferCallResponse
-	(*FollowTransferRequest)(nil),  // 25: jingled.v1.FollowTransferRequest
-	(*FollowTransferResponse)(nil), // 26: jingled.v1.FollowTransferResponse
-	(*ListCallsRequest)(nil),       // 27: jingled.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),      // 28: jingled.v1.ListCallsResponse
-	(*Call)(nil),                   // 29: jingled.v1.Call
-	(*SendFileRequest)(nil),        // 30: jingled.v1.SendFileRequest
-	(*SendFileResponse)(nil),       // 31: jingled.v1.SendFileResponse
-	(*AcceptFileRequest)(nil),      // 32: jingled.v1.AcceptFileRequest
-	(*AcceptFileResponse)(nil),     // 33: jingled.v1.AcceptFileResponse
-	(*EndTransferRequest)(nil),     // 34: jingled.v1.EndTransferRequest
-	(*EndTransferResponse)(nil),    // 35: jingled.v1.EndTransferResponse
-	(*PauseTransferRequest)(nil),   // 36: jingled.v1.PauseTransferRequest
-	(*PauseTransferResponse)(nil),  // 37: jingled.v1.PauseTransferResponse
-	(*ResumeTransferRequest)(nil),  // 38: jingled.v1.ResumeTransferRequest
-	(*ResumeTransferResponse)(nil), // 39: jingled.v1.ResumeTransferResponse
-	(*RequestFilesRequest)(nil),    // 40: jingled.v1.RequestFilesRequest
-	(*FileSelector)(nil),           // 41: jingled.v1.FileSelector
-	(*RequestFilesResponse)(nil),   // 42: jingled.v1.RequestFilesResponse
-	(*ListTransfersRequest)(nil),   // 43: jingled.v1.ListTransfersRequest
-	(*ListTransfersResponse)(nil),  // 44: jingled.v1.ListTransfersResponse
-	(*Transfer)(nil),               // 45: jingled.v1.Transfer
-	(*WatchRequest)(nil),           // 46: jingled.v1.WatchRequest
-	(*Welcome)(nil),                // 47: jingled.v1.Welcome
-	(*WatchResponse)(nil),          // 48: jingled.v1.WatchResponse
-	(*Event)(nil),                  // 49: jingled.v1.Event
-	(*Hello)(nil),                  // 50: jingled.v1.Hello
-	(*AccountRemoved)(nil),         // 51: jingled.v1.AccountRemoved
-	(*Gap)(nil),                    // 52: jingled.v1.Gap
-	(*CallIncoming)(nil),           // 53: jingled.v1.CallIncoming
-	(*CallRinging)(nil),            // 54: jingled.v1.CallRinging
-	(*CallDescription)(nil),        // 55: jingled.v1.CallDescription
-	(*CallCandidates)(nil),         // 56: jingled.v1.CallCandidates
-	(*CallClients)(nil),            // 57: jingled.v1.CallClients
-	(*CallAccepted)(nil),           // 58: jingled.v1.CallAccepted
-	(*CallConnected)(nil),          // 59: jingled.v1.CallConnected
-	(*CandidatePair)(nil),          // 60: jingled.v1.CandidatePair
-	(*CallDtmf)(nil),               // 61: jingled.v1.CallDtmf
-	(*CallDtmfRefused)(nil),        // 62: jingled.v1.CallDtmfRefused
-	(*CallPeerState)(nil),          // 63: jingled.v1.CallPeerState
-	(*CallTransferAsked)(nil),      // 64: jingled.v1.CallTransferAsked
-	(*CallTransferFailed)(nil),     // 65: jingled.v1.CallTransferFailed
-	(*CallVideo)(nil),              // 66: jingled.v1.CallVideo
-	(*CallStats)(nil),              // 67: jingled.v1.CallStats
-	(*VideoStats)(nil),             // 68: jingled.v1.VideoStats
-	(*CallMeter)(nil),              // 69: jingled.v1.CallMeter
-	(*CallEnded)(nil),              // 70: jingled.v1.CallEnded
-	(*TransferOffered)(nil),        // 71: jingled.v1.TransferOffered
-	(*TransferStarted)(nil),        // 72: jingled.v1.TransferStarted
-	(*TransferInterrupted)(nil),    // 73: jingled.v1.TransferInterrupted
-	(*TransferProgress)(nil),       // 74: jingled.v1.TransferProgress
-	(*TransferDone)(nil),           // 75: jingled.v1.TransferDone
-	(*TransferThumbnail)(nil),      // 76: jingled.v1.TransferThumbnail
-	(*TransferFailed)(nil),         // 77: jingled.v1.TransferFailed
-	nil,                            // 78: jingled.v1.TransferDone.HashEntry
-	(*timestamppb.Timestamp)(nil),  // 79: google.protobuf.Timestamp
-	(*Contact)(nil),                // 80: jingled.v1.Contact
-	(*ContactRemoved)(nil),         // 81: jingled.v1.ContactRemoved
-	(*ContactsReset)(nil),          // 82: jingled.v1.ContactsReset
-	(*SubscriptionRequest)(nil),    // 83: jingled.v1.SubscriptionRequest
-	(*SubscriptionAnswered)(nil),   // 84: jingled.v1.SubscriptionAnswered
-	(*BlockList)(nil),              // 85: jingled.v1.BlockList
-	(*RoomEntered)(nil),            // 86: jingled.v1.RoomEntered
-	(*RoomOccupant)(nil),           // 87: jingled.v1.RoomOccupant
-	(*RoomCall)(nil),               // 88: jingled.v1.RoomCall
-	(*RoomLeft)(nil),               // 89: jingled.v1.RoomLeft
-	(*RoomInvited)(nil),            // 90: jingled.v1.RoomInvited
-	(*IdentityRefused)(nil),        // 91: jingled.v1.IdentityRefused
-	(*durationpb.Duration)(nil),    // 92: google.protobuf.Duration
+	(FolderForm)(0),                // 4: jingled.v1.FolderForm
+	(Via)(0),                       // 5: jingled.v1.Via
+	(TransferState)(0),             // 6: jingled.v1.TransferState
+	(*GetInfoRequest)(nil),         // 7: jingled.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),        // 8: jingled.v1.GetInfoResponse
+	(*ListAccountsRequest)(nil),    // 9: jingled.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),   // 10: jingled.v1.ListAccountsResponse
+	(*Account)(nil),                // 11: jingled.v1.Account
+	(*Media)(nil),                  // 12: jingled.v1.Media
+	(*MediaVideo)(nil),             // 13: jingled.v1.MediaVideo
+	(*StartCallRequest)(nil),       // 14: jingled.v1.StartCallRequest
+	(*StartCallResponse)(nil),      // 15: jingled.v1.StartCallResponse
+	(*AnswerCallRequest)(nil),      // 16: jingled.v1.AnswerCallRequest
+	(*AnswerCallResponse)(nil),     // 17: jingled.v1.AnswerCallResponse
+	(*EndCallRequest)(nil),         // 18: jingled.v1.EndCallRequest
+	(*EndCallResponse)(nil),        // 19: jingled.v1.EndCallResponse
+	(*SendDtmfRequest)(nil),        // 20: jingled.v1.SendDtmfRequest
+	(*SendDtmfResponse)(nil),       // 21: jingled.v1.SendDtmfResponse
+	(*ControlCallRequest)(nil),     // 22: jingled.v1.ControlCallRequest
+	(*ControlCallResponse)(nil),    // 23: jingled.v1.ControlCallResponse
+	(*TransferCallRequest)(nil),    // 24: jingled.v1.TransferCallRequest
+	(*TransferCallResponse)(nil),   // 25: jingled.v1.TransferCallResponse
+	(*FollowTransferRequest)(nil),  // 26: jingled.v1.FollowTransferRequest
+	(*FollowTransferResponse)(nil), // 27: jingled.v1.FollowTransferResponse
+	(*ListCallsRequest)(nil),       // 28: jingled.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),      // 29: jingled.v1.ListCallsResponse
+	(*Call)(nil),                   // 30: jingled.v1.Call
+	(*SendFileRequest)(nil),        // 31: jingled.v1.SendFileRequest
+	(*SendFileResponse)(nil),       // 32: jingled.v1.SendFileResponse
+	(*AcceptFileRequest)(nil),      // 33: jingled.v1.AcceptFileRequest
+	(*AcceptFileResponse)(nil),     // 34: jingled.v1.AcceptFileResponse
+	(*EndTransferRequest)(nil),     // 35: jingled.v1.EndTransferRequest
+	(*EndTransferResponse)(nil),    // 36: jingled.v1.EndTransferResponse
+	(*PauseTransferRequest)(nil),   // 37: jingled.v1.PauseTransferRequest
+	(*PauseTransferResponse)(nil),  // 38: jingled.v1.PauseTransferResponse
+	(*ResumeTransferRequest)(nil),  // 39: jingled.v1.ResumeTransferRequest
+	(*ResumeTransferResponse)(nil), // 40: jingled.v1.ResumeTransferResponse
+	(*RequestFilesRequest)(nil),    // 41: jingled.v1.RequestFilesRequest
+	(*FileSelector)(nil),           // 42: jingled.v1.FileSelector
+	(*RequestFilesResponse)(nil),   // 43: jingled.v1.RequestFilesResponse
+	(*ListTransfersRequest)(nil),   // 44: jingled.v1.ListTransfersRequest
+	(*ListTransfersResponse)(nil),  // 45: jingled.v1.ListTransfersResponse
+	(*Transfer)(nil),               // 46: jingled.v1.Transfer
+	(*WatchRequest)(nil),           // 47: jingled.v1.WatchRequest
+	(*Welcome)(nil),                // 48: jingled.v1.Welcome
+	(*WatchResponse)(nil),          // 49: jingled.v1.WatchResponse
+	(*Event)(nil),                  // 50: jingled.v1.Event
+	(*Hello)(nil),                  // 51: jingled.v1.Hello
+	(*AccountRemoved)(nil),         // 52: jingled.v1.AccountRemoved
+	(*Gap)(nil),                    // 53: jingled.v1.Gap
+	(*CallIncoming)(nil),           // 54: jingled.v1.CallIncoming
+	(*CallRinging)(nil),            // 55: jingled.v1.CallRinging
+	(*CallDescription)(nil),        // 56: jingled.v1.CallDescription
+	(*CallCandidates)(nil),         // 57: jingled.v1.CallCandidates
+	(*CallClients)(nil),            // 58: jingled.v1.CallClients
+	(*CallAccepted)(nil),           // 59: jingled.v1.CallAccepted
+	(*CallConnected)(nil),          // 60: jingled.v1.CallConnected
+	(*CandidatePair)(nil),          // 61: jingled.v1.CandidatePair
+	(*CallDtmf)(nil),               // 62: jingled.v1.CallDtmf
+	(*CallDtmfRefused)(nil),        // 63: jingled.v1.CallDtmfRefused
+	(*CallPeerState)(nil),          // 64: jingled.v1.CallPeerState
+	(*CallTransferAsked)(nil),      // 65: jingled.v1.CallTransferAsked
+	(*CallTransferFailed)(nil),     // 66: jingled.v1.CallTransferFailed
+	(*CallVideo)(nil),              // 67: jingled.v1.CallVideo
+	(*CallStats)(nil),              // 68: jingled.v1.CallStats
+	(*VideoStats)(nil),             // 69: jingled.v1.VideoStats
+	(*CallMeter)(nil),              // 70: jingled.v1.CallMeter
+	(*CallEnded)(nil),              // 71: jingled.v1.CallEnded
+	(*TransferOffered)(nil),        // 72: jingled.v1.TransferOffered
+	(*TransferStarted)(nil),        // 73: jingled.v1.TransferStarted
+	(*TransferInterrupted)(nil),    // 74: jingled.v1.TransferInterrupted
+	(*TransferProgress)(nil),       // 75: jingled.v1.TransferProgress
+	(*TransferDone)(nil),           // 76: jingled.v1.TransferDone
+	(*TransferThumbnail)(nil),      // 77: jingled.v1.TransferThumbnail
+	(*TransferFailed)(nil),         // 78: jingled.v1.TransferFailed
+	nil,                            // 79: jingled.v1.TransferDone.HashEntry
+	(*timestamppb.Timestamp)(nil),  // 80: google.protobuf.Timestamp
+	(*Contact)(nil),                // 81: jingled.v1.Contact
+	(*ContactRemoved)(nil),         // 82: jingled.v1.ContactRemoved
+	(*ContactsReset)(nil),          // 83: jingled.v1.ContactsReset
+	(*SubscriptionRequest)(nil),    // 84: jingled.v1.SubscriptionRequest
+	(*SubscriptionAnswered)(nil),   // 85: jingled.v1.SubscriptionAnswered
+	(*BlockList)(nil),              // 86: jingled.v1.BlockList
+	(*RoomEntered)(nil),            // 87: jingled.v1.RoomEntered
+	(*RoomOccupant)(nil),           // 88: jingled.v1.RoomOccupant
+	(*RoomCall)(nil),               // 89: jingled.v1.RoomCall
+	(*RoomLeft)(nil),               // 90: jingled.v1.RoomLeft
+	(*RoomInvited)(nil),            // 91: jingled.v1.RoomInvited
+	(*IdentityRefused)(nil),        // 92: jingled.v1.IdentityRefused
+	(*durationpb.Duration)(nil),    // 93: google.protobuf.Duration
 }
 var file_jingled_v1_jingled_proto_depIdxs = []int32{
-	10, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
+	11, // 0: jingled.v1.ListAccountsResponse.accounts:type_name -> jingled.v1.Account
 	1,  // 1: jingled.v1.Account.state:type_name -> jingled.v1.AccountState
 	0,  // 2: jingled.v1.Account.origin:type_name -> jingled.v1.AccountOrigin
 	2,  // 3: jingled.v1.Media.ice:type_name -> jingled.v1.IcePolicy
-	12, // 4: jingled.v1.Media.more_videos:type_name -> jingled.v1.MediaVideo
-	11, // 5: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
-	11, // 6: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
-	29, // 7: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
+	13, // 4: jingled.v1.Media.more_videos:type_name -> jingled.v1.MediaVideo
+	12, // 5: jingled.v1.StartCallRequest.media:type_name -> jingled.v1.Media
+	12, // 6: jingled.v1.AnswerCallRequest.media:type_name -> jingled.v1.Media
+	30, // 7: jingled.v1.ListCallsResponse.calls:type_name -> jingled.v1.Call
 	3,  // 8: jingled.v1.Call.state:type_name -> jingled.v1.CallState
-	79, // 9: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
-	4,  // 10: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
-	41, // 11: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
-	45, // 12: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
-	5,  // 13: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
-	79, // 14: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
-	47, // 15: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
-	49, // 16: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
-	79, // 17: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
-	50, // 18: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
-	52, // 19: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
-	10, // 20: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
-	51, // 21: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
-	53, // 22: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
-	54, // 23: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
-	59, // 24: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
-	61, // 25: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
-	69, // 26: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
-	70, // 27: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
-	58, // 28: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
-	63, // 29: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
-	66, // 30: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
-	57, // 31: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
-	62, // 32: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
-	64, // 33: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
-	65, // 34: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
-	71, // 35: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
-	72, // 36: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
-	74, // 37: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
-	75, // 38: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
-	77, // 39: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
-	73, // 40: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
-	76, // 41: jingled.v1.Event.transfer_thumbnail:type_name -> jingled.v1.TransferThumbnail
-	80, // 42: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
-	81, // 43: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
-	82, // 44: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
-	83, // 45: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
-	84, // 46: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
-	85, // 47: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
-	55, // 48: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
-	56, // 49: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
-	86, // 50: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
-	87, // 51: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
-	88, // 52: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
-	89, // 53: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
-	90, // 54: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
-	91, // 55: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
-	60, // 56: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
-	92, // 57: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
-	68, // 58: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
-	68, // 59: jingled.v1.CallStats.videos:type_name -> jingled.v1.VideoStats
-	92, // 60: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
-	67, // 61: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
-	92, // 62: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
-	67, // 63: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
-	79, // 64: jingled.v1.TransferOffered.modified:type_name -> google.protobuf.Timestamp
-	5,  // 65: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
-	78, // 66: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
-	6,  // 67: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
-	8,  // 68: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
-	13, // 69: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
-	15, // 70: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
-	17, // 71: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
-	19, // 72: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
-	21, // 73: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
-	23, // 74: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
-	25, // 75: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
-	27, // 76: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
-	30, // 77: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
-	32, // 78: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
-	34, // 79: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
-	36, // 80: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
-	38, // 81: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
-	40, // 82: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
-	43, // 83: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
-	46, // 84: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
-	7,  // 85: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
-	9,  // 86: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
-	14, // 87: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
-	16, // 88: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
-	18, // 89: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
-	20, // 90: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
-	22, // 91: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
-	24, // 92: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
-	26, // 93: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
-	28, // 94: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
-	31, // 95: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
-	33, // 96: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
-	35, // 97: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
-	37, // 98: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
-	39, // 99: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
-	42, // 100: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
-	44, // 101: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
-	48, // 102: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
-	85, // [85:103] is the sub-list for method output_type
-	67, // [67:85] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	80, // 9: jingled.v1.Call.since:type_name -> google.protobuf.Timestamp
+	5,  // 10: jingled.v1.SendFileRequest.via:type_name -> jingled.v1.Via
+	4,  // 11: jingled.v1.SendFileRequest.folder_form:type_name -> jingled.v1.FolderForm
+	42, // 12: jingled.v1.RequestFilesRequest.files:type_name -> jingled.v1.FileSelector
+	46, // 13: jingled.v1.ListTransfersResponse.transfers:type_name -> jingled.v1.Transfer
+	6,  // 14: jingled.v1.Transfer.state:type_name -> jingled.v1.TransferState
+	80, // 15: jingled.v1.Transfer.since:type_name -> google.protobuf.Timestamp
+	48, // 16: jingled.v1.WatchRequest.welcome:type_name -> jingled.v1.Welcome
+	50, // 17: jingled.v1.WatchResponse.event:type_name -> jingled.v1.Event
+	80, // 18: jingled.v1.Event.time:type_name -> google.protobuf.Timestamp
+	51, // 19: jingled.v1.Event.hello:type_name -> jingled.v1.Hello
+	53, // 20: jingled.v1.Event.gap:type_name -> jingled.v1.Gap
+	11, // 21: jingled.v1.Event.account_changed:type_name -> jingled.v1.Account
+	52, // 22: jingled.v1.Event.account_removed:type_name -> jingled.v1.AccountRemoved
+	54, // 23: jingled.v1.Event.call_incoming:type_name -> jingled.v1.CallIncoming
+	55, // 24: jingled.v1.Event.call_ringing:type_name -> jingled.v1.CallRinging
+	60, // 25: jingled.v1.Event.call_connected:type_name -> jingled.v1.CallConnected
+	62, // 26: jingled.v1.Event.call_dtmf:type_name -> jingled.v1.CallDtmf
+	70, // 27: jingled.v1.Event.call_meter:type_name -> jingled.v1.CallMeter
+	71, // 28: jingled.v1.Event.call_ended:type_name -> jingled.v1.CallEnded
+	59, // 29: jingled.v1.Event.call_accepted:type_name -> jingled.v1.CallAccepted
+	64, // 30: jingled.v1.Event.call_peer_state:type_name -> jingled.v1.CallPeerState
+	67, // 31: jingled.v1.Event.call_video:type_name -> jingled.v1.CallVideo
+	58, // 32: jingled.v1.Event.call_clients:type_name -> jingled.v1.CallClients
+	63, // 33: jingled.v1.Event.call_dtmf_refused:type_name -> jingled.v1.CallDtmfRefused
+	65, // 34: jingled.v1.Event.call_transfer_asked:type_name -> jingled.v1.CallTransferAsked
+	66, // 35: jingled.v1.Event.call_transfer_failed:type_name -> jingled.v1.CallTransferFailed
+	72, // 36: jingled.v1.Event.transfer_offered:type_name -> jingled.v1.TransferOffered
+	73, // 37: jingled.v1.Event.transfer_started:type_name -> jingled.v1.TransferStarted
+	75, // 38: jingled.v1.Event.transfer_progress:type_name -> jingled.v1.TransferProgress
+	76, // 39: jingled.v1.Event.transfer_done:type_name -> jingled.v1.TransferDone
+	78, // 40: jingled.v1.Event.transfer_failed:type_name -> jingled.v1.TransferFailed
+	74, // 41: jingled.v1.Event.transfer_interrupted:type_name -> jingled.v1.TransferInterrupted
+	77, // 42: jingled.v1.Event.transfer_thumbnail:type_name -> jingled.v1.TransferThumbnail
+	81, // 43: jingled.v1.Event.contact_changed:type_name -> jingled.v1.Contact
+	82, // 44: jingled.v1.Event.contact_removed:type_name -> jingled.v1.ContactRemoved
+	83, // 45: jingled.v1.Event.contacts_reset:type_name -> jingled.v1.ContactsReset
+	84, // 46: jingled.v1.Event.subscription_requested:type_name -> jingled.v1.SubscriptionRequest
+	85, // 47: jingled.v1.Event.subscription_answered:type_name -> jingled.v1.SubscriptionAnswered
+	86, // 48: jingled.v1.Event.block_list_changed:type_name -> jingled.v1.BlockList
+	56, // 49: jingled.v1.Event.call_description:type_name -> jingled.v1.CallDescription
+	57, // 50: jingled.v1.Event.call_candidates:type_name -> jingled.v1.CallCandidates
+	87, // 51: jingled.v1.Event.room_entered:type_name -> jingled.v1.RoomEntered
+	88, // 52: jingled.v1.Event.room_occupant:type_name -> jingled.v1.RoomOccupant
+	89, // 53: jingled.v1.Event.room_call:type_name -> jingled.v1.RoomCall
+	90, // 54: jingled.v1.Event.room_left:type_name -> jingled.v1.RoomLeft
+	91, // 55: jingled.v1.Event.room_invited:type_name -> jingled.v1.RoomInvited
+	92, // 56: jingled.v1.Event.identity_refused:type_name -> jingled.v1.IdentityRefused
+	61, // 57: jingled.v1.CallConnected.candidate_pair:type_name -> jingled.v1.CandidatePair
+	93, // 58: jingled.v1.CallDtmf.duration:type_name -> google.protobuf.Duration
+	69, // 59: jingled.v1.CallStats.video:type_name -> jingled.v1.VideoStats
+	69, // 60: jingled.v1.CallStats.videos:type_name -> jingled.v1.VideoStats
+	93, // 61: jingled.v1.CallMeter.duration:type_name -> google.protobuf.Duration
+	68, // 62: jingled.v1.CallMeter.stats:type_name -> jingled.v1.CallStats
+	93, // 63: jingled.v1.CallEnded.duration:type_name -> google.protobuf.Duration
+	68, // 64: jingled.v1.CallEnded.stats:type_name -> jingled.v1.CallStats
+	80, // 65: jingled.v1.TransferOffered.modified:type_name -> google.protobuf.Timestamp
+	6,  // 66: jingled.v1.TransferInterrupted.state:type_name -> jingled.v1.TransferState
+	79, // 67: jingled.v1.TransferDone.hash:type_name -> jingled.v1.TransferDone.HashEntry
+	7,  // 68: jingled.v1.DaemonService.GetInfo:input_type -> jingled.v1.GetInfoRequest
+	9,  // 69: jingled.v1.DaemonService.ListAccounts:input_type -> jingled.v1.ListAccountsRequest
+	14, // 70: jingled.v1.CallService.StartCall:input_type -> jingled.v1.StartCallRequest
+	16, // 71: jingled.v1.CallService.AnswerCall:input_type -> jingled.v1.AnswerCallRequest
+	18, // 72: jingled.v1.CallService.EndCall:input_type -> jingled.v1.EndCallRequest
+	20, // 73: jingled.v1.CallService.SendDtmf:input_type -> jingled.v1.SendDtmfRequest
+	22, // 74: jingled.v1.CallService.ControlCall:input_type -> jingled.v1.ControlCallRequest
+	24, // 75: jingled.v1.CallService.TransferCall:input_type -> jingled.v1.TransferCallRequest
+	26, // 76: jingled.v1.CallService.FollowTransfer:input_type -> jingled.v1.FollowTransferRequest
+	28, // 77: jingled.v1.CallService.ListCalls:input_type -> jingled.v1.ListCallsRequest
+	31, // 78: jingled.v1.TransferService.SendFile:input_type -> jingled.v1.SendFileRequest
+	33, // 79: jingled.v1.TransferService.AcceptFile:input_type -> jingled.v1.AcceptFileRequest
+	35, // 80: jingled.v1.TransferService.EndTransfer:input_type -> jingled.v1.EndTransferRequest
+	37, // 81: jingled.v1.TransferService.PauseTransfer:input_type -> jingled.v1.PauseTransferRequest
+	39, // 82: jingled.v1.TransferService.ResumeTransfer:input_type -> jingled.v1.ResumeTransferRequest
+	41, // 83: jingled.v1.TransferService.RequestFiles:input_type -> jingled.v1.RequestFilesRequest
+	44, // 84: jingled.v1.TransferService.ListTransfers:input_type -> jingled.v1.ListTransfersRequest
+	47, // 85: jingled.v1.EventService.Watch:input_type -> jingled.v1.WatchRequest
+	8,  // 86: jingled.v1.DaemonService.GetInfo:output_type -> jingled.v1.GetInfoResponse
+	10, // 87: jingled.v1.DaemonService.ListAccounts:output_type -> jingled.v1.ListAccountsResponse
+	15, // 88: jingled.v1.CallService.StartCall:output_type -> jingled.v1.StartCallResponse
+	17, // 89: jingled.v1.CallService.AnswerCall:output_type -> jingled.v1.AnswerCallResponse
+	19, // 90: jingled.v1.CallService.EndCall:output_type -> jingled.v1.EndCallResponse
+	21, // 91: jingled.v1.CallService.SendDtmf:output_type -> jingled.v1.SendDtmfResponse
+	23, // 92: jingled.v1.CallService.ControlCall:output_type -> jingled.v1.ControlCallResponse
+	25, // 93: jingled.v1.CallService.TransferCall:output_type -> jingled.v1.TransferCallResponse
+	27, // 94: jingled.v1.CallService.FollowTransfer:output_type -> jingled.v1.FollowTransferResponse
+	29, // 95: jingled.v1.CallService.ListCalls:output_type -> jingled.v1.ListCallsResponse
+	32, // 96: jingled.v1.TransferService.SendFile:output_type -> jingled.v1.SendFileResponse
+	34, // 97: jingled.v1.TransferService.AcceptFile:output_type -> jingled.v1.AcceptFileResponse
+	36, // 98: jingled.v1.TransferService.EndTransfer:output_type -> jingled.v1.EndTransferResponse
+	38, // 99: jingled.v1.TransferService.PauseTransfer:output_type -> jingled.v1.PauseTransferResponse
+	40, // 100: jingled.v1.TransferService.ResumeTransfer:output_type -> jingled.v1.ResumeTransferResponse
+	43, // 101: jingled.v1.TransferService.RequestFiles:output_type -> jingled.v1.RequestFilesResponse
+	45, // 102: jingled.v1.TransferService.ListTransfers:output_type -> jingled.v1.ListTransfersResponse
+	49, // 103: jingled.v1.EventService.Watch:output_type -> jingled.v1.WatchResponse
+	86, // [86:104] is the sub-list for method output_type
+	68, // [68:86] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_jingled_v1_jingled_proto_init() }
@@ -6151,7 +6242,7 @@ func file_jingled_v1_jingled_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_jingled_v1_jingled_proto_rawDesc), len(file_jingled_v1_jingled_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   4,
