@@ -56,18 +56,17 @@ func shows(t *testing.T, path string, mark byte) {
 	}
 }
 
-// TestGroupVideo has two people who show themselves, one of them under a name that is no name for a file, and two who look, of
-// whom one comes only to hear: everybody's pictures are kept apart.
+// TestGroupVideo has two people who show themselves, one of them under a name that is no name for a file, and one who looks:
+// everybody's pictures are kept apart.
 func TestGroupVideo(t *testing.T) { testkit.Each(t, groupVideo) }
 
 func groupVideo(t *testing.T, s *testkit.Server) {
 	dir := t.TempDir()
-	nicks := []string{"ann", "../ben", "cem", "dia"}
+	nicks := []string{"ann", "../ben", "cem"}
 	wants := []*jingledv1.Media{
 		{AudioIn: "tone:400", Video: true, VideoIn: filmOf(t, 2), RecordVideo: filepath.Join(dir, "ann.ivf")},
 		{AudioIn: "tone:400", Video: true, VideoIn: filmOf(t, 4), RecordVideo: filepath.Join(dir, "ben.ivf")},
 		{AudioIn: "tone:400", Video: true, RecordVideo: filepath.Join(dir, "cem.ivf")},
-		{AudioIn: "tone:400"},
 	}
 	room := s.Room("film")
 	var people []*actor

@@ -32,6 +32,7 @@ type gathering struct {
 	effects chan muc.Effect
 	rooms   *muc.Driver
 	seenMUC []muc.Effect
+	filming bool // we are, in what follows
 }
 
 func gather(t *testing.T, p *persona, s *testkit.Server) *gathering {
@@ -135,6 +136,23 @@ func (g *gathering) contents() string {
 		`</description></content>`, g.p.names[0])
 }
 
+// filmContent is the content of its pictures, under the numbers of Dino and Movim.
+func (g *gathering) filmContent() string {
+	return fmt.Sprintf(`<content creator='initiator' name='%s'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='video'>`+
+		`<payload-type id='98' name='VP8' clockrate='90000'/></description></content>`, g.p.names[1])
+}
+
+// weSee waits until we see the persona, and the persona us.
+func (g *gathering) weSee() {
+	g.t.Helper()
+	g.us.Await(g.t, "", "seeing them", func(e *jingledv1.Event) bool {
+		o := e.GetRoomOccupant()
+		return e.GetPeer() == g.room && o.GetNick() == "them" && o.GetVideo() && o.GetSeen()
+	})
+	g.saw.Store(0)
+	g.eventually("sees us", func() bool { return g.saw.Load() >= 10 })
+}
+
 // weHear waits until we hear the persona.
 func (g *gathering) weHear() {
 	g.t.Helper()
@@ -165,6 +183,9 @@ func (g *gathering) leave() {
 func (g *gathering) join(req *jingledv1.JoinRoomRequest) {
 	g.t.Helper()
 	req.Media = &jingledv1.Media{AudioIn: fmt.Sprintf("tone:%d", ours.Tone), Record: g.record}
+	if g.filming {
+		req.Media.Video, req.Media.VideoIn = true, film(g.t)
+	}
 	if _, err := g.us.D.JoinRoom(g.t.Context(), req); err != nil {
 		g.t.Fatal(err)
 	}
@@ -182,9 +203,10 @@ func groupCalls(t *testing.T, s *testkit.Server) {
 		}
 		t.Run(p.name+" begins", func(t *testing.T) {
 			g := gather(t, p, s)
+			g.filming = true
 			g.enter()
 			g.announce(preparing)
-			g.announce(g.contents())
+			g.announce(g.contents() + g.filmContent())
 			if err := g.rooms.Grant(jid.JID(g.room), "member", g.peer.us.Bare()); err != nil {
 				t.Fatal(err)
 			}
@@ -205,41 +227,53 @@ func groupCalls(t *testing.T, s *testkit.Server) {
 			if m.Contents[0].Name != g.p.names[0] || m.Contents[0].Description.(rtp.Description).PayloadTypes[0].ID != 111 {
 				t.Errorf("our contents do not fit theirs: %s", m.Element())
 			}
+			if len(m.Contents) != 2 || m.Contents[1].Name != g.p.names[1] || vp8(t, m.Contents[1].Description) != 98 {
+				t.Errorf("our video does not fit theirs: %s", m.Element())
+			}
 			// Whoever comes later calls.
 			offer := g.await("session-initiate").jingle
 			if room := roomIn(offer); room != g.room {
 				t.Errorf("the session is of the room %q", room)
 			}
 			g.sid = offer.SID
+			if len(offer.Contents) != 2 || vp8(t, offer.Contents[1].Description) != 98 {
+				t.Errorf("the session: %s", offer.Element())
+			}
 			g.prepare(offer)
 			g.send("session-accept")
 			g.trickle()
+			g.show(g.media[1], 98)
 			g.weHear()
+			g.weSee()
 			g.leave()
 		})
 		t.Run(p.name+" comes", func(t *testing.T) {
 			g := gather(t, p, s)
+			g.filming = true
 			g.join(&jingledv1.JoinRoomRequest{Room: g.room, Create: true, Invite: []string{g.client.Account().String()}})
 			g.us.Await(t, "", "the call", func(e *jingledv1.Event) bool { return e.GetRoomCall().GetJoined() })
 			g.enter()
 			g.announce(preparing)
 			g.ourMuji("our contents", func(m muji.Muji) bool { return len(m.Contents) > 0 })
-			g.announce(g.contents())
+			g.announce(g.contents() + g.filmContent())
 			g.told("its own presence", func(e muc.Effect) bool {
 				p, ok := e.(muc.Present)
 				return ok && p.Self && p.Occupant.Presence.Child(muji.NS, "muji") != nil &&
 					p.Occupant.Presence.Child(muji.NS, "muji").Child(muji.NS, "content") != nil
 			})
 			g.sid = "7d1e7e52-7f0b-4bd5-9d5f-000000000001"
-			g.prepare(nil, "audio")
+			g.prepare(nil, "audio", "video")
 			st := g.make("session-initiate")
 			st.Child(jingle.NS, "jingle").Add(muji.Muji{Room: jid.JID(g.room)}.Element())
 			if err := g.client.Send(st); err != nil {
 				t.Fatal(err)
 			}
-			g.accepted(g.await("session-accept").jingle)
+			answer := g.await("session-accept").jingle
+			g.accepted(answer)
 			g.trickle()
+			g.show(g.media[1], vp8(t, picturesOf(answer).Description))
 			g.weHear()
+			g.weSee()
 			g.leave()
 		})
 	}
