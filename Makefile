@@ -26,7 +26,7 @@ help: ## list the targets
 build: ## build jingled, jingle and jingle-relay into ./bin
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
-deb: ## the Debian package of jingle-relay, into ./dist; ARCH=arm64 for another machine
+deb: ## the Debian packages of jingled and of jingle-relay, into ./dist; ARCH=arm64 for another machine
 	./scripts/deb.sh
 
 demo: ## run the main job: two accounts, a call with DTMF, a file, all on loopback

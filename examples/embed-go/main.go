@@ -25,11 +25,11 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	account, folder, err := arguments()
 	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		err = run(ctx, account, folder)
+		stop()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "embed-go:", err)
