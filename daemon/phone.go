@@ -173,6 +173,9 @@ func (p *phone) answer(m *jingledv1.Media) error {
 	if m.GetDelegated() {
 		return p.call.answerDelegated()
 	}
+	if a := p.call.account; a.relaysOnly(m) && !a.relaysOnly(nil) {
+		return p.call.answerHidden(m)
+	}
 	source, sink, videos, err := p.call.openAll(m)
 	if err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)

@@ -88,6 +88,16 @@ func (s *Session) remove(c *content) {
 	}
 }
 
+// added returns what we have added and the peer has not answered.
+func (s *Session) added() (out []Content) {
+	for _, c := range s.contents {
+		if c.added && c.phase == offeredByUs {
+			out = append(out, Content{Creator: c.id.Creator, Name: c.id.Name, Senders: c.senders})
+		}
+	}
+	return out
+}
+
 // removed reports whether the session had a content of this name not long ago.
 func (s *Session) removed(name string) bool { return slices.Contains(s.gone, name) }
 

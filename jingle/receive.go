@@ -278,6 +278,9 @@ func (s *Session) receiveContentAccept(iq string, m *Message) *StanzaError {
 }
 
 func (s *Session) receiveContentReject(now time.Time, iq string, m *Message) *StanzaError {
+	if len(m.Contents) == 0 {
+		m = m.withContents(s.added()) // stanza.js does not say which
+	}
 	known, given := s.inPhase(m, offeredByUs)
 	if len(known) == 0 || len(known) < len(m.Contents) {
 		return ErrOutOfOrder("There is no such content that waits to be accepted.")

@@ -260,21 +260,6 @@ func (c *Call) GiveUp(content jingle.Content) {
 	}
 }
 
-// Describe takes a description-info: advice on what to send (XEP-0167 section 9). It never fails.
-func (c *Call) Describe(content jingle.Content) {
-	d, ok := content.Description.(rtp.Description)
-	if !ok || content.Name != c.Name() || c.agreed.Media == "" {
-		return
-	}
-	merged, changed := rtp.Merge(c.agreed, d)
-	if a, ok := agree(merged, c.cfg.Codecs); ok && len(changed) > 0 {
-		c.agreed = merged
-		c.stream.mu.Lock()
-		c.stream.agreed = a
-		c.stream.mu.Unlock()
-	}
-}
-
 // HasEvents reports whether keys go as RTP events in this call.
 func (c *Call) HasEvents() bool {
 	c.stream.mu.Lock()

@@ -83,6 +83,9 @@ func agree(d rtp.Description, codecs []*audio.Codec) (a agreement, ok bool) {
 	if a.send == nil {
 		return a, false
 	}
+	if limit := bandwidth(d); limit > 0 && (a.config.MaxBitrate == 0 || limit < a.config.MaxBitrate) {
+		a.config.MaxBitrate = limit
+	}
 	for _, id := range slices.Sorted(maps.Keys(a.events)) {
 		clock := a.events[id]
 		// RFC 4733 section 2.1: the audio's clock; another one is better than none.
@@ -92,6 +95,28 @@ func agree(d rtp.Description, codecs []*audio.Codec) (a agreement, ok bool) {
 	}
 	return a, true
 }
+
+// bandwidth is how many bits a second the peer takes of a content, or 0 if it does not say (XEP-0167 section 4, RFC 4566 section 5.8,
+// RFC 3890).
+func bandwidth(d rtp.Description) int {
+	least := 0
+	for _, b := range d.Bandwidths {
+		bps := uint64(0)
+		switch b.Type {
+		case "AS":
+			bps = min(b.Value, maxBandwidth/1000) * 1000
+		case "TIAS":
+			bps = min(b.Value, maxBandwidth)
+		}
+		if bps > 0 && (least == 0 || int(bps) < least) {
+			least = int(bps)
+		}
+	}
+	return least
+}
+
+// maxBandwidth is more than is ever sent, in bit/s.
+const maxBandwidth = 1_000_000_000
 
 // encoderConfig reads the parameters by which the peer says what it wants to receive (RFC 7587 section 6.1).
 func encoderConfig(ps rtp.Parameters) audio.EncoderConfig {

@@ -62,6 +62,7 @@ func (c *Call) newPart(name string, bundled bool, categories []rtp.Category) (*p
 	}
 	p.stream = newVideoStream(nil, c.stream.cname, c.cfg.Notify)
 	p.stream.name, p.stream.categories = name, categories
+	p.stream.described = func(bps int) { c.describeBandwidth(p, bps) }
 	if p.own {
 		var err error
 		p.group, err = NewGroup(GroupConfig{
@@ -207,6 +208,7 @@ func theyOnly(offered jingle.Senders, us jingle.Role) jingle.Senders {
 func (c *Call) agreeVideo(p *part, d, theirs rtp.Description, senders jingle.Senders) {
 	p.agreed = d
 	p.stream.agree(agreeVideo(d), sourcesIn(theirs), senders.Sends(c.cfg.Role))
+	p.stream.describe(nil, bandwidth(theirs))
 	p.allow(senders, c.cfg.Role)
 	if err := p.stream.mismatch(); err != nil {
 		c.cfg.Notify(VideoSourceEnded{p.name, err})

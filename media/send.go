@@ -24,6 +24,7 @@ type sender struct {
 	key       bool          // is being sent
 	enc       audio.Encoder
 	encOf     *audio.Codec
+	encFor    audio.EncoderConfig
 	seq       uint16
 	timestamp uint32
 	step      uint32 // timestamp units in a frame
@@ -129,12 +130,12 @@ func (w *sender) frame(pcm []float32) error {
 	case passing:
 		return nil
 	default:
-		if w.enc == nil || w.encOf != a.send {
+		if w.enc == nil || w.encOf != a.send || w.encFor != a.config {
 			enc, err := a.send.NewEncoder(a.config)
 			if err != nil {
 				return err
 			}
-			w.enc, w.encOf = enc, a.send
+			w.enc, w.encOf, w.encFor = enc, a.send, a.config
 		}
 		var err error
 		if w.payload, err = w.enc.Encode(w.payload[:0], pcm); err != nil {

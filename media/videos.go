@@ -99,13 +99,16 @@ func (c *Call) Unplaced() []Video {
 }
 
 // claim takes the Video that waits for a content of these categories. The first content takes a camera's, whatever it shows:
-// who wants to see the peer takes what there is.
+// who wants to see the peer takes what there is. Another one that says nothing of itself, as most clients' do, takes what is left.
 func (c *Call) claim(categories []rtp.Category, first bool) (Video, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := slices.IndexFunc(c.waiting, func(v Video) bool { return shows(categories, v.Category) })
 	if i < 0 && first {
 		i = slices.IndexFunc(c.waiting, func(v Video) bool { return v.Category == "" })
+	}
+	if i < 0 && !first && len(categories) == 0 && len(c.waiting) > 0 {
+		i = 0
 	}
 	if i < 0 {
 		return Video{}, false
@@ -235,6 +238,7 @@ func (c *Call) Equip(name string, v Video) error {
 	}
 	c.SetVideo()
 	p.stream.equip(v)
+	c.describeSource(p) // which the answer did not have
 	if err := p.stream.mismatch(); err != nil {
 		c.cfg.Notify(VideoSourceEnded{p.name, err})
 	}

@@ -51,27 +51,31 @@ type videoStream struct {
 	begin      chan struct{} // closed once it is agreed; nothing of the source is lost before
 	fresh      chan struct{} // there are a source and a sink that run does not know
 
-	mu       sync.Mutex // guards the rest
-	begun    bool
-	agreed   videoAgreement
-	sources  []uint32 // that the peer has told
-	canSend  bool
-	held     bool
-	source   video.Source
-	sink     video.Sink
-	err      error
-	seq      uint16
-	history  []sentPacket
-	resent   int
-	sent     sendStats
-	keyed    time.Duration // when the source was asked for a key frame
-	in       *videoIn
-	rtt      time.Duration
-	theyLost uint64
-	estimate int // of the peer, bit/s
-	guess    int // by what it has lost, if neither it nor the path tells an estimate
-	limited  int // what the source was told last
-	viewer   int // what the sink's viewer can take, bit/s, or 0
+	mu        sync.Mutex // guards the rest
+	begun     bool
+	agreed    videoAgreement
+	sources   []uint32 // that the peer has told
+	canSend   bool
+	held      bool
+	source    video.Source
+	sink      video.Sink
+	err       error
+	seq       uint16
+	history   []sentPacket
+	resent    int
+	sent      sendStats
+	keyed     time.Duration // when the source was asked for a key frame
+	in        *videoIn
+	rtt       time.Duration
+	theyLost  uint64
+	estimate  int // of the peer, bit/s
+	guess     int // by what it has lost, if neither it nor the path tells an estimate
+	bandwidth int // that the peer has described, or 0
+	limited   int // what the source was told last
+	// described, if set, tells the peer how much a viewer takes, if it has changed since it was told last.
+	described func(bps int)
+	toldLimit int
+	viewer    int // what the sink's viewer can take, bit/s, or 0
 }
 
 type sentPacket struct {
@@ -286,6 +290,9 @@ func (s *videoStream) adapt(guess int) {
 	if limit == 0 {
 		limit = guess
 	}
+	if s.bandwidth > 0 && (limit == 0 || s.bandwidth < limit) {
+		limit = s.bandwidth
+	}
 	if limit > 0 && limit != s.limited {
 		s.limited = limit
 		s.source.Bitrate(limit)
@@ -400,6 +407,11 @@ func (s *videoStream) limit(bps int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.viewer = bps
+	// Small changes are not worth a stanza.
+	if s.described != nil && s.begun && !s.agreed.remb && bps > 0 && (bps < s.toldLimit*3/4 || bps > s.toldLimit*4/3) {
+		s.toldLimit = bps
+		s.described(bps)
+	}
 }
 
 // play sends what the source gives.

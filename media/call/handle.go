@@ -172,6 +172,8 @@ func (c *Call) onMedia(e media.Event) {
 		if (c.cfg.GatherFirst || c.cfg.Transport == ice.NSRawUDP) && c.s.Role() == jingle.Initiator {
 			c.initiateOnce()
 		}
+	case media.Described:
+		c.do(&jingle.Message{Action: jingle.DescriptionInfo, Contents: []jingle.Content{e.Content}})
 	case media.Connected:
 		c.path = &e
 		time.AfterFunc(silentLimit, func() { c.s.Post(c.connectedSilent) })

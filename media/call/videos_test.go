@@ -223,7 +223,7 @@ func TestJoiningTheirVideo(t *testing.T) {
 		in.EquipVideo("video", b.Video)
 		awaitThat(sc.romeo, seen)
 		time.Sleep(2 * time.Second)
-		if !sc.sent("juliet content-modify") {
+		if !sc.sent("juliet content-modify") || !sc.sent("juliet description-info") {
 			t.Errorf("sent: %q", sc.log)
 		}
 		in.HangUp(nil)

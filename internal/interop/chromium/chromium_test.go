@@ -39,7 +39,9 @@ func TestCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("prosody", func(t *testing.T) {
-		calls(t, script, testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress}))
+		srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+		calls(t, script, srv)
+		t.Run("video", func(t *testing.T) { videoCalls(t, script, srv) })
 	})
 	t.Run("ejabberd", func(t *testing.T) {
 		calls(t, script, testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress}))

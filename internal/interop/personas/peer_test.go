@@ -103,7 +103,7 @@ func loginAs(t *testing.T, p *persona, cfg xmpp.Config) *peer {
 		t.Fatal(err)
 	}
 	cfg.Password = func() (string, error) { return "secret", nil }
-	cfg.Features, cfg.FailFast, cfg.Timeouts = p.features, true, xmpp.Timeouts{Answer: time.Hour}
+	cfg.Features, cfg.CapsNode, cfg.FailFast, cfg.Timeouts = p.features, p.node, true, xmpp.Timeouts{Answer: time.Hour}
 	if r.client, err = xmpp.New(cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ var files embed.FS
 type persona struct {
 	name, version, notes string
 	features             []string
+	node                 string          // of its capabilities; "" is that of nobody known
 	names                []string        // of its contents: audio, video
 	jmi                  bool            // it proposes by XEP-0353, and awaits proposals
 	bundle               bool            // all contents on one transport
@@ -77,6 +78,8 @@ func parse(text string) (*persona, error) {
 			p.notes = value
 		case "features":
 			p.features = strings.Fields(value)
+		case "node":
+			p.node = value
 		case "names":
 			p.names = strings.Fields(value)
 		case "jmi":

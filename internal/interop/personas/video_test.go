@@ -41,7 +41,10 @@ func film(t *testing.T) string {
 func (s *scene) filming() { s.us.Film = film(s.t) }
 
 // show sends pictures of the persona.
-func (r *peer) show(m *medium, payloadType uint8) {
+func (r *peer) show(m *medium, payloadType uint8) { r.showAs(m, payloadType, 102) }
+
+// showAs is show from a source of its own.
+func (r *peer) showAs(m *medium, payloadType uint8, ssrc uint32) {
 	r.t.Helper()
 	group := m.conn.group
 	r.running.Go(func() {
@@ -52,7 +55,7 @@ func (r *peer) show(m *medium, payloadType uint8) {
 		}
 		tick := time.NewTicker(40 * time.Millisecond)
 		defer tick.Stop()
-		h := pionrtp.Header{Version: 2, PayloadType: payloadType, SSRC: 102, Marker: true}
+		h := pionrtp.Header{Version: 2, PayloadType: payloadType, SSRC: ssrc, Marker: true}
 		frame := append([]byte{0x10}, make([]byte, 100)...)
 		for {
 			select {
@@ -174,6 +177,9 @@ var videoCases = []testCase{
 		"answer, and the sound goes on", "", weAddVideo},
 	{"video, they add", "they add video to a call that we have answered with video, and each sees the other", "content-add",
 		theyAddVideo},
+	{"video, we show a screen", "we add a screen beside the camera: they take it, or refuse it, or are known to have no place for it and are not " +
+		"asked; the camera and the sound go on", "", weShowScreen},
+	{"video, they show a screen", "they add a screen beside their camera, and both are seen (XEP-0507)", "slides", theyShowScreen},
 	{"hold", "they hold, and we know", "hold", func(s *scene) {
 		s.callOut()
 		s.pickUp()
@@ -268,6 +274,74 @@ func theyAddVideo(s *scene) {
 			s.t.Errorf("we want to be seen: %s", c.Senders)
 		}
 	}
+	s.theySee()
+	s.talk()
+	s.bye()
+}
+
+// screen waits until a screen is seen here, or is no more.
+func (s *scene) screen(on bool) {
+	s.t.Helper()
+	s.us.Await(s.t, s.sid, "news of a screen", func(e *jingledv1.Event) bool {
+		v := e.GetCallVideo()
+		return v != nil && v.GetOn() == on && v.GetCategory() == "slides"
+	})
+}
+
+func weShowScreen(s *scene) {
+	s.filming()
+	s.callOut()
+	s.pickUp()
+	s.show(s.picture(), vp8(s.t, picturesOf(s.offer).Description))
+	s.talk()
+	s.weSee()
+	on := true
+	s.us.Control(s.t, &jingledv1.ControlCallRequest{Sid: s.sid, Video: &on, VideoCategory: "slides", VideoIn: film(s.t)})
+	switch {
+	case s.p.stanzas["slides"] != nil:
+		offer := picturesOf(s.await("content-add").jingle)
+		if d := offer.Description.(rtp.Description); len(d.Categories) != 1 || d.Categories[0] != rtp.CategorySlides || offer.Name != "slides" {
+			s.t.Errorf("added: %s", d.Element())
+		}
+		m := s.add(false)
+		m.Name, m.Setup, m.Payloads = offer.Name, "active", s.p.answer(offer.Description.(rtp.Description))
+		s.send("session-accept", func(d *script) { d.Media = append(d.Media[:2:2], m) })
+		s.enter(m)
+		s.showAs(m, vp8(s.t, offer.Description), 103)
+		s.screen(true)
+	case s.p.name == "stanza.js":
+		s.await("content-add")
+		s.send("content-reject")
+		s.screen(false)
+	default:
+		s.screen(false)
+	}
+	s.theySee()
+	s.talk()
+	s.bye()
+}
+
+func theyShowScreen(s *scene) {
+	s.filming()
+	s.callIn("audio", "video")
+	s.answer()
+	s.show(s.picture(), s.video)
+	s.talk()
+	s.weSee()
+	m := s.add(true)
+	m.Name = "2"
+	s.send("slides", func(d *script) { d.medium = m })
+	answer := s.await("content-accept").jingle.Contents[0]
+	if d := answer.Description.(rtp.Description); len(d.Categories) != 1 || d.Categories[0] != rtp.CategorySlides {
+		s.t.Errorf("accepted: %s", d.Element())
+	}
+	s.enter(m)
+	s.showAs(m, vp8(s.t, answer.Description), 103)
+	s.screen(true)
+	s.us.Await(s.t, s.sid, "pictures of both", func(e *jingledv1.Event) bool {
+		v := e.GetCallMeter().GetStats().GetVideos()
+		return len(v) == 2 && v[0].GetPacketsReceived() > 10 && v[1].GetPacketsReceived() > 10
+	})
 	s.theySee()
 	s.talk()
 	s.bye()

@@ -24,6 +24,35 @@ function listen(stream) {
   context.createMediaStreamSource(stream).connect(analyser);
 }
 
+// paint returns a track of pictures of one colour, in which something moves.
+function paint({ color, width, height }) {
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const c = canvas.getContext('2d');
+  let n = 0;
+  setInterval(() => {
+    c.fillStyle = color;
+    c.fillRect(0, 0, width, height);
+    c.fillStyle = 'black';
+    c.fillRect(n++ % 16, 0, 4, 4);
+  }, 66);
+  return canvas.captureStream().getTracks()[0];
+}
+
+let screens = []; // what is seen, one for each track
+
+function watch(track) {
+  const screen = Object.assign(document.createElement('video'), { muted: true, autoplay: true, srcObject: new MediaStream([track]) });
+  screen.play();
+  screens.push(screen);
+}
+
+// source returns the sound of the microphone, and pictures.
+async function source(pictures) {
+  const stream = await sound();
+  for (const p of pictures || []) stream.addTrack(paint(p));
+  return stream;
+}
+
 const commands = {
   async login({ jid, password, url }) {
     client = createClient({
@@ -42,6 +71,7 @@ const commands = {
     client.jingle.on('peerTrackAdded', (s, track, stream) => {
       tell('track', { sid: s.sid, kind: track.kind });
       if (track.kind === 'audio') listen(stream || new MediaStream([track]));
+      else watch(track);
     });
     client.jingle.on('log:error', (...what) => tell('log', { what: what.map(w => w instanceof Error ? String(w) : w) }));
     client.on('raw:*', (direction, xml) => tell('stanza', { direction, xml: String(xml) }));
@@ -56,15 +86,16 @@ const commands = {
     await client.getRoster();
     return client.jid;
   },
-  async call({ to, sid }) {
-    microphone = await sound();
+  async call({ to, sid, pictures }) {
+    screens = [];
+    microphone = await source(pictures);
     const s = client.jingle.createMediaSession(to, sid, microphone);
     await s.start({ offerToReceiveAudio: true });
     return s.sid;
   },
   async ring({ sid }) { await sessions.get(sid).ring(); },
-  async accept({ sid }) {
-    microphone = await sound();
+  async accept({ sid, pictures }) {
+    microphone = await source(pictures);
     const s = sessions.get(sid);
     for (const track of microphone.getTracks()) s.addTrack(track, microphone);
     await s.accept();
@@ -74,6 +105,7 @@ const commands = {
     const s = sessions.get(sid), name = s.pc.getTransceivers()[0].mid;
     if (on) s.mute('initiator', name); else s.unmute('initiator', name);
   },
+  async forget() { screens = []; },
   async hold({ sid, on }) { if (on) sessions.get(sid).hold(); else sessions.get(sid).resume(); },
   async press({ sid, digits }) { sessions.get(sid).pc.getSenders()[0].dtmf.insertDTMF(digits, 100, 60); },
   async restart({ sid }) { await sessions.get(sid).restartIce(); },
@@ -92,6 +124,26 @@ const commands = {
       heard.push(peaks.slice(0, 2).map(i => Math.round(i * width)));
     }
     return heard;
+  },
+  // see returns of each screen its size and the colour in the middle, and how many frames of all were decoded and sent.
+  async see({ sid }) {
+    const out = { screens: [], decoded: [], sent: [] };
+    for (const screen of screens) {
+      const one = { width: screen.videoWidth, height: screen.videoHeight, color: [] };
+      if (one.width) {
+        const canvas = Object.assign(document.createElement('canvas'), { width: one.width, height: one.height });
+        const c = canvas.getContext('2d');
+        c.drawImage(screen, 0, 0);
+        one.color = [...c.getImageData(one.width / 2, one.height / 2, 1, 1).data].slice(0, 3);
+      }
+      out.screens.push(one);
+    }
+    (await sessions.get(sid).pc.getStats()).forEach(r => {
+      if (r.kind !== 'video') return;
+      if (r.type === 'inbound-rtp') out.decoded.push(r.framesDecoded || 0);
+      if (r.type === 'outbound-rtp') out.sent.push({ frames: r.framesSent, target: r.targetBitrate, nacks: r.nackCount });
+    });
+    return out;
   },
   async stats({ sid }) {
     const out = {};
