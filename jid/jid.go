@@ -7,6 +7,7 @@ package jid
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -69,10 +70,14 @@ func normalDomain(d string) (string, error) {
 	if strings.HasPrefix(d, ".") || strings.Contains(d, "..") || strings.HasSuffix(d, ".") {
 		return "", errors.New("the domain has an empty label")
 	}
-	if strings.HasPrefix(d, "[") || strings.ContainsAny(d, "@/ \t\r\n<>&\"'") {
-		if strings.HasPrefix(d, "[") && strings.HasSuffix(d, "]") && !strings.ContainsAny(d, "@/ \t\r\n<>&\"'") {
-			return strings.ToLower(d), nil
+	if strings.HasPrefix(d, "[") && strings.HasSuffix(d, "]") {
+		// RFC 7622 section 3.2: an IP literal of RFC 3986.
+		if ip, err := netip.ParseAddr(d[1 : len(d)-1]); err != nil || !ip.Is6() || ip.Zone() != "" {
+			return "", errors.New("what stands in brackets is no IPv6 address")
 		}
+		return strings.ToLower(d), nil
+	}
+	if strings.ContainsAny(d, "[@/ \t\r\n<>&\"'") {
 		return "", errors.New("a character of the domain is not allowed")
 	}
 	u, err := idna.Lookup.ToUnicode(strings.ToLower(d))

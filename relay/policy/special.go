@@ -76,7 +76,7 @@ func special6(a netip.Addr) bool {
 	return false
 }
 
-// wellKnownNAT64 lists 64:ff9b::/96 (RFC 6052) and 64:ff9b:1::/48 (RFC 8215) with the lengths in which the latter is used.
+// wellKnownNAT64 lists 64:ff9b::/96 (RFC 6052). 64:ff9b:1::/48 (RFC 8215) is for local use, and special.
 func wellKnownNAT64() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96")}
 }
