@@ -90,7 +90,8 @@ func normalDomain(d string) (string, error) {
 		}
 		u = strings.ToLower(d)
 	}
-	if u == "" || strings.HasPrefix(u, ".") || strings.Contains(u, "..") {
+	u = strings.TrimSuffix(u, ".") // of another script's full stop
+	if u == "" || strings.HasPrefix(u, ".") || strings.Contains(u, "..") || strings.HasSuffix(u, ".") {
 		return "", errors.New("nothing is left of a label") // of characters that stand for nothing
 	}
 	if len(u) > 1023 {

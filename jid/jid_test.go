@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 		"a@[::1]/x":                  "a@[::1]/x",
 		"a@127.0.0.1":                "a@127.0.0.1",
 		"a@my_host":                  "a@my_host",
+		"a@example.org．":             "a@example.org", // another full stop
 		"fuß@straße.example":         "fuß@straße.example",
 		"a@xn--strae-oqa.example":    "a@straße.example",
 		"ＡＢＣ@example.org":            "abc@example.org",
