@@ -173,7 +173,7 @@ func (l *login) challenge(p profile) (data []byte, success bool, err error) {
 		}
 		return data, e.Name.Local == "success", nil
 	case e.Is(nsSASL2, "continue"):
-		return nil, false, l.saslError(errContinue)
+		return nil, false, l.saslError(parseContinue(e))
 	case e.Is(ns, "failure"):
 		f := &SASLError{Mechanism: l.mechanism, Condition: "not-authorized", Text: e.ChildText(ns, "text")}
 		for c := range e.Elements() {
@@ -189,6 +189,13 @@ func (l *login) challenge(p profile) (data []byte, success bool, err error) {
 
 func (l *login) saslError(cause error) *Error {
 	e := &Error{Kind: ErrAuth, Addr: l.addr, Err: cause}
+	var more *continueError
+	if errors.As(cause, &more) {
+		e.Message = fmt.Sprintf("login as %s is not complete: %v", l.cfg.JID, more)
+		e.Advice = "A second factor cannot be given here: make a password for this program alone at your provider, if it has such, " +
+			"or take the second factor off the account; a password that has to be changed is changed with another client"
+		return e
+	}
 	var f *SASLError
 	if !errors.As(cause, &f) {
 		e.Message = fmt.Sprintf("login as %s failed (%s): %v", l.cfg.JID, l.mechanism, cause)

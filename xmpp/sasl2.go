@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -237,8 +236,34 @@ func (l *login) readFeatures() (*xmltree.Element, error) {
 	return features, nil
 }
 
-// errContinue is the answer of a server that wants a second factor or a new password.
-var errContinue = errors.New("the server asks for a further step, such as a second factor, which is not supported")
+// continueError is the answer of a server that wants more, such as a second factor or a new password (section 2.6.3).
+type continueError struct {
+	tasks []string
+	text  string // the server's words
+}
+
+func parseContinue(e *xmltree.Element) *continueError {
+	c := &continueError{text: e.ChildText(nsSASL2, "text")}
+	if tasks := e.Child(nsSASL2, "tasks"); tasks != nil {
+		for t := range tasks.Elements() {
+			if t.Is(nsSASL2, "task") && len(c.tasks) < 8 {
+				c.tasks = append(c.tasks, clip(t.Text()))
+			}
+		}
+	}
+	return c
+}
+
+func (e *continueError) Error() string {
+	what := "a further step"
+	if len(e.tasks) > 0 {
+		what = fmt.Sprintf("a further step (%q)", e.tasks)
+	}
+	if e.text != "" {
+		what += fmt.Sprintf(" and says %q", clip(e.text))
+	}
+	return "the server takes the credentials, but asks for " + what
+}
 
 // newUUID makes a random UUID (RFC 9562 version 4).
 func newUUID() string {

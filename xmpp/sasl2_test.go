@@ -3,6 +3,7 @@ package xmpp
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -128,8 +129,13 @@ func TestTokenRefused(t *testing.T) {
 				}
 				p.trySay("%s", answer)
 				if name != "refused" {
-					if err := <-ended; !Permanent(err) {
+					err := <-ended
+					if !Permanent(err) {
 						t.Errorf("Run: %v", err)
+					}
+					var e *Error
+					if name == "second factor" && (!errors.As(err, &e) || !strings.Contains(e.Error(), "TOTP") || !strings.Contains(e.Advice, "second factor")) {
+						t.Errorf("what is said of it: %v", err)
 					}
 					return
 				}
