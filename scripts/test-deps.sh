@@ -30,6 +30,8 @@ gir1.2-gst-plugins-bad-1.0|ls /usr/lib/*/girepository-1.0/GstWebRTC-1.0.typelib|
 gstreamer1.0-plugins-base|ls /usr/lib/*/gstreamer-1.0/libgstopus.so|tests with the WebRTC of GStreamer
 gstreamer1.0-plugins-bad|ls /usr/lib/*/gstreamer-1.0/libgstwebrtc.so|tests with the WebRTC of GStreamer
 gstreamer1.0-plugins-good|ls /usr/lib/*/gstreamer-1.0/libgstvpx.so|tests with the WebRTC of GStreamer
+gstreamer1.0-tools|command -v gst-launch-1.0|tests of RTP with programs of other people
+ffmpeg|command -v ffmpeg|tests of RTP with programs of other people
 gstreamer1.0-nice|ls /usr/lib/*/gstreamer-1.0/libgstnice.so|tests with the WebRTC of GStreamer
 python3-slixmpp|/usr/bin/python3 -c "import slixmpp"|tests with an XMPP client of other people
 python3-grpcio|/usr/bin/python3 -c "import grpc"|tests with a client in Python
