@@ -5,6 +5,7 @@ FUZZTIME   ?= 60s
 BENCH      ?= .
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
+SOAK       ?= 1h
 TESTFLAGS  ?=
 PKGS       ?= ./...
 # Each test package may take this long before it is stopped with its goroutines printed.
@@ -96,7 +97,9 @@ bin/testsum: internal/testsum/main.go
 docs: ## write the generated parts of the documentation
 	$(GO) generate ./internal/... ./cmd/...
 
-soak: ## the long forms of tests: 50 kills in the middle of transfers, ten thousand files, 4 GiB
+soak: ## the long forms of tests: an hour of faults, 10,000 sessions, 50 kills in the middle of transfers, ten thousand files, 4 GiB
+	$(GO) test -v -timeout 80m -run TestSoak ./internal/faults -soak $(SOAK)
+	JINGLED_SESSIONS=10000 $(GO) test -v -timeout 30m -run TestManySessions ./internal/faults
 	JINGLED_TEST_KILLS=50 $(GO) test -v -timeout 30m -run TestKill9 ./cmd/jingled
 	JINGLED_TEST_SOAK=1 $(GO) test -v -timeout 30m -run 'TestManySmallFiles|TestEveryRoadManyFiles|TestMemory' ./filetransfer/transfers ./daemon
 

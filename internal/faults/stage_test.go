@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -45,6 +46,7 @@ type person struct {
 	stateAt string
 
 	mu      sync.Mutex
+	keep    int   // how many events; 0 is maxSeen
 	refusal error // of the last file that could not be accepted
 	seen    []*jingledv1.Event
 	news    chan struct{} // closed and made anew with each event
@@ -117,9 +119,10 @@ const maxSeen = 20000
 func (p *person) tell(e *jingledv1.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.seen = append(p.seen, e); len(p.seen) > maxSeen {
-		clear(p.seen[:maxSeen/2])
-		p.seen = p.seen[maxSeen/2:]
+	if p.seen = append(p.seen, e); len(p.seen) > cmp.Or(p.keep, maxSeen) {
+		old := len(p.seen) / 2
+		clear(p.seen[:old])
+		p.seen = p.seen[old:]
 	}
 	close(p.news)
 	p.news = make(chan struct{})

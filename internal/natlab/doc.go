@@ -25,13 +25,15 @@ const (
 	OnlyHTTPS Kind = "TCP 443 only"
 	// DoubleNAT is a port-restricted NAT at home behind another one of the provider.
 	DoubleNAT Kind = "double NAT"
+	// DualStack is a host with IPv4 behind a port-restricted NAT and IPv6 behind a stateful firewall.
+	DualStack Kind = "dual stack"
 	// IPv6 is a host without IPv4 behind a stateful firewall. All others have no IPv6.
 	IPv6 Kind = "IPv6 only"
 )
 
 // Kinds are all of them.
 func Kinds() []Kind {
-	return []Kind{Open, FullCone, Restricted, PortRestricted, DoubleNAT, Symmetric, NoUDP, OnlyHTTPS, IPv6}
+	return []Kind{Open, FullCone, Restricted, PortRestricted, DoubleNAT, Symmetric, NoUDP, OnlyHTTPS, DualStack, IPv6}
 }
 
 // Path is how the two ends of a call reach each other.
@@ -48,11 +50,13 @@ const (
 func Best(a, b Kind) Path {
 	either := func(k Kind) bool { return a == k || b == k }
 	switch {
-	case either(IPv6) && a != b:
+	case six(a) && six(b):
+		return Direct
+	case either(IPv6):
 		return Relayed // they have no family in common
 	case either(NoUDP), either(OnlyHTTPS):
 		return Relayed
-	case a == IPv6, a == Open && b == Open:
+	case a == Open && b == Open:
 		return Direct
 	case a == Symmetric && picky(b), b == Symmetric && picky(a):
 		return Relayed
@@ -60,8 +64,13 @@ func Best(a, b Kind) Path {
 	return Reflexive
 }
 
-// picky reports whether only ports that were sent to may answer.
-func picky(k Kind) bool { return k == PortRestricted || k == Symmetric || k == DoubleNAT }
+// six reports whether a host has IPv6.
+func six(k Kind) bool { return k == IPv6 || k == DualStack }
+
+// picky reports whether only ports that were sent to may answer, by IPv4.
+func picky(k Kind) bool {
+	return k == PortRestricted || k == Symmetric || k == DoubleNAT || k == DualStack
+}
 
 // Twins are two hosts behind one router.
 type Twins string
@@ -149,6 +158,8 @@ func rules(k Kind) string {
 	case OnlyHTTPS:
 		body = masquerade + input + `
   chain forward { type filter hook forward priority 0; policy drop; oifname "wan" tcp dport 443 accept; ct state established,related accept; }`
+	case DualStack:
+		return rules(PortRestricted) + rules(IPv6)
 	case IPv6:
 		return "table ip6 lab {" + input + stateful + "\n}\n"
 	}

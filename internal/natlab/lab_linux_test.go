@@ -118,6 +118,14 @@ func newSite(t testing.TB, k Kind, n int, join func(l link, t testing.TB, upper,
 		router = home
 	}
 	inside.join(t, router, s.host)
+	if k == DualStack {
+		outside6 := link{upper: outside.upper, lower: outside.lower, base: fmt.Sprintf("2001:db8:%x", n), v6: true}
+		inside6 := link{upper: inside.upper, lower: inside.lower, base: fmt.Sprintf("2001:db8:%x:1", n), v6: true}
+		run(t, "sh", "-ec", outside6.config(1, outside6.upper))
+		in(t, router, outside6.config(2, outside6.lower), "ip route add default via "+outside6.addr(1), inside6.config(1, inside6.upper))
+		in(t, s.host, inside6.config(2, inside6.lower), "ip route add default via "+inside6.addr(1))
+		run(t, "ip", "route", "add", inside6.base+"::/64", "via", outside6.addr(2))
+	}
 	switch k {
 	case Open:
 		run(t, "ip", "route", "add", inside.base+".0/24", "via", outside.addr(2))
