@@ -89,6 +89,8 @@ func TestNATs(t *testing.T) {
 				}
 				hangUp()
 				stop()
+				// What pion asks of a TURN server while it is being closed ends with its retransmissions (RFC 8489 section 6.2.1).
+				time.Sleep(time.Minute)
 				w.stop()
 			})
 		})
