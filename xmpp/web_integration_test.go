@@ -94,20 +94,18 @@ func TestWeb(t *testing.T) {
 // TestResumeWithEjabberd cuts connections between messages: each comes once.
 func TestResumeWithEjabberd(t *testing.T) {
 	s := testkit.SharedServer(t, testkit.KindEjabberd)
-	for _, scheme := range []string{"", "ws"} {
-		t.Run("by "+scheme, func(t *testing.T) {
+	for n, way := range ways(s) {
+		t.Run(way.name, func(t *testing.T) {
 			var cut cutter
 			got, states := make(chan string, 100), make(chan xmpp.StateChange, 100)
-			cfg := account(s, jid.MustParse(s.AddUser(t, "cut"+scheme, "secret")), "phone")
-			if scheme != "" {
-				web(s, scheme)(&cfg)
-			}
+			cfg := account(s, jid.MustParse(s.AddUser(t, fmt.Sprint("cut", n), "secret")), "phone")
+			way.configure(&cfg)
 			cfg.Dial = cut.dial
 			c := start(t, cfg, func(c *xmpp.Client) {
 				bodies(got)(c)
 				c.OnState(func(s xmpp.StateChange) { states <- s })
 			})
-			peerCfg := account(s, jid.MustParse(s.AddUser(t, "peer"+scheme, "secret")), "phone")
+			peerCfg := account(s, jid.MustParse(s.AddUser(t, fmt.Sprint("peer", n), "secret")), "phone")
 			peer := start(t, peerCfg, nil)
 			for i := range 5 {
 				cut.cut()
