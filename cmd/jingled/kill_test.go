@@ -85,6 +85,17 @@ func (h *home) accept(ctx context.Context) error {
 	return err
 }
 
+// isAnswered tells whether no offer waits for its answer.
+func (h *home) isAnswered(ctx context.Context) (bool, error) {
+	res, err := h.api.Transfers.ListTransfers(ctx, &jingledv1.ListTransfersRequest{})
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(res.GetTransfers(), func(x *jingledv1.Transfer) bool {
+		return x.GetState() == jingledv1.TransferState_TRANSFER_STATE_OFFERED
+	}), nil
+}
+
 // finished tells whether the history has the name of a file as complete, as often as said, and nothing is under way.
 func (h *home) finished(ctx context.Context, name string) (bool, error) {
 	res, err := h.api.History.ListHistory(ctx, &jingledv1.ListHistoryRequest{Limit: 10})
@@ -164,18 +175,14 @@ func TestKill9(t *testing.T) {
 			_, err := alice.api.Transfers.SendFile(ctx, &jingledv1.SendFileRequest{Peer: bob.jid, Path: path, Via: via})
 			return err == nil, err
 		})
-		ctx, stop := context.WithCancel(t.Context())
-		accepting := make(chan struct{})
-		go func() {
-			defer close(accepting)
-			for ctx.Err() == nil {
-				_ = bob.accept(ctx)
-				time.Sleep(5 * time.Millisecond)
+		// Until the sender has heard that it is accepted, the end of the receiver is that of its offer.
+		until(t, what+", the answer", func(ctx context.Context) (bool, error) {
+			if err := bob.accept(ctx); err != nil {
+				return false, err
 			}
-		}()
+			return alice.isAnswered(ctx)
+		})
 		time.Sleep(after) // the moment is what is tested
-		stop()
-		<-accepting
 		victim.kill()
 		victim.start()
 		res, err := victim.api.Transfers.ListTransfers(t.Context(), &jingledv1.ListTransfersRequest{})
@@ -187,9 +194,6 @@ func TestKill9(t *testing.T) {
 			what += fmt.Sprintf(", with %d of %d bytes", x.GetBytes(), x.GetSize())
 		}
 		until(t, what, func(ctx context.Context) (bool, error) {
-			if err := bob.accept(ctx); err != nil { // it was not accepted before
-				return false, err
-			}
 			sent, err1 := alice.finished(ctx, name)
 			got, err2 := bob.finished(ctx, name)
 			return sent && got, errors.Join(err1, err2)
