@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"connectrpc.com/connect"
 
@@ -20,12 +19,7 @@ import (
 
 // oneByOne reports whether a client takes one content in a session and no more.
 func oneByOne(c xmpp.Capabilities) bool {
-	for _, node := range []string{nodeConversations, nodeDino, "gajim.org"} {
-		if strings.Contains(c.Caps.Node, node) {
-			return true
-		}
-	}
-	return false
+	return isClient(c, nodeConversations) || isClient(c, nodeDino) || isClient(c, nodeGajim)
 }
 
 // pieces returns the files of a folder if it is to be sent file by file, nil if it goes as an archive.

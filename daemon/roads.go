@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -23,11 +24,16 @@ import (
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/disco"
 )
+
+// channelTimeout is how long a data channel may take to be there.
+const channelTimeout = 15 * time.Second
 
 // addRoads makes what goes besides SOCKS5 and in-band bytestreams.
 func (f *files) addRoads(a *account) error {
-	cfg := datachannel.Config{Certificate: a.certificate, ICE: a.fileICE, Log: a.log}
+	// Conversations never says that its side has failed: what comes next is tried when this is over.
+	cfg := datachannel.Config{Certificate: a.certificate, CertificateFor: a.certificateFor, ICE: a.fileICE, ConnectTimeout: channelTimeout, Log: a.log}
 	own, err := datachannel.NewFactory(cfg)
 	if err != nil {
 		return err
@@ -59,11 +65,22 @@ func (a *account) allRoads(peer jid.JID) []engine.TransportFactory {
 	return []engine.TransportFactory{a.s5b(peer), a.files.channel, a.files.sctpMap, a.files.ibb}
 }
 
-// The nodes of capabilities (XEP-0115) of clients that want an order of their own.
+// The nodes of capabilities (XEP-0115) of clients that want something of their own.
 const (
 	nodeConversations = "conversations.im"
 	nodeDino          = "dino.im"
+	nodeGajim         = "gajim.org"
 )
+
+// isClient reports whether a device runs a client: by the node of its capabilities, or where we do not see its presence by the
+// name that it has for people.
+func isClient(c xmpp.Capabilities, node string) bool {
+	if c.Caps.Node != "" || c.Info == nil {
+		return strings.Contains(c.Caps.Node, node)
+	}
+	name, _, _ := strings.Cut(node, ".")
+	return slices.ContainsFunc(c.Identities, func(d disco.Identity) bool { return strings.Contains(strings.ToLower(d.Name), name) })
+}
 
 // roadsTo are the transports to offer to a device, best first.
 func (a *account) roadsTo(device jid.JID, c xmpp.Capabilities) []engine.TransportFactory {
@@ -81,11 +98,11 @@ func (a *account) roadsTo(device jid.JID, c xmpp.Capabilities) []engine.Transpor
 		}
 	}
 	switch {
-	case strings.Contains(c.Caps.Node, nodeConversations):
+	case isClient(c, nodeConversations):
 		// Its own order; it knows neither direct candidates behind NATs nor a proxy of a server without one.
 		channel()
 		stream()
-	case strings.Contains(c.Caps.Node, nodeDino):
+	case isClient(c, nodeDino):
 		// Its fallback does not work: what is offered first has to.
 		if len(a.streamHosts()) > 0 || a.near(device) {
 			stream()

@@ -50,6 +50,7 @@ func newScene(t *testing.T, d *dialect) *scene {
 		Password: func() (string, error) { return "secret", nil }, Resource: "desk", Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback}}})
 	s.peer = login(t, d, srv)
 	s.us = jid.JID(s.side.JID(t))
+	s.side.Meets(t, s.client.JID().Bare().String())
 	return s
 }
 
@@ -236,8 +237,12 @@ func ofJingle(d *dialect) bool { return !d.si }
 func everybody(*dialect) bool  { return true }
 
 var cases = []testCase{
-	{"we send", "we send over SOCKS5, they end when they have everything", everybody, func(s *scene) {
+	{"we send", "we send over SOCKS5, or data channels if they have them, they end when they have everything", everybody, func(s *scene) {
 		s.give()
+		if s.d.channels {
+			s.takeChannel()
+			return
+		}
 		if s.d.si {
 			s.takeSI(s5b.NSBytestreams)
 			return
@@ -245,7 +250,11 @@ var cases = []testCase{
 		s.takeDirect(0)
 		s.arrived("s5b")
 	}},
-	{"they send", "they send over SOCKS5, we end when we have everything", everybody, func(s *scene) {
+	{"they send", "they send over SOCKS5, or data channels, we end when we have everything", everybody, func(s *scene) {
+		if s.d.channels {
+			s.giveChannel()
+			return
+		}
 		if s.d.si {
 			s.giveSI(s5b.NSBytestreams)
 			return
@@ -263,8 +272,12 @@ var cases = []testCase{
 		s.given("s5b")
 		_ = conn.Close()
 	}},
-	{"we send in band", "SOCKS5 does not work, we replace it by in-band bytestreams", func(d *dialect) bool { return !d.rejectsReplace }, func(s *scene) {
+	{"we send in band", "SOCKS5 and data channels do not work, we replace them by in-band bytestreams", func(d *dialect) bool { return !d.rejectsReplace }, func(s *scene) {
 		s.give()
+		if s.d.channels {
+			s.replaceChannel()
+			return
+		}
 		if s.d.si {
 			s.takeSI("http://jabber.org/protocol/ibb")
 			return
@@ -280,7 +293,16 @@ var cases = []testCase{
 		s.finish(c)
 		s.arrived("ibb")
 	}},
-	{"they send in band", "SOCKS5 does not work, they replace it by in-band bytestreams", func(d *dialect) bool { return !d.replacesBySame }, func(s *scene) {
+	{"they send in band", "SOCKS5 and data channels do not work, they replace them by in-band bytestreams", func(d *dialect) bool { return !d.replacesBySame }, func(s *scene) {
+		if s.d.channels {
+			s.offerChannel()
+			s.jingle("transport-replace", content(s.d.content, fmt.Sprintf("<transport xmlns='%s' block-size='%d' sid='ibb-1'/>", ibb.NS, s.d.block)))
+			a := s.await(jingle.TransportAccept, nil).Contents[0].Transport.(ibb.Transport)
+			s.d.block = min(s.d.block, int(a.BlockSize))
+			s.sendInBand("ibb-1", s.data)
+			s.given("ibb")
+			return
+		}
 		if s.d.si {
 			s.giveSI("http://jabber.org/protocol/ibb")
 			return
@@ -336,7 +358,7 @@ var cases = []testCase{
 			s.t.Errorf("%v", f)
 		}
 	}},
-	{"they cancel", "they give up while the bytes come", ofJingle, func(s *scene) {
+	{"they cancel", "they give up while the bytes come", func(d *dialect) bool { return ofJingle(d) && !d.channels }, func(s *scene) {
 		_, conns, sid := s.offer(true)
 		s.jingle("transport-info", content(s.d.content, s5bElement(sid, "<candidate-error/>")))
 		conn := <-conns

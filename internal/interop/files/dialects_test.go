@@ -7,6 +7,7 @@ import (
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jingle"
 )
 
@@ -30,6 +31,7 @@ type dialect struct {
 	closes               bool   // in-band bytestreams
 	rejectsReplace       bool
 	replacesBySame       bool // offers SOCKS5 again when it has failed
+	channels             bool // data channels come first
 	ranges               bool // it asks for the rest of a file
 	needs                func(t *testing.T, c *jingle.Content, f filetransfer.File)
 }
@@ -65,6 +67,21 @@ var dialects = []*dialect{
 		notes: "Media type by `<mediaType>`, no hash in the offer, a checksum without creator behind it. In-band blocks of 8192, three at " +
 			"once, and no close. Falls back only as the initiator.",
 		features: jingleFeatures(jet0, "urn:xmpp:jingle:jet-omemo:0"), content: "file-offer",
+		offer: func(size int, _ []byte) string {
+			return fmt.Sprintf("<name>note.bin</name><size>%d</size><mediaType>application/octet-stream</mediaType>", size)
+		},
+		tellsHash: "sha-256", tellsSHA1: true, received: true, priority: 8257536, block: 8192, window: 3,
+		needs: func(t *testing.T, c *jingle.Content, f filetransfer.File) {
+			if f.MediaType != "" && f.MediaTypeSpelling == filetransfer.MediaTypeDashed || len(c.Name) > 16 || c.Senders != jingle.SendersInitiator {
+				t.Errorf("Conversations cannot read %+v", c)
+			}
+		},
+	},
+	{
+		name: "Conversations (data channels)", version: "2.19, read from source", node: "http://conversations.im", channels: true,
+		notes: "The same where the app may use WebRTC, which is the default: a data channel each way, called `test`, in a group of its own; " +
+			"messages of 4096 bytes; candidates one by one, before the answer too. Needs `sctp-port` and `max-message-size`.",
+		features: jingleFeatures(jet0, "urn:xmpp:jingle:jet-omemo:0", ice.NSDataChannel, ice.NSUDP, "urn:xmpp:jingle:apps:dtls:0"), content: "file-offer",
 		offer: func(size int, _ []byte) string {
 			return fmt.Sprintf("<name>note.bin</name><size>%d</size><mediaType>application/octet-stream</mediaType>", size)
 		},

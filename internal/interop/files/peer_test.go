@@ -17,6 +17,7 @@ import (
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/filetransfer/s5b"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/internal/interop/ours"
 	"github.com/jingled/jingled/internal/xmppserver"
 	"github.com/jingled/jingled/jid"
@@ -39,8 +40,11 @@ type peer struct {
 	sid string
 	us  jid.JID
 
-	band chan []byte // bytes of in-band bytestreams; closed by a close
-	seq  int
+	band      chan []byte // bytes of in-band bytestreams; closed by a close
+	seq       int
+	trickling sync.Mutex
+	trickle   func(ice.DataChannel) // takes our candidates for data channels, as they come; nil: nobody does
+
 	si   chan *xmpp.IQ // offers of ours by stream initiation
 	host chan *xmpp.IQ // our <query/> of XEP-0065
 }
@@ -51,6 +55,7 @@ func login(t *testing.T, d *dialect, srv *xmppserver.Server) *peer {
 	filetransfer.Register(&p.reg)
 	s5b.Register(&p.reg)
 	ibb.Register(&p.reg)
+	ice.Register(&p.reg)
 	var err error
 	p.client, err = xmpp.New(xmpp.Config{JID: jid.JID("romeo@" + srv.Domain()), Resource: "phone", Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback,
 		Password: func() (string, error) { return "secret", nil }, Features: d.features, CapsNode: d.node, FailFast: true})
@@ -64,6 +69,15 @@ func login(t *testing.T, d *dialect, srv *xmppserver.Server) *peer {
 			return
 		}
 		iq.Reply(nil)
+		p.trickling.Lock()
+		take := p.trickle
+		p.trickling.Unlock()
+		if m.Action == jingle.TransportInfo && take != nil {
+			if c, ok := m.Contents[0].Transport.(ice.DataChannel); ok {
+				take(c)
+				return
+			}
+		}
 		p.inbox <- m
 	})
 	p.client.HandleIQ(ibb.NSIBB, "open", func(iq *xmpp.IQ) {
