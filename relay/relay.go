@@ -207,7 +207,13 @@ func (r *Relay) Run(ctx context.Context) error {
 		part("metrics", func(ctx context.Context) error { return serveHTTP(ctx, metrics, r.metricsHandler()) })
 	}
 	if admin != nil {
-		part("admin", func(ctx context.Context) error { return admin.serve(ctx, r.adminHandler()) })
+		part("admin", func(ctx context.Context) error {
+			select { // what it tells would not be true before; who asks waits
+			case <-r.ready:
+			case <-ctx.Done():
+			}
+			return admin.serve(ctx, r.adminHandler())
+		})
 	}
 	part("drain", func(ctx context.Context) error {
 		err := r.drain.wait(ctx, r.sessionCount)

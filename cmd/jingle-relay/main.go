@@ -11,11 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jingled/jingled/internal/buildinfo"
 	"github.com/jingled/jingled/relay"
 )
 
 // version is set when a release is built.
-var version = "devel"
+var version = buildinfo.Devel
 
 // The exit statuses.
 const (
@@ -25,7 +26,10 @@ const (
 	exitAway   = 3 // no relay is running
 )
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	version = buildinfo.Version(version)
+	os.Exit(run(os.Args[1:]))
+}
 
 func run(args []string) int {
 	root := newRoot()

@@ -14,11 +14,12 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/jingled/jingled/internal/buildinfo"
 	"github.com/jingled/jingled/xmpp"
 )
 
 // version is set when a release is built.
-var version = "devel"
+var version = buildinfo.Devel
 
 // The exit statuses, as docs/cli.md has them.
 const (
@@ -56,7 +57,10 @@ func exitf(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
 
-func main() { os.Exit(run()) }
+func main() {
+	version = buildinfo.Version(version)
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

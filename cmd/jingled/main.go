@@ -16,12 +16,16 @@ import (
 
 	"github.com/jingled/jingled/daemon/webphone"
 	"github.com/jingled/jingled/daemon/whip"
+	"github.com/jingled/jingled/internal/buildinfo"
 )
 
 // version is set when a release is built.
-var version = "devel"
+var version = buildinfo.Devel
 
-func main() { os.Exit(run()) }
+func main() {
+	version = buildinfo.Version(version)
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

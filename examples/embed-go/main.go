@@ -9,6 +9,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +22,6 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/jid"
-	"github.com/jingled/jingled/xmpp"
 )
 
 func main() {
@@ -55,8 +55,8 @@ func arguments() (a daemon.Account, folder string, err error) {
 		if err != nil {
 			return a, "", err
 		}
-		if a.RootCAs, err = xmpp.ParseCA(pem); err != nil {
-			return a, "", err
+		if a.RootCAs = x509.NewCertPool(); !a.RootCAs.AppendCertsFromPEM(pem) {
+			return a, "", fmt.Errorf("there is no certificate in %s", os.Args[4])
 		}
 		a.Connect = os.Args[3]
 	}

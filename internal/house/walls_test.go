@@ -38,6 +38,7 @@ var rooms = []room{
 	{"internal/testsum", ground},
 	{"internal/memlisten", ground},
 	{"internal/pionlog", ground},
+	{"internal/buildinfo", ground},
 	{"jingle", core},
 	{"internal/xmppserver/...", core}, // knows stanzas only
 	{"internal/testkit/...", core},
