@@ -85,6 +85,9 @@ func (a *account) protection(ctx context.Context, device jid.JID, c xmpp.Capabil
 	case w == unencrypted:
 		return opts, nil
 	case !both && (w == endToEnd || w == required && !c.Has(ice.NSDataChannel)):
+		if a.trust.keys == nil && c.Has(pinned.NS) {
+			return opts, errNotEncrypted("there is no identity here that lasts, by which %s could know us again: give the daemon a state folder", device)
+		}
 		return opts, errNotEncrypted("the client of %s cannot do it", device)
 	case !both:
 		return opts, nil

@@ -195,6 +195,14 @@ func TestEncryptionRequired(t *testing.T) {
 	if _, err := alice.SendFile(t.Context(), req); err == nil {
 		t.Error("both required and unwanted")
 	}
+	// Bob keeps no identity: over a data channel all the same, and otherwise with words.
+	if sent, _, _ = deliver(t, bob, alice, &jingledv1.SendFileRequest{RequireEncryption: true}); sent.GetEncryption() != "dtls" {
+		t.Errorf("%v", sent)
+	}
+	req = &jingledv1.SendFileRequest{Peer: alice.jid.String(), Path: file(t), Via: jingledv1.Via_VIA_S5B, RequireEncryption: true}
+	if _, err := bob.SendFile(t.Context(), req); err == nil || !strings.Contains(err.Error(), "only a data channel is encrypted by itself") {
+		t.Errorf("%v", err)
+	}
 	alice.leave()
 	alice = keeper(t, srv, "alice", t.TempDir(), func(c *Config) { c.RequireEncryption = true })
 	for _, via := range []jingledv1.Via{jingledv1.Via_VIA_S5B, jingledv1.Via_VIA_IBB, jingledv1.Via_VIA_SI} {

@@ -33,7 +33,7 @@ const channelTimeout = 15 * time.Second
 // addRoads makes what goes besides SOCKS5 and in-band bytestreams.
 func (f *files) addRoads(a *account) error {
 	// Conversations never says that its side has failed: what comes next is tried when this is over.
-	cfg := datachannel.Config{Certificate: a.certificate, CertificateFor: a.certificateFor, ICE: a.fileICE, ConnectTimeout: channelTimeout, Log: a.log}
+	cfg := datachannel.Config{Certificate: a.certificate, ICE: a.fileICE, ConnectTimeout: channelTimeout, Log: a.log}
 	own, err := datachannel.NewFactory(cfg)
 	if err != nil {
 		return err
@@ -236,6 +236,9 @@ func (a *account) anyone(ctx context.Context, peer jid.JID, need can) bool {
 
 func (a *account) byJingle(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish, roads ...engine.TransportFactory) (way, error) {
 	opts, err := a.protection(ctx, device, c, w)
+	if err == nil && opts.RequireEncryption && opts.Envelope == nil && !slices.ContainsFunc(roads, ownEncryption) {
+		err = errNotEncrypted("end to end it cannot be with %s: only a data channel is encrypted by itself", device)
+	}
 	opts.Transports = roads
 	to := way{sealed: opts.Envelope != nil, unpacks: c.Has(folder.NS)}
 	to.send = func(src transfers.Source) (*transfers.Transfer, error) {
@@ -254,6 +257,12 @@ func (a *account) byJingle(ctx context.Context, device jid.JID, c xmpp.Capabilit
 		return out, err
 	}
 	return to, err
+}
+
+// ownEncryption reports whether the connections of a transport are encrypted by themselves.
+func ownEncryption(f engine.TransportFactory) bool {
+	e, ok := f.(interface{ Encrypted() bool })
+	return ok && e.Encrypted()
 }
 
 func (a *account) bySI(device jid.JID) way {
