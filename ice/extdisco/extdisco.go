@@ -180,7 +180,7 @@ func ParseService(e *xmltree.Element) (Service, error) {
 	s := Service{
 		Type: r.Required("type"),
 		// An IPv6 address is also read if it is written as in a URI.
-		Host: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(r.Required("host")), "["), "]"),
+		Host: strings.Trim(r.Required("host"), "[] \t\r\n"),
 		Port: uint16(r.Uint("port", 0, 65535)), Transport: strings.ToLower(r.String("transport")),
 		Name: r.String("name"), Username: r.String("username"), Password: r.String("password"),
 		Action: r.OneOf("action", "add", "delete", "modify"),
