@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jid"
 )
 
 // printer shows events: as JSON lines, as lines of text, and on a terminal with progress bars and a call meter.
@@ -77,8 +78,11 @@ func (p *printer) showText(e *jingledv1.Event) {
 		p.line("%s: accepted", peer)
 	case *jingledv1.Event_CallConnected:
 		c := b.CallConnected
-		p.line("%s: connected in %.0f ms, %s, %s to %s", peer, c.GetSetupMs(), c.GetCodec(),
-			c.GetCandidatePair().GetLocalType(), c.GetCandidatePair().GetRemoteType())
+		path := "direct"
+		if pair := c.GetCandidatePair(); pair.GetLocalType() == "relay" || pair.GetRemoteType() == "relay" {
+			path = "relayed"
+		}
+		p.line("%s: connected in %.0f ms, %s, %s", peer, c.GetSetupMs(), c.GetCodec(), path)
 		switch c.GetEncryption() {
 		case "sdes":
 			p.line("%s: the call is encrypted with keys that the XMPP servers could read", peer)
@@ -118,6 +122,9 @@ func (p *printer) showText(e *jingledv1.Event) {
 			text += ": " + clean(c.GetText())
 		}
 		p.line("%s: call ended after %s (%s)", peer, clock(c.GetDuration().AsDuration()), text)
+		if c.GetReason() == "connectivity-error" {
+			p.line("  jingle doctor %s tells what is in the way", jid.JID(peer).Bare())
+		}
 		if c.GetTransferredTo() != "" {
 			p.line("  it goes on with %s", clean(c.GetTransferredTo()))
 		}
