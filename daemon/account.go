@@ -73,6 +73,7 @@ type account struct {
 
 	groups      map[jid.JID]*room // by the room's address
 	invitations []*roomInvitation
+	names       sync.Map // our addresses in rooms that we are in or come back to, by theirs: jid.JID of jid.JID
 }
 
 // sessionKey names a call: the peer's bare address is part of it, as peers choose session ids.

@@ -80,7 +80,7 @@ func errNotEncrypted(why string, args ...any) error {
 // instead (XEP-0391 section 7).
 func (a *account) protection(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish) (transfers.SendOptions, error) {
 	opts := transfers.SendOptions{RequireEncryption: w == required || w == endToEnd}
-	both := a.trust.keys != nil && c.Has(jet.NS) && c.Has(pinned.NS)
+	both := a.trust.keys != nil && !a.unnamedTo(device) && c.Has(jet.NS) && c.Has(pinned.NS)
 	switch {
 	case w == unencrypted:
 		return opts, nil
@@ -137,7 +137,7 @@ func (a *account) keyOf(ctx context.Context, device jid.JID) (*pinned.Key, error
 
 // tellKey answers those who may offer files.
 func (a *account) tellKey(iq *xmpp.IQ) {
-	if iq.Type != "get" || a.trust.keys == nil || iq.From.Bare() != a.cfg.JID && !a.admits(iq.From, false) {
+	if iq.Type != "get" || a.trust.keys == nil || a.unnamedTo(iq.From) || iq.From.Bare() != a.cfg.JID && !a.admits(iq.From, false) {
 		iq.Fail(jingle.ErrServiceUnavailable())
 		return
 	}

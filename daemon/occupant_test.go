@@ -10,9 +10,12 @@ import (
 	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/jet/pinned"
+	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
 	"github.com/jingled/jingled/xmpp/muc"
 )
@@ -25,14 +28,21 @@ func occupants(t *testing.T, s *testkit.Server) {
 		s.AddUser(t, u, "secret")
 	}
 	inbox := t.TempDir()
-	alice, bob := guest(t, s, "alice", nil), guest(t, s, "bob", func(c *Config) { c.Downloads = inbox })
+	alice := guest(t, s, "alice", func(c *Config) { c.StateDir = t.TempDir() })
+	t.Cleanup(func() {
+		alice.stop()
+		if err := alice.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	bob := guest(t, s, "bob", func(c *Config) { c.Downloads = inbox })
 	room := s.Room("talk")
 	alice.join(&jingledv1.JoinRoomRequest{Room: room, Nick: "A", Create: true,
 		Invite: []string{bob.jid.String(), s.Account("spy")}})
 	if e := alice.entered(room); e.GetShowsAddresses() {
 		t.Errorf("the room: %v", e)
 	}
-	spy, heard := spyIn(t, s, room)
+	spy, heard, ask := spyIn(t, s, room)
 	bob.until("an invitation", func(e *jingledv1.Event) bool { return e.GetRoomInvited() != nil })
 	bob.join(&jingledv1.JoinRoomRequest{Room: room, Nick: "B"})
 	bob.entered(room)
@@ -76,7 +86,18 @@ func occupants(t *testing.T, s *testkit.Server) {
 		t.Fatal(err)
 	}
 	spy("session-initiate")
+	if _, err := alice.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: room + "/S", Path: file, Via: jingledv1.Via_VIA_DATACHANNEL}); err != nil {
+		t.Fatal(err)
+	}
+	spy("session-initiate")
+	if ask(jid.JID(room+"/A"), xmltree.New(pinned.NS, "key")) == nil {
+		t.Error("the key of alice is shown")
+	}
+	own := alice.accounts[0].certificate.Fingerprint("actpass").Value
 	for _, st := range heard() {
+		if strings.Contains(st, own) {
+			t.Errorf("the certificate of alice is shown: %s", st)
+		}
 		if strings.Contains(st, alice.jid.String()) && !strings.Contains(st, muc.NSDirect) {
 			t.Errorf("the address of alice is shown: %s", st)
 		}
@@ -84,8 +105,8 @@ func occupants(t *testing.T, s *testkit.Server) {
 }
 
 // spyIn has somebody in a room who takes calls and files to look at them. spy waits for the next action; heard returns all
-// stanzas since the room was entered.
-func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string), heard func() []string) {
+// stanzas since the room was entered; ask asks somebody something, and returns the error.
+func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string), heard func() []string, ask func(jid.JID, *xmltree.Element) error) {
 	t.Helper()
 	var mu sync.Mutex
 	var stanzas []string
@@ -93,7 +114,7 @@ func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string
 	client, err := xmpp.New(xmpp.Config{JID: jid.JID(s.Account("spy")), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool(),
 		Password: func() (string, error) { return "secret", nil }, FailFast: true,
 		Features: []string{jingle.NS, "urn:xmpp:jingle:apps:rtp:1", "urn:xmpp:jingle:apps:rtp:audio", "urn:xmpp:jingle:transports:ice-udp:1",
-			"urn:xmpp:jingle:apps:dtls:0", "urn:xmpp:jingle:apps:file-transfer:5", "urn:xmpp:jingle:transports:s5b:1"},
+			"urn:xmpp:jingle:apps:dtls:0", "urn:xmpp:jingle:apps:file-transfer:5", "urn:xmpp:jingle:transports:s5b:1", ice.NSDataChannel},
 		Trace: func(outgoing bool, stanza []byte) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -160,5 +181,10 @@ func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string
 			mu.Lock()
 			defer mu.Unlock()
 			return stanzas
+		}, func(to jid.JID, what *xmltree.Element) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, err := client.Query(ctx, to, "get", what)
+			return err
 		}
 }

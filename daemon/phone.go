@@ -78,7 +78,7 @@ func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) m
 		Go:          a.media.Go,
 		Log:         a.log,
 	}
-	if a.localTo(c.peer) != "" {
+	if a.unnamedTo(c.peer) {
 		// The account's certificate would tell somebody in a room who we are.
 		if fresh, err := dtlssrtp.NewCertificate(); err == nil {
 			cfg.Certificate = fresh

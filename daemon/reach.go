@@ -50,7 +50,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 
 // show sends our presence to one who would not get it otherwise, once.
 func (a *account) show(to jid.JID) {
-	if _, inRoom := a.rooms.Self(to.Bare()); inRoom {
+	if a.unnamedTo(to) {
 		return // who is there sees us already, and presence to them would be for another name
 	}
 	a.mu.Lock()

@@ -33,7 +33,7 @@ const channelTimeout = 15 * time.Second
 // addRoads makes what goes besides SOCKS5 and in-band bytestreams.
 func (f *files) addRoads(a *account) error {
 	// Conversations never says that its side has failed: what comes next is tried when this is over.
-	cfg := datachannel.Config{Certificate: a.certificate, ICE: a.fileICE, ConnectTimeout: channelTimeout, Log: a.log}
+	cfg := datachannel.Config{Certificate: a.certificate, CertificateFor: a.certificateFor, ICE: a.fileICE, ConnectTimeout: channelTimeout, Log: a.log}
 	own, err := datachannel.NewFactory(cfg)
 	if err != nil {
 		return err

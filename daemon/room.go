@@ -120,12 +120,6 @@ func (r *room) presence(m *muji.Muji) []*xmltree.Element {
 
 func (r *room) publish(e *jingledv1.Event) { r.account.publish(r.address, "", e) }
 
-// localTo is our address towards somebody in a room that we are in, which is not our real one; "" for everybody else.
-func (a *account) localTo(peer jid.JID) jid.JID {
-	self, _ := a.rooms.Self(peer.Bare())
-	return self
-}
-
 // roomEffect is told by the driver what happens in a room; it must only post.
 func (a *account) roomEffect(address jid.JID, e muc.Effect) {
 	a.mu.Lock()
@@ -169,6 +163,7 @@ func (r *room) entered(now time.Time, e muc.Entered) {
 	}
 	r.back.self, r.back.nick, r.back.info = r.account.client.JID(), e.Nick, e.Info
 	r.back.made = r.back.made || e.Created
+	r.account.names.Store(r.address, jid.JID(r.address.String()+"/"+e.Nick))
 	if r.conf != nil {
 		r.follow(r.conf.Join(now))
 	}
@@ -333,6 +328,7 @@ func (r *room) out(l muc.Left) {
 		r.note(ended)
 	}
 	a := r.account
+	a.names.Delete(r.address)
 	a.mu.Lock()
 	if a.groups[r.address] == r {
 		delete(a.groups, r.address)

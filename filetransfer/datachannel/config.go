@@ -43,6 +43,8 @@ type Config struct {
 	// Form is the one that is written and read.
 	Form        Form
 	Certificate *dtlssrtp.Certificate
+	// CertificateFor gives one for a peer in place of Certificate; nil gives none.
+	CertificateFor func(peer jid.JID) (*dtlssrtp.Certificate, error)
 	// ICE is asked how to look for a path to a peer. nil stands for its zero value. The sockets get large buffers and, where
 	// the system can, many packets to a system call.
 	ICE func(peer jid.JID) agent.Config

@@ -41,6 +41,12 @@ type limits struct {
 
 func newTransport(f *Factory, c engine.TransportConfig) (*transport, error) {
 	t := &transport{cfg: f.cfg, ns: f.NS(), in: c}
+	if own := f.cfg.CertificateFor; own != nil {
+		var err error
+		if t.cfg.Certificate, err = own(c.Peer); err != nil {
+			return nil, err
+		}
+	}
 	icecfg := f.cfg.ICE(c.Peer)
 	icecfg.Socket = socket
 	if icecfg.Log == nil {
