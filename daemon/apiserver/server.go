@@ -15,6 +15,7 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/api/jingled/v1/jingledv1connect"
 	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/daemon/local"
 )
 
 // maxRequest bounds the body of a request.
@@ -44,18 +45,10 @@ func ServeToken(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
-	stop := context.AfterFunc(ctx, func() {
-		// Streams last as long as their clients like, so there is nothing to wait for.
-		if err := s.Close(); err != nil {
-			log.Debug("close the API", "err", err)
-		}
-	})
-	defer stop()
-	err := s.Serve(sameUser{l, log})
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if u, ok := l.(*net.UnixListener); ok {
+		l = local.SameUser(u, "the API", log)
 	}
-	return err
+	return local.Serve(ctx, s, l, "the API", log)
 }
 
 func handler(d *daemon.Daemon, more []Mount) http.Handler {
@@ -126,25 +119,4 @@ func (e events) Watch(ctx context.Context, req *jingledv1.WatchRequest, stream *
 	return e.d.Watch(ctx, req, func(ev *jingledv1.Event) error {
 		return stream.Send(&jingledv1.WatchResponse{Event: ev})
 	})
-}
-
-// sameUser lets in only connections of processes of this user.
-type sameUser struct {
-	net.Listener
-	log *slog.Logger
-}
-
-func (s sameUser) Accept() (net.Conn, error) {
-	for {
-		c, err := s.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if err := checkPeer(c); err != nil {
-			s.log.Warn("a connection to the API was refused", "err", err)
-			_ = c.Close()
-			continue
-		}
-		return c, nil
-	}
 }

@@ -1,7 +1,6 @@
 package apiserver_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,12 +10,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,30 +26,12 @@ import (
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/daemon/apiserver"
 	"github.com/jingled/jingled/internal/memlisten"
+	"github.com/jingled/jingled/internal/testkit"
 )
 
-const dialAs = "JINGLED_TEST_DIAL"
-
-// TestMain can run as a process of another user, which tries to connect.
 func TestMain(m *testing.M) {
-	if path := os.Getenv(dialAs); path != "" {
-		os.Exit(tryToConnect(path))
-	}
+	testkit.Knocking()
 	goleak.VerifyTestMain(m)
-}
-
-// tryToConnect returns 0 if the API answers, 3 if the connection is closed without a word, 4 if there is none.
-func tryToConnect(path string) int {
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		return 4
-	}
-	defer c.Close()
-	_, _ = fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, err := bufio.NewReader(c).ReadString('\n'); err != nil {
-		return 3
-	}
-	return 0
 }
 
 // shortDir is a folder whose name leaves room for that of a socket.
@@ -165,9 +144,6 @@ func TestDefaultSocket(t *testing.T) {
 
 // Another user is turned away even where the permissions would let them in.
 func TestOtherUserIsRefused(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Getuid() != 0 {
-		t.Skip("skipped: only root can be another user for a while")
-	}
 	var logged lockedBuffer
 	dir := shortDir(t)
 	path := filepath.Join(dir, "s")
@@ -181,22 +157,9 @@ func TestOtherUserIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(dir, "try")
-	if err := os.WriteFile(program, self, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for uid, want := range map[uint32]int{0: 0, 65534: 3} {
-		cmd := exec.Command(program)
-		cmd.Env = []string{dialAs + "=" + path}
-		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-		err := cmd.Run()
-		if got := cmd.ProcessState.ExitCode(); got != want {
-			t.Errorf("user %d: %d, want %d (%v)", uid, got, want, err)
+	for uid, want := range map[int]int{0: testkit.Answered, testkit.Nobody: testkit.ShutOut} {
+		if got := testkit.KnockAs(t, uid, "unix", path); got != want {
+			t.Errorf("user %d: %d, want %d", uid, got, want)
 		}
 	}
 	if !strings.Contains(logged.String(), "belongs to another user") {

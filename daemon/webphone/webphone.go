@@ -17,10 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -28,6 +25,7 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
+	"github.com/jingled/jingled/daemon/local"
 )
 
 // DefaultListen is tried first where [Config] names no address. Browsers remember by address and port who may use the
@@ -71,15 +69,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Daemon == nil {
 		return c, errors.New("webphone: no daemon")
 	}
-	if c.Listen != "" {
-		host, _, err := net.SplitHostPort(c.Listen)
-		if err != nil {
-			return c, fmt.Errorf("webphone: %w", err)
-		}
-		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			return c, fmt.Errorf("webphone: %q is no loopback address: the phone is for this machine only", host)
-		}
-	}
 	if c.MaxUpload <= 0 {
 		c.MaxUpload = 16 << 30
 	}
@@ -97,14 +86,10 @@ func (c Config) withDefaults() (Config, error) {
 
 // Server is made by [New] and driven by [Server.Run]. It listens from the first [Server.OpenPhone] on.
 type Server struct {
-	cfg   Config
-	doors doors
-	files uploads
-	begun chan net.Listener // the listener, once
-
-	mu      sync.Mutex
-	running bool
-	addr    string // empty until it listens
+	cfg    Config
+	doors  doors
+	files  uploads
+	server *local.Server
 }
 
 // New checks the configuration.
@@ -113,66 +98,31 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, begun: make(chan net.Listener, 1)}
+	s := &Server{cfg: cfg}
 	s.doors.now = cfg.Now
 	s.files = uploads{cfg: cfg, room: make(chan struct{}, cfg.MaxUploads)}
+	s.server, err = local.New(local.Config{
+		What: "the phone", Listen: cfg.Listen, Usual: DefaultListen, Handler: s.handler, SameUser: true, Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("webphone: %w", err)
+	}
 	return s, nil
 }
 
 // Run serves until ctx ends; then it closes every connection, removes what was uploaded and returns nil.
 func (s *Server) Run(ctx context.Context) error {
-	s.mu.Lock()
-	s.running = true
-	s.mu.Unlock()
-	defer s.stopped()
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.files.wait() // they see that ctx has ended
 	defer cancel()
 	s.files.sweep()
 	s.files.life(ctx)
-	select {
-	case <-ctx.Done():
-		return nil
-	case l := <-s.begun:
-		return s.serve(ctx, l)
-	}
-}
-
-func (s *Server) stopped() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running, s.addr = false, ""
-	select {
-	case l := <-s.begun: // it came too late
-		_ = l.Close()
-	default:
-	}
-}
-
-func (s *Server) serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{
-		Handler:           s.handler(l.Addr().String()),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-	stop := context.AfterFunc(ctx, func() {
-		if err := h.Close(); err != nil {
-			s.cfg.Log.Debug("close the phone", "err", err)
-		}
-	})
-	defer stop()
-	if err := h.Serve(sameUser{l, s.cfg.Log}); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("webphone: %w", err)
-	}
-	return nil
+	return s.server.Run(ctx)
 }
 
 // OpenPhone implements the service of the API. The token that it hands out is good once and for some minutes.
 func (s *Server) OpenPhone(context.Context, *jingledv1.OpenPhoneRequest) (*jingledv1.OpenPhoneResponse, error) {
-	addr, err := s.listen()
+	addr, err := s.server.Open()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, err)
 	}
@@ -182,56 +132,4 @@ func (s *Server) OpenPhone(context.Context, *jingledv1.OpenPhoneRequest) (*jingl
 	}
 	// A fragment is neither sent to the server nor told to other pages.
 	return &jingledv1.OpenPhoneResponse{Url: "http://" + addr + "/#" + token, Expires: timestamppb.New(expires)}, nil
-}
-
-// listen opens the listener, unless that was done, and returns its address.
-func (s *Server) listen() (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.running {
-		return "", errors.New("the phone is not served: the daemon starts or stops")
-	}
-	if s.addr != "" {
-		return s.addr, nil
-	}
-	l, err := listen(s.cfg.Listen)
-	if err != nil {
-		return "", fmt.Errorf("the phone cannot be served: %w", err)
-	}
-	s.addr = l.Addr().String()
-	s.begun <- l
-	s.cfg.Log.Info("the phone is served", "addr", s.addr)
-	return s.addr, nil
-}
-
-func listen(addr string) (net.Listener, error) {
-	if addr != "" {
-		return net.Listen("tcp", addr)
-	}
-	if l, err := net.Listen("tcp", DefaultListen); err == nil {
-		return l, nil
-	}
-	return net.Listen("tcp", "127.0.0.1:0")
-}
-
-// sameUser lets in only connections of this user's programs, where the system tells.
-type sameUser struct {
-	net.Listener
-	log *slog.Logger
-}
-
-// Accept implements [net.Listener].
-func (s sameUser) Accept() (net.Conn, error) {
-	for {
-		c, err := s.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if err := checkPeer(c); err != nil {
-			s.log.Warn("a connection to the phone was refused", "err", err)
-			_ = c.Close()
-			continue
-		}
-		return c, nil
-	}
 }

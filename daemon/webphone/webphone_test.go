@@ -12,10 +12,18 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/daemon/webphone"
+	"github.com/jingled/jingled/internal/testkit"
 )
+
+func TestMain(m *testing.M) {
+	testkit.Knocking()
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 20 * time.Second
 
@@ -401,5 +409,15 @@ func TestTwoPhones(t *testing.T) {
 	b, _ := serve(t, auto).open()
 	if a == b {
 		t.Errorf("both are at %s", a)
+	}
+}
+
+// Another user of this machine does not even get the page.
+func TestOtherUserIsRefused(t *testing.T) {
+	base, _ := serve(t, nil).open()
+	for uid, want := range map[int]int{0: testkit.Answered, testkit.Nobody: testkit.ShutOut} {
+		if got := testkit.KnockAs(t, uid, "tcp", strings.TrimPrefix(base, "http://")); got != want {
+			t.Errorf("user %d: %d, want %d", uid, got, want)
+		}
 	}
 }

@@ -18,7 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,6 +25,7 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/daemon/apiserver"
+	"github.com/jingled/jingled/daemon/local"
 )
 
 // DefaultListen is tried first where [Config] names no address, so that what others have in their settings stays true.
@@ -45,13 +45,9 @@ type Config struct {
 
 // Server is made by [New] and driven by [Server.Run].
 type Server struct {
-	cfg   Config
-	token string
-	begun chan net.Listener // the listener, once
-
-	mu      sync.Mutex
-	running bool
-	addr    string // empty until it listens
+	cfg    Config
+	token  string
+	server *local.Server
 }
 
 const (
@@ -64,21 +60,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Daemon == nil {
 		return nil, errors.New("whip: no daemon")
 	}
-	if cfg.Listen != "" {
-		host, _, err := net.SplitHostPort(cfg.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("whip: %w", err)
-		}
-		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			return nil, fmt.Errorf("whip: %q is no loopback address: media is taken from this machine only", host)
-		}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	s := &Server{cfg: cfg, begun: make(chan net.Listener, 1)}
+	s := &Server{cfg: cfg}
 	var err error
 	if s.token, err = token(cfg.StateDir); err != nil {
+		return nil, fmt.Errorf("whip: %w", err)
+	}
+	s.server, err = local.New(local.Config{
+		What: "WHIP", Listen: cfg.Listen, Usual: DefaultListen, AtOnce: cfg.Listen != "", Timeout: time.Minute, Log: cfg.Log,
+		Handler: func(addr string) http.Handler { return s.guard(addr, apiserver.Clients(cfg.Daemon)) },
+	})
+	if err != nil {
 		return nil, fmt.Errorf("whip: %w", err)
 	}
 	return s, nil
@@ -114,57 +105,7 @@ func token(dir string) (string, error) {
 }
 
 // Run serves until ctx ends; then it closes every connection and returns nil.
-func (s *Server) Run(ctx context.Context) error {
-	s.mu.Lock()
-	s.running = true
-	s.mu.Unlock()
-	defer s.stopped()
-	if s.cfg.Listen != "" {
-		if _, err := s.listen(); err != nil {
-			return err
-		}
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case l := <-s.begun:
-		return s.serve(ctx, l)
-	}
-}
-
-func (s *Server) stopped() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running, s.addr = false, ""
-	select {
-	case l := <-s.begun: // it came too late
-		_ = l.Close()
-	default:
-	}
-}
-
-func (s *Server) serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{
-		Handler:           s.guard(l.Addr().String(), apiserver.Clients(s.cfg.Daemon)),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-	stop := context.AfterFunc(ctx, func() {
-		if err := h.Close(); err != nil {
-			s.cfg.Log.Debug("close WHIP", "err", err)
-		}
-	})
-	defer stop()
-	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("whip: %w", err)
-	}
-	return nil
-}
+func (s *Server) Run(ctx context.Context) error { return s.server.Run(ctx) }
 
 // guard lets in only who has the token (RFC 9725 section 4.5), and who means this server: a name of somebody else's that was
 // made to point here is still in Host.
@@ -191,39 +132,9 @@ func (s *Server) guard(addr string, next http.Handler) http.Handler {
 
 // OpenWhip implements the service of the API.
 func (s *Server) OpenWhip(context.Context, *jingledv1.OpenWhipRequest) (*jingledv1.OpenWhipResponse, error) {
-	addr, err := s.listen()
+	addr, err := s.server.Open()
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, err)
 	}
 	return &jingledv1.OpenWhipResponse{Url: "http://" + addr + "/v1/calls/", Token: s.token}, nil
-}
-
-// listen opens the listener, unless that was done, and returns its address.
-func (s *Server) listen() (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.running {
-		return "", errors.New("WHIP is not served: the daemon starts or stops")
-	}
-	if s.addr != "" {
-		return s.addr, nil
-	}
-	l, err := listen(s.cfg.Listen)
-	if err != nil {
-		return "", fmt.Errorf("WHIP cannot be served: %w", err)
-	}
-	s.addr = l.Addr().String()
-	s.begun <- l
-	s.cfg.Log.Info("WHIP is served", "addr", s.addr)
-	return s.addr, nil
-}
-
-func listen(addr string) (net.Listener, error) {
-	if addr != "" {
-		return net.Listen("tcp", addr)
-	}
-	if l, err := net.Listen("tcp", DefaultListen); err == nil {
-		return l, nil
-	}
-	return net.Listen("tcp", "127.0.0.1:0")
 }

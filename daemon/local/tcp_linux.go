@@ -1,4 +1,4 @@
-package webphone
+package local
 
 import (
 	"bufio"
@@ -15,9 +15,9 @@ import (
 	"unsafe"
 )
 
-// checkPeer asks the kernel whose socket is at the other end of a connection over the loopback. Root may connect as well:
+// checkTCP asks the kernel whose socket is at the other end of a connection over the loopback. Root may connect as well:
 // it could anyway.
-func checkPeer(c net.Conn) error {
+func checkTCP(c *net.TCPConn) error {
 	remote, errRemote := netip.ParseAddrPort(c.RemoteAddr().String())
 	local, errLocal := netip.ParseAddrPort(c.LocalAddr().String())
 	if err := errors.Join(errRemote, errLocal); err != nil {

@@ -1,4 +1,4 @@
-package webphone
+package local
 
 import (
 	"net/netip"

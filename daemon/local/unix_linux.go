@@ -1,4 +1,4 @@
-package apiserver
+package local
 
 import (
 	"fmt"
@@ -8,13 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkPeer asks the kernel who is at the other end of a Unix socket. Root may connect as well: it could anyway.
-func checkPeer(c net.Conn) error {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return nil
-	}
-	raw, err := u.SyscallConn()
+// checkUnix asks the kernel who is at the other end of a Unix socket. Root may connect as well: it could anyway.
+func checkUnix(c *net.UnixConn) error {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,40 @@
+package testkit
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+)
+
+// knockEnv names, in a process that [KnockAs] has started, a network and an address.
+const knockEnv = "JINGLED_TEST_KNOCK"
+
+// What [KnockAs] finds.
+const (
+	Answered    = 0 // HTTP is spoken there
+	ShutOut     = 3 // the connection is closed without a word
+	NobodyThere = 4
+)
+
+// Knocking is for the beginning of TestMain: a process that [KnockAs] has started does not return from it.
+func Knocking() {
+	network, addr, ok := strings.Cut(os.Getenv(knockEnv), " ")
+	if !ok {
+		return
+	}
+	c, err := net.Dial(network, addr)
+	if err != nil {
+		os.Exit(NobodyThere)
+	}
+	host := addr
+	if network == "unix" {
+		host = "localhost"
+	}
+	_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 ") {
+		os.Exit(ShutOut)
+	}
+	os.Exit(Answered)
+}
