@@ -46,8 +46,9 @@ type person struct {
 	stateAt string
 
 	mu      sync.Mutex
-	keep    int   // how many events; 0 is maxSeen
-	refusal error // of the last file that could not be accepted
+	keep    int           // how many events; 0 is maxSeen
+	ring    time.Duration // how long a call may take to ring here; 0 is patience
+	refusal error         // of the last file that could not be accepted
 	seen    []*jingledv1.Event
 	news    chan struct{} // closed and made anew with each event
 }
@@ -154,7 +155,12 @@ var errTimeout = errors.New("it did not happen in time")
 // after waits for an event of a session, or of none if sid is empty, that is newer than since. The end of the session is an
 // error if it is not what is waited for.
 func (p *person) after(since uint64, sid, what string, is func(*jingledv1.Event) bool) (*jingledv1.Event, error) {
-	limit := time.NewTimer(patience)
+	return p.within(patience, since, sid, what, is)
+}
+
+// within is after for some time.
+func (p *person) within(d time.Duration, since uint64, sid, what string, is func(*jingledv1.Event) bool) (*jingledv1.Event, error) {
+	limit := time.NewTimer(d)
 	defer limit.Stop()
 	for {
 		p.mu.Lock()
@@ -216,7 +222,7 @@ func call(a, b *person) (sid string, err error) {
 		return "", err
 	}
 	sid = res.GetSid()
-	if _, err := b.after(since, sid, "a call", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil }); err != nil {
+	if _, err := b.within(cmp.Or(b.ring, patience), since, sid, "a call", func(e *jingledv1.Event) bool { return e.GetCallIncoming() != nil }); err != nil {
 		return sid, err
 	}
 	if _, err := b.AnswerCall(context.Background(), &jingledv1.AnswerCallRequest{Sid: sid, Media: &jingledv1.Media{AudioIn: "tone:1000"}}); err != nil {

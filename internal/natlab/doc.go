@@ -50,6 +50,8 @@ const (
 func Best(a, b Kind) Path {
 	either := func(k Kind) bool { return a == k || b == k }
 	switch {
+	case a == DualStack && b == DualStack:
+		return Reflexive // by IPv4; IPv6 needs holes in firewalls too, and what works first is taken
 	case six(a) && six(b):
 		return Direct
 	case either(IPv6):

@@ -311,6 +311,7 @@ func (l *lab) meet(t *testing.T, from, to *natlab.Site) result {
 	a.until(t, "call.ended")
 	t.Logf("ringing after %v, connected after %v, ended in %v more", a.at["call.ringing"].Sub(began).Round(time.Millisecond),
 		a.at["call.connected"].Sub(began).Round(time.Millisecond), time.Since(ending).Round(time.Millisecond))
+	b.wait() // a file would be offered to a device that is about to leave
 	l.send(ctx, t, from, to, caller, callee, &r)
 	return r
 }
