@@ -92,8 +92,17 @@ func TestCameraAndScreenInOneCall(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	bob.seesVideo("speaker")
-	slides := bob.seesVideo("slides")
+	var slides *jingledv1.CallVideo
+	camera := false
+	bob.await("a camera and a screen, in any order", func(e *jingledv1.Event) bool {
+		switch v := e.GetCallVideo(); {
+		case v.GetOn() && v.GetCategory() == "slides":
+			slides = v
+		case v.GetOn() && v.GetCategory() == "speaker":
+			camera = true
+		}
+		return camera && slides != nil
+	})
 	alice.seesVideo("speaker")
 	if slides.GetContent() != "slides" {
 		t.Errorf("seen: %v", slides)

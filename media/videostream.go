@@ -208,7 +208,7 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 		}
 		in.highest = h.SequenceNumber
 	}
-	if s.sink == nil || len(payload) == 0 {
+	if s.sink == nil {
 		return
 	}
 	p := video.Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker, Source: h.SSRC}

@@ -1,6 +1,7 @@
 package call_test
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,15 @@ import (
 // TestSendVideo has one side stop to send its video while the other goes on, and both again.
 func TestSendVideo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var modified []jingle.Senders
 		sc := ring(t, func(c *call.Config) {
 			c.Bundle, c.Codecs, c.Videos = true, []*audio.Codec{audio.PCMU()}, []call.Video{{Source: film(t)}}
 		}, nil, func(_ jid.JID, m *jingle.Message) *jingle.Message {
 			if m.Action == jingle.ContentModify {
+				mu.Lock()
 				modified = append(modified, m.Contents[0].Senders)
+				mu.Unlock()
 			}
 			return m
 		})

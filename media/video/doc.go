@@ -103,7 +103,8 @@ type Source interface {
 
 // Sink is where pictures go.
 type Sink interface {
-	// Write takes a packet of this codec; seq and those of Packet are the sender's. It may come late or not at all.
+	// Write takes a packet of this codec; seq and those of Packet are the sender's. It may come late or not at all. Browsers
+	// fill the path with packets that have no payload, whose numbers count.
 	Write(c *Codec, seq uint16, p Packet) error
 	// Close finishes what was written.
 	Close() error

@@ -138,6 +138,53 @@ func TestFileIsPlayedInTimeAndRecorded(t *testing.T) {
 	})
 }
 
+// TestPaddingIsNoGap has packets without a payload between the frames, as browsers send them to find out what a path takes.
+func TestPaddingIsNoGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frames := pictures(20)
+		source, err := Open(writeIVF(t, "VP80", frames))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		out := filepath.Join(t.TempDir(), "out.ivf")
+		sink, err := Create(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq := uint16(65530)
+		for {
+			p, err := source.Read(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				if i == 1 && !p.Marker {
+					break
+				}
+				if i > 0 {
+					p.Payload, p.Marker = nil, false
+				}
+				if err := sink.Write(source.Codec(), seq, p); err != nil {
+					t.Fatal(err)
+				}
+				seq++
+			}
+		}
+		// The last frame waits for what comes after it.
+		if sink.frames < 18 {
+			t.Errorf("%d frames were written while they came", sink.frames)
+		}
+		if err := sink.Close(); err != nil {
+			t.Fatal(err)
+		}
+		same(t, readIVF(t, out), frames)
+	})
+}
+
 func TestH264(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		unit := func(kind byte, first bool, n int) []byte {
