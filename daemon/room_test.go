@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/jingle/muji"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/muc"
 )
 
 // guest starts a daemon for an account of a server of other people.
@@ -236,6 +237,9 @@ func roomRefusals(t *testing.T, s *testkit.Server) {
 		"somebody in it":   {Room: room + "/alice"},
 		"nobody":           {Room: room, Invite: []string{"@"}},
 		"no such file":     {Room: room, Media: &jingledv1.Media{AudioIn: "/nowhere/at.all"}},
+		"WebRTC clients":   {Room: room, Media: &jingledv1.Media{Webrtc: true}},
+		"two videos":       {Room: room, Media: &jingledv1.Media{Video: true, MoreVideos: []*jingledv1.MediaVideo{{}}}},
+		"no such port":     {Room: room, Media: &jingledv1.Media{Video: true, RecordVideo: "rtp:x"}},
 		"no such nickname": {Room: s.Room("x"), Nick: "\x00"},
 	} {
 		if _, err := bob.JoinRoom(t.Context(), req); connect.CodeOf(err) != connect.CodeInvalidArgument {
@@ -264,4 +268,37 @@ func roomRefusals(t *testing.T, s *testkit.Server) {
 		t.Errorf("declined what does not hold any more: %v", err)
 	}
 	alice.leftRoom(room)
+}
+
+// TestFindRooms finds a public room: by its service, by the server, and without either.
+func TestFindRooms(t *testing.T) { testkit.Each(t, findRooms) }
+
+func findRooms(t *testing.T, s *testkit.Server) {
+	for _, u := range []string{"alice", "bob"} {
+		s.AddUser(t, u, "secret")
+	}
+	alice, bob := guest(t, s, "alice", nil), guest(t, s, "bob", nil)
+	room := jid.JID(s.Room("public"))
+	rooms := alice.accounts[0].rooms
+	if err := rooms.Join(muc.Config{Room: room, Nick: "alice", Create: &muc.Creation{Name: "Talk"}}); err != nil {
+		t.Fatal(err)
+	}
+	inside := false
+	for end := time.Now().Add(time.Minute); !inside; time.Sleep(10 * time.Millisecond) { // the server
+		if !rooms.Room(room, func(r *muc.Room) { inside = r.Inside() }) || time.Now().After(end) {
+			t.Fatal("alice is not in the room")
+		}
+	}
+	for _, service := range []string{"", s.MUC, s.Domain} {
+		found, err := bob.FindRooms(t.Context(), &jingledv1.FindRoomsRequest{Service: service})
+		if err != nil || !slices.ContainsFunc(found.GetRooms(), func(r *jingledv1.FoundRoom) bool {
+			return r.GetRoom() == room.String() && strings.Contains(r.GetName(), "Talk")
+		}) {
+			t.Errorf("rooms of %q: %v, %v", service, found, err)
+		}
+	}
+	if _, err := bob.FindRooms(t.Context(), &jingledv1.FindRoomsRequest{Service: "nowhere.test"}); connect.CodeOf(err) != connect.CodeUnavailable {
+		t.Errorf("rooms of nowhere: %v", err)
+	}
+	rooms.Leave(room)
 }

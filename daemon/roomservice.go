@@ -260,7 +260,7 @@ func (r *room) describe() *jingledv1.Room {
 	return out
 }
 
-// FindRooms asks a service for its public rooms.
+// FindRooms asks a service, or those of a server, for their public rooms.
 func (d *Daemon) FindRooms(ctx context.Context, req *jingledv1.FindRoomsRequest) (*jingledv1.FindRoomsResponse, error) {
 	a, err := d.account(req.GetAccount())
 	if err != nil {
@@ -274,13 +274,19 @@ func (d *Daemon) FindRooms(ctx context.Context, req *jingledv1.FindRoomsRequest)
 	} else if _, err := jid.Parse(req.GetService()); err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	rooms, err := muc.Rooms(ctx, a.client, service)
-	if err != nil {
-		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("%s does not tell its rooms: %w", service, err))
+	services, err := muc.Services(ctx, a.client, service) // of a server
+	if err != nil || len(services) == 0 {
+		services = []jid.JID{service}
 	}
 	out := &jingledv1.FindRoomsResponse{}
-	for _, i := range rooms {
-		out.Rooms = append(out.Rooms, &jingledv1.FoundRoom{Room: i.JID.String(), Name: i.Name})
+	for _, s := range services {
+		rooms, err := muc.Rooms(ctx, a.client, s)
+		if err != nil {
+			return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("%s does not tell its rooms: %w", s, err))
+		}
+		for _, i := range rooms {
+			out.Rooms = append(out.Rooms, &jingledv1.FoundRoom{Room: i.JID.String(), Name: i.Name})
+		}
 	}
 	return out, nil
 }

@@ -315,9 +315,9 @@ func endOfRoom(l *jingledv1.RoomLeft) error {
 func newRooms(g *global) []*cobra.Command {
 	rooms := &cobra.Command{
 		Use:   "rooms [SERVICE]",
-		Short: "Show the chat rooms that we are in, or those that a service has",
+		Short: "Show the chat rooms that we are in, or the public ones of a service or a server",
 		Example: `  jingle rooms
-  jingle rooms rooms.example.org`,
+  jingle rooms example.org`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := addresses(args); err != nil {
