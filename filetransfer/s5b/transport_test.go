@@ -2,6 +2,7 @@ package s5b_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -79,11 +80,12 @@ func pair(t *testing.T, initiator, responder s5b.Config) (a, b *host) {
 	}
 	a, b = hosts[0], hosts[1]
 	a.peer, b.peer = b, a
+	sid := rand.Text() // a port of one may be that of another test's at another address
 	var err error
-	if a.tr, err = s5b.NewFactory(initiator).New(engine.TransportConfig{SID: "x", Local: romeo, Peer: juliet, Role: jingle.Initiator, Offerer: true, Host: a}); err != nil {
+	if a.tr, err = s5b.NewFactory(initiator).New(engine.TransportConfig{SID: sid, Local: romeo, Peer: juliet, Role: jingle.Initiator, Offerer: true, Host: a}); err != nil {
 		t.Fatal(err)
 	}
-	if b.tr, err = s5b.NewFactory(responder).New(engine.TransportConfig{SID: "x", Local: juliet, Peer: romeo, Role: jingle.Responder, Host: b}); err != nil {
+	if b.tr, err = s5b.NewFactory(responder).New(engine.TransportConfig{SID: sid, Local: juliet, Peer: romeo, Role: jingle.Responder, Host: b}); err != nil {
 		t.Fatal(err)
 	}
 	offer, err := a.tr.Offer()

@@ -35,7 +35,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	r := p.Report()
-	for _, want := range []string{"of the peer: 1 host", "tried: from host 127.0.0.1:", " to host 127.0.0.1:", "servers: ", "error 40", "refused"} {
+	for _, want := range []string{"of the peer: 1 host", "tried: from ", "host 127.0.0.1:", " to host 127.0.0.1:", "servers: ", "error 40", "refused"} {
 		if !strings.Contains(r, want) {
 			t.Errorf("%q is not said: %s", want, r)
 		}

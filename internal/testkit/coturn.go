@@ -77,7 +77,7 @@ relay-threads=1
 			t.Fatalf("coturn: %v", err)
 		}
 		s.Addr, s.TLSAddr = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
-		err = s.proc.waitPorts(20*time.Second, s.Addr, s.TLSAddr)
+		err = s.proc.waitPorts(time.Minute, s.Addr, s.TLSAddr)
 		if err == nil && !strings.Contains(s.proc.out.String(), "bind: Address already in use") {
 			break
 		}

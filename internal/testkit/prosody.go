@@ -115,7 +115,7 @@ func (p *prosody) launch(t testing.TB, ports []int) error {
 	if !p.cfg.NoProxy {
 		addrs = append(addrs, p.addr(3))
 	}
-	err = p.proc.waitPorts(20*time.Second, addrs...)
+	err = p.proc.waitPorts(time.Minute, addrs...)
 	if err == nil && strings.Contains(p.proc.out.String(), "Failed to open server port") {
 		err = fmt.Errorf("a port was taken:\n%s", tail(p.proc.out.String()))
 	}

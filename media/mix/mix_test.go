@@ -124,9 +124,11 @@ func TestFaults(t *testing.T) {
 		for range 100 {
 			_ = l.WritePCM(make([]float32, audio.FrameSize))
 		}
+		m.mu.Lock()
 		if len(l.in.pcm) > most {
 			t.Errorf("%d samples are held", len(l.in.pcm))
 		}
+		m.mu.Unlock()
 		stop()
 		if err := <-ended; !errors.Is(err, sink.err) || sink.closed != 1 {
 			t.Errorf("%v, closed %d times", err, sink.closed)

@@ -76,7 +76,7 @@ async def send(client, data):
 async def main():
     client = Client()
     client.connect((host, int(port)), force_starttls=True)
-    await asyncio.wait_for(client.started.wait(), 15)
+    await asyncio.wait_for(client.started.wait(), 60)
     print("ready", flush=True)
     if mode == "send":
         await asyncio.wait_for(send(client, open(path, "rb").read()), 60)

@@ -39,14 +39,14 @@ class Client(ClientXMPP):
     async def login(self):
         # force_starttls is the default; a certificate that ca does not vouch for is an error.
         self.connect((host, int(port)), use_ssl=tls == "direct", force_starttls=tls != "direct", disable_starttls=tls == "direct")
-        await asyncio.wait_for(self.started.wait(), 15)
+        await asyncio.wait_for(self.started.wait(), 60)
         if self.failed:
             raise SystemExit(self.failed)
 
 
 async def presence_from(client, who):
     while True:
-        p = await asyncio.wait_for(client.presences.get(), 15)
+        p = await asyncio.wait_for(client.presences.get(), 60)
         if p["from"].full == who.full:
             return
 
@@ -60,7 +60,7 @@ async def main():
     assert a.client_roster[b.boundjid.bare]["subscription"] == "both", a.client_roster
 
     a.send_message(mto=b.boundjid.full, mbody="hello <&> \u00fc", mtype="chat")
-    m = await asyncio.wait_for(b.chats.get(), 15)
+    m = await asyncio.wait_for(b.chats.get(), 60)
     assert m["body"] == "hello <&> \u00fc" and m["from"].full == a.boundjid.full, m
 
     rtt = await a["xep_0199"].ping(b.boundjid.full, timeout=15)
@@ -77,4 +77,4 @@ async def main():
     print("all checks held")
 
 
-asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 60))
+asyncio.get_event_loop().run_until_complete(asyncio.wait_for(main(), 180))

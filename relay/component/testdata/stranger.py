@@ -49,7 +49,7 @@ class User(slixmpp.ClientXMPP):
 
 async def main():
     alice, bob = User("alice"), User("bob")
-    await asyncio.wait_for(asyncio.gather(alice.ready, bob.ready), 20)
+    await asyncio.wait_for(asyncio.gather(alice.ready, bob.ready), 60)
     out = {
         "info": await alice.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>"),
         "services": await alice.ask("<services xmlns='urn:xmpp:extdisco:2'/>"),
@@ -68,7 +68,7 @@ async def main():
     await asyncio.sleep(0.3)
     carol = User("carol")
     dave = User("dave")
-    await asyncio.wait_for(asyncio.gather(carol.ready, dave.ready), 20)
+    await asyncio.wait_for(asyncio.gather(carol.ready, dave.ready), 60)
     out["after"] = await carol.ask("<ping xmlns='urn:xmpp:ping'/>")
 
     body = os.urandom(size)
