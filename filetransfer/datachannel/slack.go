@@ -3,7 +3,7 @@ package datachannel
 import "sync"
 
 // slackSize is how much garbage may gather beyond what the collector would wait for by itself, in bytes.
-const slackSize = 24 << 20
+const slackSize = 12 << 20
 
 // slack lets the collector run less often while data channels are open. SCTP allocates 14 bytes for each byte that it
 // carries, and in a small process, which a daemon is, that is a collection every few milliseconds: a sixth of the

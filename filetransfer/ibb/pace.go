@@ -11,6 +11,10 @@ const (
 	// While blocks wait less than quick in queues the window grows, and when they wait more than slow it shrinks.
 	quick = 200 * time.Millisecond
 	slow  = 600 * time.Millisecond
+	// Where an answer may come as fast as near, one block at a time is the fastest. A server with Nagle's algorithm on, as
+	// Prosody's is, holds the end of a large stanza back until what it wrote before is acknowledged. With a block alone on its
+	// way that is at once, with several it was 40 ms: 2.5 MB/s in place of 18.
+	near = 5 * time.Millisecond
 )
 
 // pace says how much may be on its way without an answer.
@@ -27,10 +31,9 @@ func newPace(block, blocks int) pace {
 	return pace{block: block, most: block * blocks, window: min(block*blocks, leastWindow)}
 }
 
-// next returns how large the next block may be, 0 if it has to wait. Small windows have small blocks, so that there are
-// some on their way and none takes long.
+// next returns how large the next block may be, 0 if it has to wait. First blocks become larger, then more.
 func (p *pace) next() int {
-	n := min(p.block, max(p.window/4, leastWindow))
+	n := min(p.block, p.window)
 	if p.inFlight > 0 && p.inFlight+n > p.window {
 		return 0
 	}
@@ -46,7 +49,10 @@ func (p *pace) answered(n int, sent, now time.Time) {
 	}
 	switch waited := took - p.least; {
 	case waited < quick:
-		p.window = min(p.window+n, p.most)
+		if p.window += n; p.least < near {
+			p.window = min(p.window, p.block)
+		}
+		p.window = min(p.window, p.most)
 	case waited > slow && sent.After(p.cut):
 		p.window = max(p.window/2, min(leastWindow, p.most))
 		p.cut = now

@@ -20,7 +20,7 @@ func TestPace(t *testing.T) {
 		"Debian's ejabberd":         {3000, 20000, 10 * time.Millisecond, 2500 * time.Millisecond, 1950},
 		"Debian's Prosody":          {10000, 20000, 10 * time.Millisecond, 900 * time.Millisecond, 6500},
 		"128 KiB/s":                 {128 << 10, 0, 50 * time.Millisecond, 900 * time.Millisecond, 85 << 10},
-		"10 MB/s on the local net":  {10e6, 0, time.Millisecond, 100 * time.Millisecond, 7e6},
+		"10 MB/s on the local net":  {10e6, 0, time.Millisecond, 20 * time.Millisecond, 4.5e6},
 		"10 MB/s, far away":         {10e6, 0, 200 * time.Millisecond, 400 * time.Millisecond, 500e3},
 		"10 MB/s, by a satellite":   {10e6, 0, 800 * time.Millisecond, time.Second, 120e3},
 		"1 MB/s, and a slow client": {1e6, 0, 500 * time.Millisecond, 800 * time.Millisecond, 200e3},

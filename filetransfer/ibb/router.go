@@ -66,7 +66,7 @@ type StreamConfig struct {
 	// BlockSize is the agreed size of a block in bytes.
 	BlockSize int
 	// Window is how many blocks may be on their way without an answer at most (default 8). It begins with 4 KiB and grows for
-	// as long as the answers come quickly.
+	// as long as the answers come quickly; where they come at once it stays with one block.
 	Window int
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -112,18 +114,25 @@ func inBand(b *testing.B, from, to *party, sid string, block, window, size int) 
 }
 
 // BenchmarkInBand sends by in-band bytestreams through a real Prosody, with blocks of 16 KiB, beside clients that do it as
-// most do: one block after the other, with TCP as it is.
+// most do: one block after the other, with TCP as it is. Prosody's sockets are as it has them by default.
 func BenchmarkInBand(b *testing.B) {
-	srv := testkit.ProsodyWith(b, testkit.ProsodyConfig{NoModules: []string{"limits"}})
+	srv := testkit.ProsodyWith(b, testkit.ProsodyConfig{Global: "network_settings = {}"})
 	for _, user := range []string{"romeo", "juliet", "tybalt", "mercutio"} {
 		srv.AddUser(b, user, "secret")
 	}
 	romeo, juliet := login(b, srv, "romeo", true), login(b, srv, "juliet", true)
 	tybalt, mercutio := login(b, srv, "tybalt", false), login(b, srv, "mercutio", false)
-	const size, few = 32 << 20, 1 << 20
+	const size, few = 64 << 20, 1 << 20
+	window := 0
+	if v := os.Getenv("JINGLED_BENCH_WINDOW"); v != "" { // of blocks, to find the best
+		var err error
+		if window, err = strconv.Atoi(v); err != nil {
+			b.Fatal(err)
+		}
+	}
 	var ours, theirs time.Duration
 	for b.Loop() {
-		ours += inBand(b, romeo, juliet, "ours", 16<<10, 0, size)
+		ours += inBand(b, romeo, juliet, "ours", 16<<10, window, size)
 		theirs += inBand(b, tybalt, mercutio, "theirs", 16<<10, 1, few)
 	}
 	us := float64(b.N) * size / 1e6 / ours.Seconds()
