@@ -111,6 +111,9 @@ func (a *account) roadsTo(device jid.JID, c xmpp.Capabilities) []engine.Transpor
 		stream()
 		channel()
 	}
+	if c.Info != nil && !c.Has(s5b.NS) && !c.Has(ice.NSDataChannel) {
+		add(a.files.sctpMap, ice.NSSCTP) // stanza.js, which has nothing else; Psi's is older than that
+	}
 	add(a.files.ibb, ibb.NS)
 	if len(out) == 0 {
 		out = []engine.TransportFactory{a.s5b(device), a.files.ibb} // it says nothing of either; older ones do not

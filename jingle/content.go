@@ -21,8 +21,9 @@ type content struct {
 	senders     Senders
 	before      Senders // what senders was before a content-modify of ours
 	phase       phase
-	added       bool   // by content-add rather than by session-initiate
-	transport   string // namespace in use or in negotiation
+	added       bool    // by content-add rather than by session-initiate
+	transport   string  // namespace in use or in negotiation
+	description Payload // as it was offered
 	// Fallback: see fallback.go.
 	transports   []string // namespaces that we can use, in order
 	tried        []string
@@ -74,7 +75,7 @@ func (s *Session) add(c *Content, p phase) *content {
 	if disposition == "" {
 		disposition = DispositionSession
 	}
-	k := &content{id: c.ID(), disposition: disposition, senders: senders, phase: p, transport: NSOf(c.Transport)}
+	k := &content{id: c.ID(), disposition: disposition, senders: senders, phase: p, transport: NSOf(c.Transport), description: c.Description}
 	s.contents = append(s.contents, k)
 	return k
 }

@@ -135,8 +135,8 @@ func (s *Session) receiveAccept(now time.Time, iq string, m *Message) *StanzaErr
 		if s.find(c.ID()) == nil {
 			return ErrBadRequest("The content %.40q was not offered.", c.Name)
 		}
-		if c.Description == nil || c.Transport == nil {
-			return ErrBadRequest("The content %.40q lacks its description or its transport.", c.Name) // section 7.2.8
+		if c.Transport == nil {
+			return ErrBadRequest("The content %.40q lacks its transport.", c.Name) // section 7.2.8
 		}
 	}
 	known, given := s.inPhase(m, offeredByUs)
@@ -145,6 +145,10 @@ func (s *Session) receiveAccept(now time.Time, iq string, m *Message) *StanzaErr
 		return ErrBadRequest("A session-accept must accept a content that was offered.")
 	}
 	for i, k := range known {
+		if given[i].Description == nil {
+			// Section 7.2.8 asks for it, but stanza.js leaves out that of a file. Then it is what was offered.
+			given[i].Description = k.description
+		}
 		k.agree(&given[i])
 	}
 	// What the responder left out of its answer it did not accept (section 7.2.8).

@@ -159,12 +159,18 @@ func TestKill9(t *testing.T) {
 		if run%3 == 2 {
 			via, size, within = jingledv1.Via_VIA_S5B, 24<<20, 100*time.Millisecond
 		}
+		if run%4 == 3 {
+			via, size, within = jingledv1.Via_VIA_SI, 24<<20, 100*time.Millisecond
+		}
 		if long {
 			size, within = 4*size, 4*within
 		}
 		victim := []*home{alice, bob}[random.IntN(2)]
 		if run < 2 {
 			victim = []*home{alice, bob}[run] // each at least once
+		}
+		if via == jingledv1.Via_VIA_SI {
+			victim = alice // its receivers have no word for having everything: one that dies with the last bytes has lost them
 		}
 		after := time.Duration(random.Int64N(int64(within)))
 		what := fmt.Sprintf("run %d: %s is killed after %v by %s", run, victim.jid, after, via)

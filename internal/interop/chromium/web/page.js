@@ -53,6 +53,14 @@ async function source(pictures) {
   return stream;
 }
 
+// content is what a file has that the browser sends: each byte is known by its place.
+const content = size => Uint8Array.from({ length: size }, (_, i) => i ^ i >> 8);
+
+async function hashOf(blob) {
+  const sum = new Uint8Array(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
+  return [...sum].map(b => b.toString(16).padStart(2, '0')).join('');
+}
+
 const commands = {
   async login({ jid, password, url }) {
     client = createClient({
@@ -73,6 +81,8 @@ const commands = {
       if (track.kind === 'audio') listen(stream || new MediaStream([track]));
       else watch(track);
     });
+    client.jingle.on('sentFile', s => tell('sent', { sid: s.sid }));
+    client.jingle.on('receivedFile', async (s, blob, file) => tell('file', { sid: s.sid, name: file.name, what: await hashOf(blob) }));
     client.jingle.on('log:error', (...what) => tell('log', { what: what.map(w => w instanceof Error ? String(w) : w) }));
     client.on('raw:*', (direction, xml) => tell('stanza', { direction, xml: String(xml) }));
     const started = new Promise((done, failed) => {
@@ -93,6 +103,12 @@ const commands = {
     await s.start({ offerToReceiveAudio: true });
     return s.sid;
   },
+  async sendFile({ to, sid, name, size }) {
+    const s = client.jingle.createFileTransferSession(to, sid);
+    await s.start(new File([content(size)], name));
+    return s.sid;
+  },
+  async acceptFile({ sid }) { await sessions.get(sid).accept(); },
   async ring({ sid }) { await sessions.get(sid).ring(); },
   async accept({ sid, pictures }) {
     microphone = await source(pictures);
@@ -141,7 +157,7 @@ const commands = {
     (await sessions.get(sid).pc.getStats()).forEach(r => {
       if (r.kind !== 'video') return;
       if (r.type === 'inbound-rtp') out.decoded.push(r.framesDecoded || 0);
-      if (r.type === 'outbound-rtp') out.sent.push({ frames: r.framesSent, target: r.targetBitrate, nacks: r.nackCount });
+      if (r.type === 'outbound-rtp') out.sent.push({ frames: r.framesSent, target: r.targetBitrate, nacks: r.nackCount, again: r.retransmittedPacketsSent });
     });
     return out;
   },
