@@ -66,7 +66,7 @@ type Raw struct {
 }
 
 // ErrRawRelay says that raw UDP has nothing to hide our address behind.
-var ErrRawRelay = errors.New("raw UDP (XEP-0177) would show our address, and only relays may be used")
+var ErrRawRelay = errors.New("raw UDP (XEP-0177) would show our address, and only relays may be used; it would take a client with ICE there, or calls without relays only here")
 
 // NewRaw opens the socket of a path. Of the servers in cfg only STUN is used. The caller must call [Raw.Close].
 func NewRaw(cfg Config, h Handler) (*Raw, error) {

@@ -3,6 +3,7 @@ package chromium
 import (
 	"encoding/binary"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -77,6 +78,16 @@ func awaitFrames(t *testing.T, us *ours.Side, sid string, videos int, packets ui
 // wantFrames looks at a recording of VP8: it begins with a key frame of this size (RFC 6386 section 9.1).
 func wantFrames(t *testing.T, path string, p picture) {
 	t.Helper()
+	frames, first := framesOf(t, path)
+	w, h := binary.LittleEndian.Uint16(first[6:])&0x3fff, binary.LittleEndian.Uint16(first[8:])&0x3fff
+	if !video.Codecs()[0].IsKeyFrame(first) || int(w) != p.Width || int(h) != p.Height || frames < 5 {
+		t.Errorf("%s: %d frames of %dx%d, not of %dx%d", filepath.Base(path), frames, w, h, p.Width, p.Height)
+	}
+}
+
+// framesOf returns how many frames a recording of VP8 has, and the first.
+func framesOf(t *testing.T, path string) (frames int, first []byte) {
+	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -84,12 +95,7 @@ func wantFrames(t *testing.T, path string, p picture) {
 	if len(b) < 54 || string(b[8:12]) != "VP80" {
 		t.Fatalf("%s holds %d bytes of %q", filepath.Base(path), len(b), b[:min(len(b), 12)])
 	}
-	first := b[44:]
-	w, h := binary.LittleEndian.Uint16(first[6:])&0x3fff, binary.LittleEndian.Uint16(first[8:])&0x3fff
-	frames := binary.LittleEndian.Uint32(b[24:])
-	if !video.Codecs()[0].IsKeyFrame(first) || int(w) != p.Width || int(h) != p.Height || frames < 10 {
-		t.Errorf("%s: %d frames of %dx%d, not of %dx%d", filepath.Base(path), frames, w, h, p.Width, p.Height)
-	}
+	return int(binary.LittleEndian.Uint32(b[24:])), b[44:]
 }
 
 // videoCalls has a browser and us show a camera and a screen. What we send is what we have recorded of the browser, which it
@@ -119,7 +125,9 @@ func videoCalls(t *testing.T, script []byte, srv *testkit.Server) {
 			t.Fatal(err)
 		}
 		us.Connected(t, sid)
-		awaitFrames(t, us, sid, 2, 80)
+		awaitFrames(t, us, sid, 2, 25)
+		// What is sent later has to last until it is seen.
+		us.Await(t, sid, "some seconds", func(e *jingledv1.Event) bool { return e.GetCallMeter().GetDuration().GetSeconds() >= 7 })
 		us.End(t, sid, "")
 		us.WantEnd(t, sid, "success", false)
 		wantFrames(t, in("camera.ivf"), camera)
@@ -146,7 +154,7 @@ func videoCalls(t *testing.T, script []byte, srv *testkit.Server) {
 		film.AudioIn = "tone:440"
 		sid := call(t, film, camera)
 		awaitSight(t, b, sid, camera)
-		awaitFrames(t, us, sid, 1, 30)
+		awaitFrames(t, us, sid, 1, 20)
 		if !hears(b, ours.Tone) {
 			t.Error("we are not heard")
 		}
@@ -173,10 +181,59 @@ func videoCalls(t *testing.T, script []byte, srv *testkit.Server) {
 		}
 		us.Connected(t, sid)
 		awaitSight(t, b, sid, camera, screen)
-		awaitFrames(t, us, sid, 2, 40)
+		awaitFrames(t, us, sid, 2, 20)
 		do[any](b, "end", map[string]any{"sid": sid, "reason": "success"})
 		us.WantEnd(t, sid, "success", true)
 		wantFrames(t, in("their-camera.ivf"), camera)
 		wantFrames(t, in("their-screen.ivf"), screen)
 	})
+	// Retransmission needs no streams of its own (RTX): either side sends again what the other asks for.
+	t.Run("every tenth packet is lost", func(t *testing.T) {
+		do[any](b, "forget", nil)
+		sid := do[string](b, "call", map[string]any{"to": us.JID(t), "sid": "lossy", "pictures": []picture{camera}})
+		us.Incoming(t, sid)
+		if _, err := us.D.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Sid: sid, Media: &jingledv1.Media{
+			Video: true, VideoIn: in("camera.ivf"), RecordVideo: in("lossy.ivf"),
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		us.Connected(t, sid)
+		lose(t)
+		awaitSight(t, b, sid, camera)
+		film, _ := framesOf(t, in("camera.ivf"))
+		sent := func(s sight, what string) float64 { n, _ := s.Sent[0][what].(float64); return n }
+		before := do[sight](b, "see", map[string]any{"sid": sid})
+		after := before
+		for deadline := time.Now().Add(2 * patience); ; time.Sleep(50 * time.Millisecond) {
+			after = do[sight](b, "see", map[string]any{"sid": sid})
+			if after.Decoded[0] >= film*3/4 && sent(after, "frames") > sent(before, "frames")+10 && sent(after, "nacks") > 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the browser has decoded %d of %d frames: %+v", after.Decoded[0], film, after)
+			}
+		}
+		us.End(t, sid, "")
+		ended := us.Ended(t, sid)
+		got, _ := framesOf(t, in("lossy.ivf"))
+		t.Logf("the browser has decoded %d of %d frames; we have %d of the %.0f that it has sent in the end and %.0f before; asked for again: %.0f, sent again: %.0f; %v",
+			after.Decoded[0], film, got, sent(after, "frames"), sent(before, "frames"), sent(after, "nacks"),
+			sent(after, "again"), ended.GetStats().GetVideos())
+		if want := sent(after, "frames") - sent(before, "frames"); float64(got) < want*3/4 {
+			t.Errorf("%d frames of at least %.0f are recorded", got, want)
+		}
+	})
+}
+
+// lose drops every tenth packet of UDP from now on.
+func lose(t *testing.T) {
+	t.Helper()
+	nft := testkit.Binary(t, "nft", "nftables")
+	run := func(rules string) {
+		if out, err := exec.Command(nft, rules).CombinedOutput(); err != nil {
+			t.Fatalf("nft: %v\n%s", err, out)
+		}
+	}
+	run("add table ip lossy; add chain ip lossy in { type filter hook input priority 0; }; add rule ip lossy in meta l4proto udp numgen random mod 10 < 1 drop")
+	t.Cleanup(func() { run("delete table ip lossy") })
 }
