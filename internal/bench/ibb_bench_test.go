@@ -32,7 +32,7 @@ func (p *party) Request(to jid.JID, payload *xmltree.Element, done func(error)) 
 // plain hides what a connection is, so that nobody can set options of TCP.
 type plain struct{ net.Conn }
 
-func login(b *testing.B, srv *testkit.Server, user string, options bool) *party {
+func login(b testing.TB, srv *testkit.Server, user string, options bool) *party {
 	b.Helper()
 	cfg := xmpp.Config{
 		JID: jid.JID(srv.Account(user)), Password: func() (string, error) { return "secret", nil },
@@ -88,7 +88,7 @@ func login(b *testing.B, srv *testkit.Server, user string, options bool) *party 
 }
 
 // inBand sends size bytes from one to the other and returns how long it took.
-func inBand(b *testing.B, from, to *party, sid string, block, window, size int) time.Duration {
+func inBand(b testing.TB, from, to *party, sid string, block, window, size int) time.Duration {
 	b.Helper()
 	opened := make(chan error, 2)
 	in, err := to.router.Expect(ibb.StreamConfig{Peer: from.JID(), SID: sid, BlockSize: block}, func() { opened <- nil })
