@@ -65,6 +65,8 @@ type Config struct {
 	Version string
 	// Log may be nil.
 	Log *slog.Logger
+
+	keepLegs time.Duration // see wayBack; 0 is the default
 }
 
 // Account is one XMPP account of a daemon.
@@ -112,6 +114,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.ReachTimeout <= 0 {
 		c.ReachTimeout = 8 * time.Second
+	}
+	if c.keepLegs <= 0 {
+		c.keepLegs = keepLegs
 	}
 	if c.IdleAfter == 0 {
 		c.IdleAfter = 30 * time.Second

@@ -17,8 +17,8 @@ const (
 	// settling is how long after we are back the room may still put us out, as others are setting it up again.
 	settling = time.Minute
 	// keepLegs is how long the session with somebody who is not in the room any more goes on: what a client needs to connect
-	// again, and its user cannot have wanted to leave, as nobody was told so.
-	keepLegs = time.Minute
+	// again, where up to a minute lies between two attempts. Its user cannot have wanted to leave, as nobody was told so.
+	keepLegs = 90 * time.Second
 	// maxRedials bounds how often somebody is called again whose session broke.
 	maxRedials = 3
 	// redialLater is how much longer than who has called the called one waits, so that they do not call each other.
@@ -157,7 +157,7 @@ func (r *room) returned(now time.Time, e muc.Entered) {
 			l.hangUp()
 		}
 	}
-	r.after(keepLegs, func() {
+	r.after(r.account.d.cfg.keepLegs, func() {
 		for peer, l := range w.kept {
 			if !l.goneAt.After(now) {
 				r.drop(peer, l)
@@ -188,7 +188,7 @@ func (r *room) keep(now time.Time, l *leg) {
 	delete(r.legs, l.nick)
 	l.goneAt = now
 	r.back.kept[l.peer] = l
-	r.after(keepLegs, func() {
+	r.after(r.account.d.cfg.keepLegs, func() {
 		if r.back.lost.IsZero() && l.goneAt == now {
 			r.drop(l.peer, l)
 		}

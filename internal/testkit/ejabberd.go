@@ -129,7 +129,7 @@ func (e *ejabberd) launch(t testing.TB, ports []int) error {
 	if e.proc, err = start(cmd); err != nil {
 		return err
 	}
-	if err = e.proc.waitPorts(60*time.Second, e.listening()...); err != nil {
+	if err = e.proc.waitPorts(2*time.Minute, e.listening()...); err != nil {
 		e.proc.stop()
 	}
 	return err
