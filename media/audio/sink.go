@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/jingled/jingled/media/partfile"
 )
 
 // Sink is where the sound of the peer goes.
@@ -27,13 +27,12 @@ type OpusSink interface {
 }
 
 // PartSuffix ends the name of a file while it is being written.
-const PartSuffix = ".part"
+const PartSuffix = partfile.Suffix
 
 // Recorder writes a recording of mono sound to a file. The file has its name only once it is whole: until
 // [Recorder.Close] it ends in [PartSuffix].
 type Recorder struct {
-	path   string
-	f      *os.File
+	f      *partfile.File
 	buf    *bufio.Writer
 	format recorderFormat
 	err    error // the first one
@@ -55,19 +54,11 @@ func Create(path string) (Sink, error) {
 	default:
 		return nil, fmt.Errorf("audio: %s: a recording is named .wav, .ogg or .opus", path)
 	}
-	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("audio: %s: not a regular file", path)
-	}
-	part := path + PartSuffix
-	// What another run left is ours to replace; whatever else stands there is not followed or written to.
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("audio: %w", err)
-	}
-	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := partfile.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("audio: %w", err)
 	}
-	r := &Recorder{path: path, f: f, buf: bufio.NewWriterSize(f, 16<<10)}
+	r := &Recorder{f: f, buf: bufio.NewWriterSize(f, 16<<10)}
 	if ext == ".wav" {
 		r.format = &wavSink{r: r}
 		_, err = r.buf.Write(wavHeader(0))
@@ -90,30 +81,28 @@ func (r *Recorder) WritePCM(pcm []float32) error {
 
 func (r *Recorder) keep(err error) error {
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("audio: recording to %s: %w", r.path, err)
+		r.err = fmt.Errorf("audio: recording to %s: %w", r.f.Path(), err)
 	}
 	return r.err
 }
 
 // Path is the name that the recording has once it is closed.
-func (r *Recorder) Path() string { return r.path }
+func (r *Recorder) Path() string { return r.f.Path() }
 
 // Close finishes the recording and gives it its name. After an error what there is keeps the name with [PartSuffix].
 func (r *Recorder) Close() error {
 	_ = r.keep(r.buf.Flush())
 	_ = r.keep(r.format.close())
 	_ = r.keep(r.buf.Flush())
-	_ = r.keep(r.f.Sync())
-	_ = r.keep(r.f.Close())
 	if r.err != nil {
-		return r.err
+		return errors.Join(r.err, r.f.Close())
 	}
-	return r.keep(os.Rename(r.path+PartSuffix, r.path))
+	return r.keep(r.f.Commit())
 }
 
 // Discard ends the recording and removes it.
 func (r *Recorder) Discard() error {
-	return errors.Join(r.f.Close(), os.Remove(r.path+PartSuffix))
+	return r.f.Discard()
 }
 
 // OpusRecorder is a [Recorder] of Ogg/Opus.

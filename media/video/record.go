@@ -5,14 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
+
+	"github.com/jingled/jingled/media/partfile"
 )
 
 const (
@@ -21,13 +21,12 @@ const (
 	// patience is how long, so that what is sent again still counts.
 	patience = 500 * time.Millisecond
 	// PartSuffix ends the name of a file while it is being written.
-	PartSuffix = ".part"
+	PartSuffix = partfile.Suffix
 )
 
 // Recorder is a [Sink] that writes a file: IVF for VP8, VP9 and AV1, Annex B for H264. Its name is given when it is closed.
 type Recorder struct {
-	path   string
-	f      *os.File
+	f      *partfile.File
 	w      *bufio.Writer
 	codec  *Codec
 	build  *samplebuilder.SampleBuilder
@@ -45,18 +44,11 @@ func Create(path string) (*Recorder, error) {
 	default:
 		return nil, fmt.Errorf("video: %s: a recording is named .ivf or .h264", path)
 	}
-	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("video: %s: not a regular file", path)
-	}
-	part := path + PartSuffix
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("video: %w", err)
-	}
-	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := partfile.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("video: %w", err)
 	}
-	return &Recorder{path: path, f: f, w: bufio.NewWriterSize(f, 64<<10)}, nil
+	return &Recorder{f: f, w: bufio.NewWriterSize(f, 64<<10)}, nil
 }
 
 // Write implements [Sink].
@@ -65,7 +57,7 @@ func (r *Recorder) Write(c *Codec, seq uint16, p Packet) error {
 		return r.err
 	}
 	if r.codec == nil {
-		if isIVF := strings.EqualFold(filepath.Ext(r.path), ".ivf"); isIVF == (c.fourcc == "") {
+		if isIVF := strings.EqualFold(filepath.Ext(r.f.Path()), ".ivf"); isIVF == (c.fourcc == "") {
 			return r.keep(fmt.Errorf("%s does not go into this kind of file", c.Name))
 		}
 		r.codec = c
@@ -108,7 +100,7 @@ func (r *Recorder) take() error {
 
 func (r *Recorder) keep(err error) error {
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("video: recording to %s: %w", r.path, err)
+		r.err = fmt.Errorf("video: recording to %s: %w", r.f.Path(), err)
 	}
 	return r.err
 }
@@ -124,11 +116,10 @@ func (r *Recorder) Close() error {
 		_, err := r.f.WriteAt(ivfHeader(r.codec.fourcc, r.frames), 0)
 		_ = r.keep(err)
 	}
-	_ = r.keep(r.f.Close())
 	if r.err != nil {
-		return r.err
+		return errors.Join(r.err, r.f.Close())
 	}
-	return r.keep(os.Rename(r.path+PartSuffix, r.path))
+	return r.keep(r.f.Commit())
 }
 
 // ivfHeader leaves the size of the pictures open, which players read from the frames.
