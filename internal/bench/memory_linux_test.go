@@ -19,7 +19,7 @@ func BenchmarkMemory(b *testing.B) {
 	}{
 		{"s5b", jingledv1.Via_VIA_S5B, 4<<30 + 1},
 		{"datachannel", jingledv1.Via_VIA_DATACHANNEL, 4<<30 + 1},
-		{"ibb", jingledv1.Via_VIA_IBB, 256 << 20},
+		{"ibb", jingledv1.Via_VIA_IBB, 64 << 20},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			if os.Getenv("JINGLED_TEST_SOAK") != "" {
