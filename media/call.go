@@ -70,7 +70,8 @@ type Call struct {
 	keys    []rtp.Crypto // ours for the audio, if SDES is accepted
 	bundled bool         // the audio is in a BUNDLE group
 
-	parts atomic.Pointer[[]*part] // the videos; see enter and leave
+	parts atomic.Pointer[[]*part]  // the videos; see enter and leave
+	past  atomic.Pointer[[]uint32] // the peer's sources of those that are no more
 	toRun chan *part
 
 	mu      sync.Mutex
@@ -441,11 +442,13 @@ func (c *Call) candidates(content func() string) func(ice.Transport) {
 
 // receive tells apart what shares the transport.
 func (c *Call) receive(h *rtppkt.Header, payload []byte, at time.Time) {
-	if p := c.videoFor(h.PayloadType, h.SSRC); p != nil {
+	p := c.videoFor(h.PayloadType, h.SSRC)
+	switch {
+	case p == nil:
+		c.stream.receive(h, payload, at)
+	case !c.isPast(h.SSRC):
 		p.stream.receive(h, payload, at)
-		return
 	}
-	c.stream.receive(h, payload, at)
 }
 
 func (c *Call) receiveRTCP(packets []rtcp.Packet, at time.Time) {

@@ -121,6 +121,17 @@ func TestSourcesTellVideosApart(t *testing.T) {
 	if c.videoFor(96, 7) != slides || c.videoFor(96, 2) != silent || c.videoFor(96, 33) != camera {
 		t.Error("what was told anew does not count")
 	}
+	if c.isPast(7) {
+		t.Error("what is there is past")
+	}
+	c.leave(slides, nil)
+	if !c.isPast(7) || c.isPast(1) {
+		t.Error("the source of a content that is no more is not known as such")
+	}
+	c.enter(slides)
+	if c.isPast(7) {
+		t.Error("a source that has come back is past")
+	}
 	if !c.leave(silent, nil) || c.leave(silent, nil) || !c.leave(apart, nil) || len(c.videos()) != 2 {
 		t.Errorf("left: %d", len(c.videos()))
 	}

@@ -154,6 +154,7 @@ func (c *Call) enter(p *part) {
 	defer c.mu.Unlock()
 	ps := append(slices.Clip(c.videos()), p)
 	c.parts.Store(&ps)
+	c.past.Store(nil) // a source may come back
 }
 
 // leave takes a part off the list, and reports whether it was on it. fate is told when all of it has ended, unless it is nil.
@@ -168,7 +169,22 @@ func (c *Call) leave(p *part, fate *VideoEnded) bool {
 	ps := slices.Delete(slices.Clone(old), i, i+1)
 	c.parts.Store(&ps)
 	p.fate = fate
+	past := p.stream.theirSources()
+	if before := c.past.Load(); before != nil {
+		past = append(past, *before...)
+	}
+	past = past[:min(len(past), maxPast)]
+	c.past.Store(&past)
 	return true
+}
+
+// maxPast bounds the sources that are remembered of contents that are no more.
+const maxPast = 32
+
+// isPast reports whether a source belongs to a content that is no more: the peer may go on for a moment.
+func (c *Call) isPast(ssrc uint32) bool {
+	past := c.past.Load()
+	return past != nil && slices.Contains(*past, ssrc)
 }
 
 // partEnded tells what has become of a part.

@@ -169,6 +169,17 @@ func (s *videoStream) match(pt uint8, ssrc uint32) (takes, known, silent bool) {
 	return s.agreed.codecs[pt] != nil, known, s.in == nil && len(s.sources) == 0
 }
 
+// theirSources returns the SSRCs of the peer.
+func (s *videoStream) theirSources() []uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := slices.Clone(s.sources)
+	if s.in != nil && !slices.Contains(out, s.in.ssrc) {
+		out = append(out, s.in.ssrc)
+	}
+	return out
+}
+
 func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,10 @@ type Recorder struct {
 	build  *samplebuilder.SampleBuilder
 	frames uint32
 	began  bool
-	first  uint32
+	first  uint32 // the timestamp that stands for the beginning
+	next   uint32 // where the next frame stands if its source is another
+	source uint32
+	seq    uint16
 	err    error
 }
 
@@ -60,8 +63,8 @@ func (r *Recorder) Write(c *Codec, seq uint16, p Packet) error {
 		if isIVF := strings.EqualFold(filepath.Ext(r.f.Path()), ".ivf"); isIVF == (c.fourcc == "") {
 			return r.keep(fmt.Errorf("%s does not go into this kind of file", c.Name))
 		}
-		r.codec = c
-		r.build = samplebuilder.New(maxLate, c.frames(), ClockRate, samplebuilder.WithMaxTimeDelay(patience))
+		r.codec, r.source, r.seq = c, p.Source, seq
+		r.begin()
 		if c.fourcc != "" {
 			_, _ = r.w.Write(ivfHeader(c.fourcc, 0)) // an error stays
 		}
@@ -69,11 +72,25 @@ func (r *Recorder) Write(c *Codec, seq uint16, p Packet) error {
 	if c != r.codec {
 		return nil // a change of codec does not fit into one file
 	}
+	// Another source has numbers of its own, and a jump of them would have the builder look for thousands.
+	if jump := seq - r.seq; p.Source != r.source || jump > 2*maxLate && jump < -2*maxLate&0xffff {
+		r.build.Flush()
+		if err := r.take(); err != nil {
+			return err
+		}
+		r.began = false
+		r.begin()
+	}
+	r.source, r.seq = p.Source, seq
 	r.build.Push(&rtp.Packet{
 		Header:  rtp.Header{SequenceNumber: seq, Timestamp: p.Timestamp, Marker: p.Marker},
 		Payload: append([]byte(nil), p.Payload...),
 	})
 	return r.take()
+}
+
+func (r *Recorder) begin() {
+	r.build = samplebuilder.New(maxLate, r.codec.frames(), ClockRate, samplebuilder.WithMaxTimeDelay(patience))
 }
 
 func (r *Recorder) take() error {
@@ -82,8 +99,9 @@ func (r *Recorder) take() error {
 			continue // nothing can be seen before
 		}
 		if !r.began {
-			r.began, r.first = true, s.PacketTimestamp
+			r.began, r.first = true, s.PacketTimestamp-r.next
 		}
+		r.next = s.PacketTimestamp - r.first + ClockRate/30
 		r.frames++
 		if r.codec.fourcc != "" {
 			var h [12]byte

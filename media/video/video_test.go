@@ -185,6 +185,45 @@ func TestPaddingIsNoGap(t *testing.T) {
 	})
 }
 
+// TestAnotherSourceGoesOnInTheFile has another source take over, and the numbers of one jump: the frames go on, and in time.
+func TestAnotherSourceGoesOnInTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frames := pictures(20)
+		out := filepath.Join(t.TempDir(), "out.ivf")
+		sink, err := Create(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want [][]byte
+		for i, first := range []uint16{100, 40000, 9000} {
+			source, err := Open(writeIVF(t, "VP80", frames))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for seq := first; ; seq++ {
+				p, err := source.Read(t.Context())
+				if err != nil {
+					break
+				}
+				p.Source = uint32(min(i, 1)) // the third is only a jump
+				p.Timestamp += uint32(i) * 123456789
+				if err := sink.Write(source.Codec(), seq, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = source.Close()
+			want = append(want, frames...)
+		}
+		if err := sink.Close(); err != nil {
+			t.Fatal(err)
+		}
+		same(t, readIVF(t, out), want)
+		if got, most := sink.next, uint32(3*len(frames)*ClockRate/25); got < most*9/10 || got > most*11/10 {
+			t.Errorf("the recording ends at %d of %d", got, most)
+		}
+	})
+}
+
 func TestH264(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		unit := func(kind byte, first bool, n int) []byte {
