@@ -30,7 +30,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Knocking()
+	if status, knocking := testkit.Knocking(); knocking {
+		os.Exit(status)
+	}
 	goleak.VerifyTestMain(m)
 }
 

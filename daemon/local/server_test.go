@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Knocking()
+	if status, knocking := testkit.Knocking(); knocking {
+		os.Exit(status)
+	}
 	goleak.VerifyTestMain(m)
 }
 

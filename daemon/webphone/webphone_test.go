@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,7 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Knocking()
+	if status, knocking := testkit.Knocking(); knocking {
+		os.Exit(status)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -18,23 +18,28 @@ const (
 	NobodyThere = 4
 )
 
-// Knocking is for the beginning of TestMain: a process that [KnockAs] has started does not return from it.
-func Knocking() {
-	network, addr, ok := strings.Cut(os.Getenv(knockEnv), " ")
-	if !ok {
-		return
+// Knocking is for the beginning of TestMain: a process that [KnockAs] has started ends there with this status.
+func Knocking() (status int, knocking bool) {
+	network, addr, knocking := strings.Cut(os.Getenv(knockEnv), " ")
+	if !knocking {
+		return 0, false
 	}
+	return knock(network, addr), true
+}
+
+func knock(network, addr string) int {
 	c, err := net.Dial(network, addr)
 	if err != nil {
-		os.Exit(NobodyThere)
+		return NobodyThere
 	}
+	defer c.Close()
 	host := addr
 	if network == "unix" {
 		host = "localhost"
 	}
 	_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 ") {
-		os.Exit(ShutOut)
+		return ShutOut
 	}
-	os.Exit(Answered)
+	return Answered
 }
