@@ -161,7 +161,10 @@ func (r *room) entered(now time.Time, e muc.Entered) {
 		r.answerInvitation()
 		r.invitePeople(r.req.GetInvite(), "")
 	}
-	r.back.self, r.back.nick, r.back.info = r.account.client.JID(), e.Nick, e.Info
+	r.back.self, r.back.nick = r.account.client.JID(), e.Nick
+	if !again {
+		r.back.info = e.Info
+	}
 	r.back.made = r.back.made || e.Created
 	r.account.names.Store(r.address, jid.JID(r.address.String()+"/"+e.Nick))
 	if r.conf != nil {

@@ -36,7 +36,7 @@ type wayBack struct {
 	self    jid.JID // as the others know us
 	nick    string
 	made    bool             // by us
-	info    muc.Info         // what the room was
+	info    muc.Info         // what the room was at first: while it is set up again it may be another one for a moment
 	members map[jid.JID]bool // who was in it
 	kept    map[jid.JID]*leg // sessions with those who are not there, by their addresses
 	redials map[jid.JID]int  // since the last success

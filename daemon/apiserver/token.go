@@ -4,6 +4,8 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+
+	"connectrpc.com/connect"
 )
 
 // withToken lets in only requests with this bearer token (RFC 6750 section 2.1). An empty one lets in all.
@@ -16,7 +18,7 @@ func withToken(token string, next http.Handler) http.Handler {
 		scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "bearer") || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(got)), []byte(token)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="jingled"`)
-			refuse(w, http.StatusUnauthorized, "unauthenticated", "the token is missing or wrong: this jingled serves the program that started it")
+			refuse(w, http.StatusUnauthorized, connect.CodeUnauthenticated.String(), "the token is missing or wrong: this jingled serves the program that started it")
 			return
 		}
 		next.ServeHTTP(w, r)
