@@ -15,16 +15,19 @@ import (
 	"github.com/jingled/jingled/media/video"
 )
 
+// frameSize is so large that what is recorded gets to the disk every second or so.
+const frameSize = 2500
+
 // filmOf is a file of frames that only look like VP8, and are all of one byte; an even one makes them key frames.
 func filmOf(t *testing.T, mark byte) string {
 	t.Helper()
 	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
 	binary.LittleEndian.PutUint32(b[16:], 25)
 	binary.LittleEndian.PutUint32(b[20:], 1)
-	for i := range 25 * 300 {
-		b = binary.LittleEndian.AppendUint32(b, 100)
+	for i := range 25 * 120 {
+		b = binary.LittleEndian.AppendUint32(b, frameSize)
 		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, bytes.Repeat([]byte{mark}, 100)...)
+		b = append(b, bytes.Repeat([]byte{mark}, frameSize)...)
 	}
 	path := filepath.Join(t.TempDir(), "film.ivf")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -46,8 +49,8 @@ func shows(t *testing.T, path string, mark byte) {
 		size := int(binary.LittleEndian.Uint32(b))
 		frame := b[12:min(12+size, len(b))]
 		b = b[12+len(frame):]
-		if !bytes.Equal(frame, bytes.Repeat([]byte{mark}, 100)) {
-			t.Errorf("%s, frame %d: %x", path, n, frame)
+		if !bytes.Equal(frame, bytes.Repeat([]byte{mark}, frameSize)) {
+			t.Errorf("%s, frame %d: %d bytes, %x", path, n, len(frame), frame[:min(16, len(frame))])
 			return
 		}
 	}
