@@ -30,7 +30,7 @@ type gate struct {
 func (g *gate) server(t *testing.T) *xmppserver.Server {
 	return newServerWith(t, func(_ jid.JID, e *xmltree.Element) *xmltree.Element {
 		if d := e.Child(ibb.NSIBB, "data"); d != nil {
-			if g.blocks.Add(1) > 400 && !g.open.Load() {
+			if g.blocks.Add(1) > 100 && !g.open.Load() {
 				return nil
 			}
 			b, _ := base64.StdEncoding.DecodeString(d.Text())

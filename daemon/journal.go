@@ -86,6 +86,10 @@ func (a *account) row(x *transfer, more func(*state.Unfinished)) *state.Unfinish
 	u := &state.Unfinished{Account: a.cfg.JID.String(), ID: x.id, Peer: x.peer.String(), SID: x.t.SID(), Content: x.t.Content(),
 		Incoming: x.incoming, Encryption: int32(x.wishFor()), Phase: state.Running, Name: f.Name, Size: sizeOf(x.t), Date: f.Date, MediaType: f.MediaType,
 		Began: x.since, ModTime: time.Unix(0, 0)}
+	if r, named := resume.Find(f.Extra); named && x.incoming {
+		// It goes on with one that we have ended or do not know, and its sender will name that again.
+		u.SID, u.Content = r.SID, r.Content
+	}
 	for _, h := range f.Hashes {
 		if h.Usable() {
 			u.Hash = string(h.Algo.Canonical()) + ":" + hex.EncodeToString(h.Sum)

@@ -227,7 +227,7 @@ func (a *account) whyEnded(peer jid.JID, id string) *jingle.Reason {
 	switch {
 	case err != nil:
 		a.log.Error("history", "err", err)
-		return nil
+		return &jingle.Reason{Condition: jingle.Busy, Text: "It is not known here just now what became of the transfer."}
 	case complete:
 		return &jingle.Reason{Condition: jingle.Success}
 	case known:
