@@ -475,12 +475,27 @@ func TestUploadBeginsAnew(t *testing.T) {
 		t.Errorf("%v", d)
 	}
 	p.bob = run("bob", filepath.Join(t.TempDir(), "state"), 0)
-	e := await(t, p.bob, func(e *jingledv1.Event) bool { return e.GetTransferOffered() != nil })
-	if _, err := p.bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: e.GetSid(), Dir: inbox}); err != nil {
+	if _, err := p.bob.AcceptFile(t.Context(), &jingledv1.AcceptFileRequest{Sid: p.bob.offered(t), Dir: inbox}); err != nil {
 		t.Fatal(err)
 	}
 	if d := await(t, p.bob, over).GetTransferDone(); !d.GetVerified() {
 		t.Errorf("%v", d)
 	}
 	p.whole(t)
+}
+
+// offered waits for an offer that may have come before the event that says we are online.
+func (p *peer) offered(t *testing.T) (sid string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // the server
+		l, err := p.ListTransfers(t.Context(), &jingledv1.ListTransfersRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(l.GetTransfers()) > 0 {
+			return l.GetTransfers()[0].GetSid()
+		}
+	}
+	t.Fatal("nothing was offered")
+	return ""
 }
