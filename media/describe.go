@@ -56,6 +56,6 @@ func (s *videoStream) describe(sources []uint32, bandwidth int) {
 	}
 	if bandwidth > 0 {
 		s.bandwidth = bandwidth
-		s.adapt(0)
+		s.adapt()
 	}
 }

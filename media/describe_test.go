@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
+
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media/audio"
@@ -92,6 +94,33 @@ func TestViewerIsDescribed(t *testing.T) {
 	s.agree(videoAgreement{remb: true}, nil, true)
 	if s.limit(2_000_000); len(told) != 3 {
 		t.Error("a peer with REMB is told by description-info, too")
+	}
+}
+
+// What a peer describes is a bound, and not more: who loses packets, and tells no estimate, is sent less, for as long as it does.
+func TestLossesCountBelowWhatIsDescribed(t *testing.T) {
+	s := newVideoStream(nil, "x", func(Event) {})
+	s.cc = newCounter()
+	camera := newElastic()
+	s.equip(Video{Source: camera})
+	s.describe(nil, 2_000_000)
+	if got := camera.told.Load(); got != 2_000_000 {
+		t.Errorf("at first the camera is told %d bit/s", got)
+	}
+	for range 3 {
+		s.receiveRTCP([]rtcp.Packet{&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: s.ssrc, FractionLost: 128}}}}, time.Now())
+	}
+	lossy := camera.told.Load()
+	if lossy > 500_000 {
+		t.Errorf("with half of it lost the camera is told %d bit/s", lossy)
+	}
+	s.describe(nil, 3_000_000)
+	if got := camera.told.Load(); got != lossy {
+		t.Errorf("what is described anew makes %d bit/s of %d", got, lossy)
+	}
+	s.describe(nil, 150_000)
+	if got := camera.told.Load(); got != 150_000 {
+		t.Errorf("what is described is less, and the camera is told %d bit/s", got)
 	}
 }
 

@@ -83,9 +83,7 @@ func agree(d rtp.Description, codecs []*audio.Codec) (a agreement, ok bool) {
 	if a.send == nil {
 		return a, false
 	}
-	if limit := bandwidth(d); limit > 0 && (a.config.MaxBitrate == 0 || limit < a.config.MaxBitrate) {
-		a.config.MaxBitrate = limit
-	}
+	a.config.MaxBitrate = least(a.config.MaxBitrate, bandwidth(d))
 	for _, id := range slices.Sorted(maps.Keys(a.events)) {
 		clock := a.events[id]
 		// RFC 4733 section 2.1: the audio's clock; another one is better than none.
@@ -99,7 +97,7 @@ func agree(d rtp.Description, codecs []*audio.Codec) (a agreement, ok bool) {
 // bandwidth is how many bits a second the peer takes of a content, or 0 if it does not say (XEP-0167 section 4, RFC 4566 section 5.8,
 // RFC 3890).
 func bandwidth(d rtp.Description) int {
-	least := 0
+	limit := 0
 	for _, b := range d.Bandwidths {
 		bps := uint64(0)
 		switch b.Type {
@@ -108,11 +106,17 @@ func bandwidth(d rtp.Description) int {
 		case "TIAS":
 			bps = min(b.Value, maxBandwidth)
 		}
-		if bps > 0 && (least == 0 || int(bps) < least) {
-			least = int(bps)
-		}
+		limit = least(limit, int(bps))
 	}
-	return least
+	return limit
+}
+
+// least is the lower one of two limits, of which 0 is none.
+func least(a, b int) int {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // maxBandwidth is more than is ever sent, in bit/s.

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -37,7 +38,7 @@ func (s *videoStream) receiveRTCP(packets []rtcp.Packet, at time.Time) {
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
 			if slices.Contains(p.SSRCs, s.ssrc) && p.Bitrate > 0 && s.source != nil {
 				s.estimate = int(min(p.Bitrate, 1e9))
-				s.adapt(0)
+				s.adapt()
 			}
 		}
 	}
@@ -59,11 +60,8 @@ func (s *videoStream) reported(reports []rtcp.ReceptionReport, at time.Time) {
 			continue
 		}
 		s.theyLost = uint64(r.TotalLost)
-		if s.estimate == 0 && s.guess == 0 {
-			s.guess = maxBitrate / 4
-		}
-		s.guess = byLoss(s.guess, float64(r.FractionLost)/256)
-		s.adapt(s.guess)
+		s.guess = byLoss(cmp.Or(s.guess, maxBitrate/4), float64(r.FractionLost)/256)
+		s.adapt()
 		if rtt, ok := rtpstat.RoundTrip(r.LastSenderReport, r.Delay, rtpstat.NTP(at)); ok {
 			s.rtt = rtt
 		}
@@ -71,22 +69,13 @@ func (s *videoStream) reported(reports []rtcp.ReceptionReport, at time.Time) {
 }
 
 // adapt tells the source the least of what the peer says that it can take and what the path was seen to take, or the guess if
-// there is neither; s.mu is held.
-func (s *videoStream) adapt(guess int) {
+// there is neither, and no more than the peer has described; s.mu is held.
+func (s *videoStream) adapt() {
 	if s.source == nil {
 		return
 	}
-	limit := s.cc.share(s.ssrc)
-	if s.estimate > 0 && (limit == 0 || s.estimate < limit) {
-		limit = s.estimate
-	}
-	if limit == 0 {
-		limit = guess
-	}
-	if s.bandwidth > 0 && (limit == 0 || s.bandwidth < limit) {
-		limit = s.bandwidth
-	}
-	if limit > 0 && limit != s.limited {
+	limit := cmp.Or(least(s.cc.share(s.ssrc), s.estimate), s.guess)
+	if limit = least(limit, s.bandwidth); limit > 0 && limit != s.limited {
 		s.limited = limit
 		s.source.Bitrate(limit)
 	}
@@ -135,7 +124,6 @@ func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 			in.wantKey = true
 		case s.agreed.nack && now-m.since >= nackAfter && now-m.asked >= max(nackEvery, s.rtt+s.rtt/4):
 			m.asked = now
-			m.tries++
 			want = append(want, seq)
 		}
 	}

@@ -98,10 +98,7 @@ type videoIn struct {
 	packets uint64
 }
 
-type missing struct {
-	since, asked time.Duration
-	tries        int
-}
+type missing struct{ since, asked time.Duration }
 
 func newVideoStream(out writer, cname string, notify func(Event)) *videoStream {
 	return &videoStream{
@@ -277,7 +274,7 @@ func (s *videoStream) run(ctx context.Context) error {
 		out := s.feedback(now)
 		out = append(out, s.cc.report()...)
 		if n%5 == 0 {
-			s.adapt(0)
+			s.adapt()
 		}
 		if now-secondly >= time.Second {
 			secondly, s.resent = now, 0
