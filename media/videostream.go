@@ -236,24 +236,7 @@ func (s *videoStream) run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	connect := func() (disconnect func()) {
-		s.mu.Lock()
-		source := s.source
-		viewer, isViewer := s.sink.(video.Viewer)
-		s.mu.Unlock()
-		if source != nil {
-			if _, ok := source.(video.Relay); ok {
-				source.KeyFrame() // what it has given up to now has gone nowhere
-			}
-			wg.Go(func() { s.play(ctx, source) })
-		}
-		if !isViewer {
-			return func() {}
-		}
-		viewer.Connect(s.wantKeyFrame, s.limit)
-		return func() { viewer.Connect(nil, nil) }
-	}
-	disconnect := connect()
+	disconnect := s.connect(ctx, &wg)
 	defer func() { disconnect() }()
 	defer func() { _ = s.out.WriteRTCP(&rtcp.Goodbye{Sources: []uint32{s.ssrc}}) }()
 	tick := time.NewTicker(videoTick)
@@ -264,7 +247,7 @@ func (s *videoStream) run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-s.fresh:
-			disconnect = connect()
+			disconnect = s.connect(ctx, &wg)
 			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -292,6 +275,29 @@ func (s *videoStream) run(ctx context.Context) error {
 			_ = s.out.WriteRTCP(out...)
 		}
 	}
+}
+
+// connect has what the source gives played, and the viewer, if there is one, tell its wishes until it is disconnected.
+func (s *videoStream) connect(ctx context.Context, playing *sync.WaitGroup) (disconnect func()) {
+	s.mu.Lock()
+	select {
+	case <-s.fresh: // what came before run did
+	default:
+	}
+	source := s.source
+	viewer, isViewer := s.sink.(video.Viewer)
+	s.mu.Unlock()
+	if _, ok := source.(video.Relay); ok {
+		source.KeyFrame() // what it has given up to now has gone nowhere
+	}
+	if source != nil {
+		playing.Go(func() { s.play(ctx, source) })
+	}
+	if !isViewer {
+		return func() {}
+	}
+	viewer.Connect(s.wantKeyFrame, s.limit)
+	return func() { viewer.Connect(nil, nil) }
 }
 
 // wantKeyFrame and limit are the wishes of a viewer.
