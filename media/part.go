@@ -148,7 +148,7 @@ func (c *Call) answerVideo(p *part, offer jingle.Content, groups []jingle.Group)
 	if err := muxable(&desc, offer.Name, groups, how); err != nil {
 		return jingle.Content{}, err
 	}
-	v, wanted := c.claim(desc.Categories, c.videos()[0] == p)
+	v, wanted := c.claim(desc.Categories, slices.Index(c.videos(), p) == 0) // it may have ended meanwhile
 	p.wanted.Store(wanted)
 	p.stream.equip(v)
 	able := videoCapabilities(codecOf(v.Source), p.stream.ssrc, p.stream.cname, offer.Name)
