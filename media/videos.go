@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -353,19 +354,16 @@ func (c *Call) videoFor(payloadType uint8, ssrc uint32) *part {
 			continue
 		}
 		takes, known, silent := p.stream.match(payloadType, ssrc)
-		switch {
-		case takes && known:
+		if !takes {
+			continue
+		}
+		if known {
 			return p
-		case !takes:
-		case first == nil:
-			first = p
 		}
-		if takes && silent && free == nil {
-			free = p
+		first = cmp.Or(first, p)
+		if silent {
+			free = cmp.Or(free, p)
 		}
 	}
-	if free != nil {
-		return free
-	}
-	return first
+	return cmp.Or(free, first)
 }
