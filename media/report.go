@@ -38,26 +38,41 @@ func (s *stream) report(at time.Time) []rtcp.Packet {
 	now := s.since(at)
 	var blocks []rtcp.ReceptionReport
 	if in := s.incoming; in != nil {
-		if rep, ok := in.stats.Report(now); ok {
-			blocks = append(blocks, rtcp.ReceptionReport{
-				SSRC: in.ssrc, FractionLost: rep.FractionLost, TotalLost: rep.TotalLost,
-				LastSequenceNumber: rep.HighestSeq, Jitter: rep.Jitter, LastSenderReport: rep.LastSR, Delay: rep.Delay,
-			})
-		}
+		blocks = receptionOf(in.ssrc, in.stats, now)
 	}
-	name := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: s.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.cname}},
-	}}}
 	if s.sent.packets == 0 {
-		return []rtcp.Packet{&rtcp.ReceiverReport{SSRC: s.ssrc, Reports: blocks}, name}
+		return []rtcp.Packet{&rtcp.ReceiverReport{SSRC: s.ssrc, Reports: blocks}, nameOf(s.ssrc, s.cname)}
 	}
-	// The RTP timestamp of now, by that of the last packet.
-	elapsed := now - s.sent.at
-	return []rtcp.Packet{&rtcp.SenderReport{
-		SSRC: s.ssrc, NTPTime: rtpstat.NTP(at),
-		RTPTime:     s.sent.timestamp + uint32(elapsed*time.Duration(s.agreed.send.ClockRate)/time.Second),
-		PacketCount: uint32(s.sent.packets), OctetCount: uint32(s.sent.bytes), Reports: blocks,
-	}, name}
+	return []rtcp.Packet{s.sent.report(s.ssrc, s.agreed.send.ClockRate, at, now, blocks), nameOf(s.ssrc, s.cname)}
+}
+
+// receptionOf tells the peer what has come of a source of its, if there is anything to tell.
+func receptionOf(ssrc uint32, st *rtpstat.Receiver, now time.Duration) []rtcp.ReceptionReport {
+	rep, ok := st.Report(now)
+	if !ok {
+		return nil
+	}
+	return []rtcp.ReceptionReport{{
+		SSRC: ssrc, FractionLost: rep.FractionLost, TotalLost: rep.TotalLost,
+		LastSequenceNumber: rep.HighestSeq, Jitter: rep.Jitter, LastSenderReport: rep.LastSR, Delay: rep.Delay,
+	}}
+}
+
+// report is the sender report of what was sent up to now, which is at by the wall's clock.
+func (s sendStats) report(ssrc uint32, clock int, at time.Time, now time.Duration, blocks []rtcp.ReceptionReport) *rtcp.SenderReport {
+	return &rtcp.SenderReport{
+		SSRC: ssrc, NTPTime: rtpstat.NTP(at),
+		// That of now, by that of the last packet.
+		RTPTime:     s.timestamp + uint32((now-s.at)*time.Duration(clock)/time.Second),
+		PacketCount: uint32(s.packets), OctetCount: uint32(s.bytes), Reports: blocks,
+	}
+}
+
+// nameOf tells the peer the canonical name of a source of ours (RFC 3550 section 6.5.1).
+func nameOf(ssrc uint32, cname string) *rtcp.SourceDescription {
+	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: cname}},
+	}}}
 }
 
 // receiveRTCP takes what the peer reports.

@@ -180,22 +180,10 @@ func (s *videoStream) remb() []rtcp.Packet {
 func (s *videoStream) report(now time.Duration) []rtcp.Packet {
 	var blocks []rtcp.ReceptionReport
 	if in := s.in; in != nil {
-		if rep, ok := in.stats.Report(now); ok {
-			blocks = append(blocks, rtcp.ReceptionReport{
-				SSRC: in.ssrc, FractionLost: rep.FractionLost, TotalLost: rep.TotalLost,
-				LastSequenceNumber: rep.HighestSeq, Jitter: rep.Jitter, LastSenderReport: rep.LastSR, Delay: rep.Delay,
-			})
-		}
+		blocks = receptionOf(in.ssrc, in.stats, now)
 	}
-	name := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: s.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: s.cname}},
-	}}}
 	if s.sent.packets == 0 {
-		return []rtcp.Packet{&rtcp.ReceiverReport{SSRC: s.ssrc, Reports: blocks}, name}
+		return []rtcp.Packet{&rtcp.ReceiverReport{SSRC: s.ssrc, Reports: blocks}, nameOf(s.ssrc, s.cname)}
 	}
-	return []rtcp.Packet{&rtcp.SenderReport{
-		SSRC: s.ssrc, NTPTime: rtpstat.NTP(s.origin.Add(now)),
-		RTPTime:     s.sent.timestamp + uint32((now-s.sent.at)*video.ClockRate/time.Second),
-		PacketCount: uint32(s.sent.packets), OctetCount: uint32(s.sent.bytes), Reports: blocks,
-	}, name}
+	return []rtcp.Packet{s.sent.report(s.ssrc, video.ClockRate, s.origin.Add(now), now, blocks), nameOf(s.ssrc, s.cname)}
 }
