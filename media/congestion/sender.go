@@ -6,6 +6,7 @@
 package congestion
 
 import (
+	"iter"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -71,70 +72,82 @@ const (
 
 // Feedback takes what the peer reports. Numbers that were never sent, or were reported before, do not count.
 func (s *Sender) Feedback(now time.Duration, f *rtcp.TransportLayerCC) {
-	// The reference time has 24 bits and comes round after twelve days.
-	step := int64(f.ReferenceTime) - s.last&(1<<referenceBits-1)
-	if step < -1<<(referenceBits-1) {
-		step += 1 << referenceBits
-	}
-	s.last += step
-	at := time.Duration(s.last) * referenceUnit
-	seq, left, deltas := f.BaseSequenceNumber, int(f.PacketStatusCount), f.RecvDeltas
-	lost, total := 0, 0
-	var arrivals []arrival
-	status := func(symbol uint16) bool {
-		if left == 0 {
-			return false // the padding of the last chunk
-		}
-		left--
-		p := &s.sent[seq%history]
-		known := p.size > 0 && p.seq == seq
-		seq++
-		if symbol == rtcp.TypeTCCPacketNotReceived {
-			if known {
-				lost, total = lost+1, total+1
-				p.size = 0
-			}
-			return true
-		}
-		if len(deltas) == 0 {
-			return false
-		}
-		at += time.Duration(deltas[0].Delta) * time.Microsecond
-		deltas = deltas[1:]
-		if known {
-			total++
-			arrivals = append(arrivals, arrival{p.at, at, p.size})
-			s.rtt = now - p.at
-			p.size = 0
-		}
-		return true
-	}
-	for _, c := range f.PacketChunks {
-		switch c := c.(type) {
-		case *rtcp.RunLengthChunk:
-			for n := c.RunLength; n > 0 && status(c.PacketStatusSymbol); n-- {
-			}
-		case *rtcp.StatusVectorChunk:
-			for _, symbol := range c.SymbolList {
-				if !status(symbol) {
-					break
-				}
-			}
-		}
-	}
-	if total == 0 {
+	arrivals, lost := s.match(f)
+	if len(arrivals)+lost == 0 {
 		return
 	}
 	s.begun = true
 	for _, a := range arrivals {
+		s.rtt = now - a.sent
 		s.acked.add(a.arrived, a.size)
 		s.trend.add(a)
 	}
 	bounds := func(v *float64) { *v = min(max(*v, float64(s.cfg.Min)), float64(s.cfg.Max)) }
 	s.rate.update(now, s.trend.usage, s.acked.bitrate(), s.rtt)
 	bounds(&s.rate.target)
-	s.loss.update(now, lost, total, s.rate.target)
+	s.loss.update(now, lost, lost+len(arrivals), s.rate.target)
 	bounds(&s.loss.target)
+}
+
+// match finds the packets that feedback is about: those that have arrived, and how many have not.
+func (s *Sender) match(f *rtcp.TransportLayerCC) (arrivals []arrival, lost int) {
+	at, seq, deltas := s.reference(f.ReferenceTime), f.BaseSequenceNumber, f.RecvDeltas
+	for symbol := range symbols(f) {
+		received := symbol != rtcp.TypeTCCPacketNotReceived
+		if received {
+			if len(deltas) == 0 {
+				break // it is cut off
+			}
+			at += time.Duration(deltas[0].Delta) * time.Microsecond
+			deltas = deltas[1:]
+		}
+		p := &s.sent[seq%history]
+		known := p.size > 0 && p.seq == seq
+		seq++
+		switch {
+		case !known:
+			continue
+		case received:
+			arrivals = append(arrivals, arrival{p.at, at, p.size})
+		default:
+			lost++
+		}
+		p.size = 0
+	}
+	return arrivals, lost
+}
+
+// reference is the time on the peer's clock from which feedback counts. It has 24 bits and comes round after twelve days.
+func (s *Sender) reference(units uint32) time.Duration {
+	step := int64(units) - s.last&(1<<referenceBits-1)
+	if step < -1<<(referenceBits-1) {
+		step += 1 << referenceBits
+	}
+	s.last += step
+	return time.Duration(s.last) * referenceUnit
+}
+
+// symbols are what feedback says of one packet after the other, without the padding of the last chunk.
+func symbols(f *rtcp.TransportLayerCC) iter.Seq[uint16] {
+	return func(yield func(uint16) bool) {
+		left := int(f.PacketStatusCount)
+		for _, c := range f.PacketChunks {
+			n, symbol := 0, func(int) uint16 { return 0 }
+			switch c := c.(type) {
+			case *rtcp.RunLengthChunk:
+				n, symbol = int(c.RunLength), func(int) uint16 { return c.PacketStatusSymbol }
+			case *rtcp.StatusVectorChunk:
+				n, symbol = len(c.SymbolList), func(i int) uint16 { return c.SymbolList[i] }
+			}
+			n = min(n, left)
+			left -= n
+			for i := range n {
+				if !yield(symbol(i)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // meter is the rate at which packets arrive, over half a second of the peer's clock.
