@@ -46,7 +46,7 @@ func (s *stream) report(at time.Time) []rtcp.Packet {
 	return []rtcp.Packet{s.sent.report(s.ssrc, s.agreed.send.ClockRate, at, now, blocks), nameOf(s.ssrc, s.cname)}
 }
 
-// receptionOf tells the peer what has come of a source of its, if there is anything to tell.
+// receptionOf tells the peer what has come from one of its sources, if there is anything to tell.
 func receptionOf(ssrc uint32, st *rtpstat.Receiver, now time.Duration) []rtcp.ReceptionReport {
 	rep, ok := st.Report(now)
 	if !ok {
