@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -288,12 +287,6 @@ func (p *printer) contactGone(event string, e *jingledv1.Event, text string) {
 		return
 	}
 	p.line("  %s %s", e.GetPeer(), text)
-}
-
-// object prints a line of --json.
-func (p *printer) object(v any) {
-	// Encoding cannot fail: it is made of strings, numbers and booleans.
-	_ = json.NewEncoder(p.out).Encode(v)
 }
 
 func now() string { return time.Now().UTC().Format(time.RFC3339Nano) }

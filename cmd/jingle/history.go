@@ -191,7 +191,7 @@ func runExport(ctx context.Context, s *session, out io.Writer) error {
 	if err := errors.Join(err, stream.Err(), stream.Close()); err != nil {
 		return s.cause(err)
 	}
-	enc := json.NewEncoder(out)
+	enc := json.NewEncoder(escaping{out})
 	enc.SetIndent("", "  ")
 	return enc.Encode(doc)
 }

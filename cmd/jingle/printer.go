@@ -31,6 +31,9 @@ type printer struct {
 
 func (g *global) printer(out io.Writer) *printer {
 	f, ok := out.(*os.File)
+	if g.json {
+		out = escaping{out}
+	}
 	return &printer{out: out, json: g.json, tty: ok && !g.json && term.IsTerminal(int(f.Fd())),
 		bar: make(map[string]*mpb.Bar), names: make(map[string]string)}
 }
@@ -49,11 +52,7 @@ func (p *printer) close() {
 func (p *printer) show(e *jingledv1.Event) {
 	if p.json {
 		if r := record(e); r != nil {
-			line, err := json.Marshal(r)
-			if err != nil {
-				line = fmt.Appendf(nil, `{"event":"error","text":%q}`, err)
-			}
-			fmt.Fprintf(p.out, "%s\n", line)
+			p.object(r)
 		}
 		return
 	}
@@ -260,6 +259,17 @@ func (p *printer) status(text string) {
 	if p.tty {
 		fmt.Fprintf(p.out, "\r%-*s", p.meter, text)
 		p.meter = len(text)
+	}
+}
+
+// object prints a line of --json.
+func (p *printer) object(v any) {
+	enc := json.NewEncoder(p.out)
+	if err := enc.Encode(v); err != nil { // a figure is no number, or the output is gone
+		_ = enc.Encode(struct {
+			Event string `json:"event"`
+			Text  string `json:"text"`
+		}{"error", err.Error()})
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,8 +156,7 @@ func transferState(s jingledv1.TransferState) string {
 // ready says that what the command waits for can come now.
 func (p *printer) ready(account string) {
 	if p.json {
-		line, _ := json.Marshal(head{Event: "ready", Time: time.Now().UTC().Format(time.RFC3339Nano), Account: account})
-		fmt.Fprintf(p.out, "%s\n", line)
+		p.object(head{Event: "ready", Time: now(), Account: account})
 		return
 	}
 	p.line("%s: ready", account)
