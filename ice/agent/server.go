@@ -114,37 +114,39 @@ func (s *streamServer) Write(b []byte) (int, error) {
 
 // Read implements [net.Conn].
 func (s *streamServer) Read(b []byte) (int, error) {
-	for {
-		switch {
-		case len(s.rest) > 0:
-		default:
-			if s.rest = s.mail.take(); s.rest != nil {
-				break
-			}
-			frame := s.in[:frameSize(s.in)]
-			s.in = s.in[len(frame):]
-			if len(frame) > 0 && s.permissions.incoming(frame) {
-				s.rest = frame
-			}
-			if len(frame) > 0 {
-				continue
-			}
-		}
-		if len(s.rest) > 0 {
-			n := copy(b, s.rest)
-			s.rest = s.rest[n:]
-			return n, nil
-		}
-		n, err := s.stream.Read(b)
-		if n > 0 {
-			s.hear()
-			s.in = append(append(make([]byte, 0, len(s.in)+n), s.in...), b[:n]...)
-			continue
-		}
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	for len(s.rest) == 0 {
+		if err := s.next(b); err != nil {
 			return 0, err
 		}
 	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// next goes one step to the next message: it takes an answer of ours, or a message that is whole, or waits for more, for which it
+// uses buf.
+func (s *streamServer) next(buf []byte) error {
+	if s.rest = s.mail.take(); s.rest != nil {
+		return nil
+	}
+	if frame := s.in[:frameSize(s.in)]; len(frame) > 0 {
+		s.in = s.in[len(frame):]
+		if s.permissions.incoming(frame) {
+			s.rest = frame // which is read before anything is appended to in
+		}
+		return nil
+	}
+	n, err := s.stream.Read(buf)
+	switch {
+	case n > 0:
+		s.hear()
+		s.in = append(s.in, buf[:n]...)
+	case errors.Is(err, os.ErrDeadlineExceeded): // there is mail
+	default:
+		return err
+	}
+	return nil
 }
 
 // frameSize is how many bytes the first message has (RFC 8656 section 12.5: padded to 4 on a stream), 0 if it is not whole.
