@@ -77,7 +77,7 @@ func normalDomain(d string) (string, error) {
 		}
 		return strings.ToLower(d), nil
 	}
-	if strings.ContainsAny(d, "[@/ \t\r\n<>&\"'") {
+	if strings.ContainsAny(d, "[]@/ \t\r\n<>&\"'") {
 		return "", errors.New("a character of the domain is not allowed")
 	}
 	u, err := idna.Lookup.ToUnicode(strings.ToLower(d))
