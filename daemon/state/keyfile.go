@@ -11,6 +11,8 @@ import (
 // Key returns the private file of an account, and makes it with what fresh returns if there is none. It is
 // identity-ACCOUNT.pem in the state folder, for its owner alone; when Key returns it for the first time, it is on the disk.
 func (s *Store) Key(account string, fresh func() ([]byte, error)) ([]byte, error) {
+	s.keys.Lock()
+	defer s.keys.Unlock()
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -31,6 +32,7 @@ type Store struct {
 	lock *os.File
 	keep int
 	dir  string
+	keys sync.Mutex // held while a key is looked for and made
 }
 
 // Config says how a [Store] works. The zero value has sensible defaults.
