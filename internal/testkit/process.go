@@ -41,6 +41,7 @@ type process struct {
 	cmd  *exec.Cmd
 	out  *output
 	done chan struct{} // closed when it has ended
+	err  error         // how it has, after done
 	once sync.Once
 }
 
@@ -58,7 +59,7 @@ func start(cmd *exec.Cmd) (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait()
+			p.err = cmd.Wait()
 		}
 	}()
 	if err := <-started; err != nil {

@@ -3,7 +3,6 @@
 package programs
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -71,49 +69,24 @@ next:
 	return ""
 }
 
-// program is a running one, and what it prints.
-type program struct {
-	cmd  *exec.Cmd
-	mu   sync.Mutex
-	text bytes.Buffer
-	done chan error
-}
-
-// Write implements [io.Writer].
-func (p *program) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(b)
-}
-
-func (p *program) printed() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
-}
-
 // begin runs a line in a shell until the test ends.
-func begin(t *testing.T, dir, line string) *program {
+func begin(t *testing.T, dir, line string) *testkit.Program {
 	t.Helper()
-	p := &program{cmd: exec.Command("/bin/sh", "-c", "exec "+line), done: make(chan error, 1)}
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p, p
-	dieWithParent(p.cmd)
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+	cmd := exec.Command("/bin/sh", "-c", "exec "+line)
+	cmd.Dir = dir
+	return testkit.Run(t, cmd)
+}
+
+// awaitEnd waits until a program has ended, and returns how.
+func awaitEnd(t *testing.T, p *testkit.Program) error {
+	t.Helper()
+	select {
+	case <-p.Done():
+		return p.Err()
+	case <-time.After(ours.Patience):
+		t.Fatal("it does not end")
+		return nil
 	}
-	go func() { p.done <- p.cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		select {
-		case <-p.done:
-		case <-time.After(ours.Patience):
-			t.Error("it does not end")
-		}
-		if t.Failed() {
-			t.Logf("%s\n%s", line, p.printed())
-		}
-	})
-	return p
 }
 
 // freePort returns an even port with a free one after it.
@@ -195,15 +168,10 @@ func TestLinesOfTheManual(t *testing.T) {
 		begin(t, dir, strings.ReplaceAll(example(t, "ffmpeg", "libvpx"), "5004", in))
 		hangUp := call(t, "rtp:"+in, "rtp:"+out)
 		awaitFrames(t, keeps, 50)
-		if err := keeps.cmd.Process.Signal(os.Interrupt); err != nil {
+		if err := keeps.Interrupt(); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case err := <-keeps.done:
-			keeps.done <- err
-		case <-time.After(ours.Patience):
-			t.Fatal("ffmpeg does not end")
-		}
+		_ = awaitEnd(t, keeps) // it says that it was interrupted
 		hangUp()
 		wantFilm(t, filepath.Join(dir, "bob.webm"), "vp8")
 	})
@@ -228,13 +196,8 @@ func TestLinesOfTheManual(t *testing.T) {
 		shows := begin(t, dir, strings.NewReplacer("5006", out, "autovideosink", "fakesink num-buffers=50").Replace(example(t, "gst-launch", "udpsrc")))
 		begin(t, dir, strings.ReplaceAll(example(t, "gst-launch", "udpsink"), "5004", in))
 		hangUp := call(t, "rtp:"+in, "rtp:"+out)
-		select {
-		case err := <-shows.done:
-			if shows.done <- err; err != nil {
-				t.Errorf("GStreamer ends with %v", err)
-			}
-		case <-time.After(ours.Patience):
-			t.Error("GStreamer does not see 50 pictures")
+		if err := awaitEnd(t, shows); err != nil { // after 50 pictures
+			t.Errorf("GStreamer ends with %v", err)
 		}
 		hangUp()
 	})
@@ -243,10 +206,10 @@ func TestLinesOfTheManual(t *testing.T) {
 var frameCount = regexp.MustCompile(`frame= *([0-9]+)`)
 
 // awaitFrames waits until ffmpeg says that it has so many frames.
-func awaitFrames(t *testing.T, p *program, n int) {
+func awaitFrames(t *testing.T, p *testkit.Program, n int) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * ours.Patience); ; time.Sleep(20 * time.Millisecond) {
-		if all := frameCount.FindAllStringSubmatch(p.printed(), -1); len(all) > 0 {
+		if all := frameCount.FindAllStringSubmatch(p.Output(), -1); len(all) > 0 {
 			if got, _ := strconv.Atoi(all[len(all)-1][1]); got >= n {
 				return
 			}
