@@ -102,7 +102,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	}
 	stream := xmpp.Config{
 		JID: cfg.JID, Password: password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
-		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, FailFast: cfg.FailFast,
+		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, Resolver: cfg.Resolver, FailFast: cfg.FailFast,
 		Features: a.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Presence: xmpp.Presence{Priority: cfg.Priority},
 		Bind2: cfg.Bind2, Tokens: tokens{a}, Logger: d.cfg.Log,
 	}

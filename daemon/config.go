@@ -74,11 +74,12 @@ type Account struct {
 	JID jid.JID // bare
 	// Password is asked for at each login and may block. nil asks [Config].Secrets.
 	Password func() (string, error)
-	// Resource, Connect, Proxy, TLS, RootCAs and PinnedSHA256 are as in [xmpp.Config].
+	// Resource, Connect, Proxy, TLS, RootCAs, PinnedSHA256 and Resolver are as in [xmpp.Config].
 	Resource, Connect, Proxy string
 	TLS                      xmpp.TLSMode
 	RootCAs                  *x509.CertPool
 	PinnedSHA256             string
+	Resolver                 xmpp.Resolver
 	// Calls and Files say who may call and who may offer files.
 	Calls, Files Policy
 	// Transfers says what becomes of a peer's wish that a call goes on with somebody else.

@@ -324,6 +324,7 @@ func (c *Client) try(ctx context.Context, targets []target, worst *error) (l *li
 			}
 			return l, true, nil
 		}
+		err = t.explain(err)
 		if ctx.Err() != nil || Permanent(err) && !errors.Is(err, ErrCertificate) && !errors.Is(err, ErrTLSRequired) {
 			return nil, true, err
 		}

@@ -23,6 +23,8 @@ type target struct {
 	plain  bool   // no TLS
 	method method
 	url    *url.URL // of WebSocket and BOSH
+	// guess is why the domain itself is tried though it may have SRV records: they could not be looked up. Mostly nil.
+	guess error
 }
 
 // targets lists the ways to reach the server, the preferred one first.
@@ -40,9 +42,9 @@ func (c *Config) targets(ctx context.Context) ([]target, error) {
 	_, err := netip.ParseAddr(domain)
 	if err == nil || domain == "localhost" || strings.HasSuffix(domain, ".localhost") {
 		// RFC 6120 section 3.2.3: no SRV records for an address; RFC 6761 section 6.3: none for localhost.
-		return c.fallback(domain), nil
+		return c.fallback(domain, nil), nil
 	}
-	records, refused := c.lookup(ctx, domain)
+	records, refused, failed := c.lookup(ctx, domain)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -51,16 +53,31 @@ func (c *Config) targets(ctx context.Context) ([]target, error) {
 			Advice: "Check the domain of the account"}
 	}
 	if len(records) == 0 {
-		return c.fallback(domain), nil // RFC 6120 section 3.2.2
+		return c.fallback(domain, failed), nil // RFC 6120 section 3.2.2
 	}
 	return order(records, rand.IntN), nil
 }
 
-func (c *Config) fallback(domain string) []target {
+func (c *Config) fallback(domain string, guess error) []target {
 	if c.TLS == TLSDirect {
-		return []target{{addr: net.JoinHostPort(domain, "5223"), direct: true}}
+		return []target{{addr: net.JoinHostPort(domain, "5223"), direct: true, guess: guess}}
 	}
-	return []target{{addr: net.JoinHostPort(domain, "5222")}}
+	return []target{{addr: net.JoinHostPort(domain, "5222"), guess: guess}}
+}
+
+// explain adds to what went wrong at a target that it was tried for want of better knowledge.
+func (t target) explain(err error) error {
+	var e *Error
+	if t.guess == nil || !errors.As(err, &e) || errors.Is(err, ErrHostNotFound) {
+		return err
+	}
+	guessed := *e
+	guessed.guessed = true
+	guessed.Advice = fmt.Sprintf("DNS did not say where the server is (%s), so the domain itself was tried", dnsReason(t.guess))
+	if e.Advice != "" {
+		guessed.Advice += ". " + e.Advice
+	}
+	return &guessed
 }
 
 type srvRecord struct {
@@ -69,8 +86,8 @@ type srvRecord struct {
 }
 
 // lookup asks for both kinds of SRV records at once. refused reports a record that says "no such service here"
-// (RFC 2782: a target of "."). A lookup that fails counts as no records.
-func (c *Config) lookup(ctx context.Context, domain string) (records []srvRecord, refused bool) {
+// (RFC 2782: a target of "."). A lookup that fails counts as no records; failed is why, unless there are none.
+func (c *Config) lookup(ctx context.Context, domain string) (records []srvRecord, refused bool, failed error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
 	defer cancel()
 	var mu sync.Mutex
@@ -82,6 +99,9 @@ func (c *Config) lookup(ctx context.Context, domain string) (records []srvRecord
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if dns := (*net.DNSError)(nil); err != nil && !(errors.As(err, &dns) && dns.IsNotFound) {
+			failed = err
+		}
 		for _, s := range srvs {
 			if s.Target == "." || s.Target == "" {
 				refused = true
@@ -97,7 +117,7 @@ func (c *Config) lookup(ctx context.Context, domain string) (records []srvRecord
 		wg.Go(func() { ask("xmpp-client", false) })
 	}
 	wg.Wait()
-	return records, refused
+	return records, refused, failed
 }
 
 // order sorts records of both kinds as one set (XEP-0368 section 3): by priority, and within one by weighted chance
@@ -181,7 +201,7 @@ func (c *Config) dialError(err error, addr string) *Error {
 		e.Advice = "Check the domain of the account, or name the server with --connect HOST:PORT"
 	case errors.As(err, &dns):
 		e.Kind = ErrHostNotFound
-		e.Message = fmt.Sprintf("the name %s could not be looked up: %v", host, dns.Err)
+		e.Message = fmt.Sprintf("the name %s could not be looked up: %s", host, dnsReason(dns))
 		e.Advice = "Check this machine's network and DNS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Message = "the connection was refused"
@@ -193,6 +213,18 @@ func (c *Config) dialError(err error, addr string) *Error {
 		e.Message = fmt.Sprintf("no connection: %v", err)
 	}
 	return e
+}
+
+// dnsReason is what went wrong with a lookup, without the question.
+func dnsReason(err error) string {
+	var dns *net.DNSError
+	switch {
+	case !errors.As(err, &dns):
+		return clip(err.Error())
+	case dns.IsTimeout:
+		return "no answer in time"
+	}
+	return dns.Err
 }
 
 func isTimeout(err error) bool {

@@ -2,13 +2,16 @@ package xmpp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/jingled/jingled/jid"
 )
@@ -165,6 +168,60 @@ func TestNextTarget(t *testing.T) {
 	}
 	if !slices.Equal(tried, []string{"one.test:5222", "two.test:5222", "three.test:5222"}) {
 		t.Error(tried)
+	}
+}
+
+// sickDNS fails as a resolver does that is out of order.
+type sickDNS struct{}
+
+func (sickDNS) LookupSRV(_ context.Context, _, _, name string) (string, []*net.SRV, error) {
+	return "", nil, &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
+}
+
+// TestGuessedServer has DNS fail where it should say where the server is, while the domain itself has an address: a login there
+// is as good as any, but what goes wrong there may not be the server's fault, and then is no reason to give up.
+func TestGuessedServer(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		play      func(p *script, inTLS func(*script) *script) // nil refuses the connection
+		kind      error
+		text      string
+		permanent bool
+	}{
+		{"refused", nil, ErrUnreachable, "(example.test:5222). DNS did not say where the server is (server misbehaving), so the domain itself was tried. Is the server", false},
+		{"without TLS", func(p *script, _ func(*script) *script) { p.open(offer("PLAIN")) }, ErrTLSRequired, "DNS did not say", false},
+		{"wrong password", func(p *script, inTLS func(*script) *script) {
+			p = inTLS(p)
+			p.open(offer("SCRAM-SHA-256"))
+			p.want()
+			p.say("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>")
+		}, ErrAuth, "wrong password", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, ch := newServer(t), chain(t, "example.test")
+				cfg := s.config()
+				cfg.Connect, cfg.TLS, cfg.RootCAs, cfg.Resolver, cfg.FailFast = "", TLSStart, ch.Pool(), sickDNS{}, true
+				if tc.play == nil {
+					cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+						return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+					}
+				} else {
+					go func() {
+						p := s.accept()
+						tc.play(p, func(p *script) *script {
+							p, _ = p.startTLS(s, &tls.Config{Certificates: []tls.Certificate{ch.TLS}})
+							return p
+						})
+						p.Close()
+					}()
+				}
+				err := mustNew(t, cfg).Run(t.Context())
+				if !errors.Is(err, tc.kind) || !strings.Contains(err.Error(), tc.text) || Permanent(err) != tc.permanent {
+					t.Errorf("permanent %v: %v", Permanent(err), err)
+				}
+			})
+		})
 	}
 }
 

@@ -58,6 +58,8 @@ type Error struct {
 	// [Config].PinnedSHA256 wants it.
 	Fingerprint string
 	Err         error // cause, or nil
+
+	guessed bool // what was tried need not be the account's server
 }
 
 func (e *Error) Error() string {
@@ -80,8 +82,12 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// Permanent reports whether trying again without a change by a person is of no use.
+// Permanent reports whether trying again without a change by a person is of no use. Where DNS failed and another machine
+// than the server may have been met, it is of use.
 func (e *Error) Permanent() bool {
+	if e.guessed && !slices.Contains([]error{ErrAuth, ErrPassword}, e.Kind) {
+		return false
+	}
 	final := []error{ErrAuth, ErrCertificate, ErrNoMechanism, ErrTLSRequired, ErrConflict, ErrPassword}
 	return slices.Contains(final, e.Kind) && !isTemporary(e.Err)
 }

@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/internal/testkit"
+)
+
+// impatient is a resolver whose user does not wait as long as the system says.
+type impatient struct{ *net.Resolver }
+
+const impatience = time.Second
+
+func (r impatient) LookupSRV(ctx context.Context, service, proto, name string) (string, []*net.SRV, error) {
+	ctx, cancel := context.WithTimeout(ctx, impatience)
+	defer cancel()
+	return r.Resolver.LookupSRV(ctx, service, proto, name)
+}
+
+func (r impatient) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, impatience)
+	defer cancel()
+	return r.Resolver.LookupNetIP(ctx, network, host)
+}
+
+// TestDNSFails breaks the resolver in each way there is while a daemon runs. The stream that there is goes on; once it is cut the
+// account says what is wrong, and is back after the repair without anybody's help.
+func TestDNSFails(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		fault testkit.DNSFault
+		says  string
+	}{
+		{"silent", testkit.DNSSilent, "the name example.test could not be looked up: no answer in time"},
+		{"servfail", testkit.DNSServFail, "the name example.test could not be looked up: server misbehaving"},
+		{"no names", testkit.DNSNoNames, "there is no host called example.test"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			srv := newServer(t)
+			cable := testkit.NewCable(t, srv.Addr())
+			_, port, err := net.SplitHostPort(cable.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			number, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dns := testkit.NewDNS(t)
+			dns.Host("xmpp.example.test", netip.MustParseAddr("127.0.0.1"))
+			dns.Service("_xmpp-client._tcp.example.test", "xmpp.example.test", uint16(number))
+			alice := act(t, srv, "alice", func(cfg *Config) {
+				a := &cfg.Accounts[0]
+				a.Connect, a.Resolver = "", impatient{dns.Resolver()}
+			})
+			bob := act(t, srv, "bob", nil)
+
+			dns.Break(tc.fault)
+			asked := dns.Asked()
+			if _, err := alice.AddContact(context.Background(), &jingledv1.AddContactRequest{Jid: bob.jid.String(), Name: "Bob"}); err != nil {
+				t.Errorf("the stream does not outlive DNS: %v", err)
+			}
+			if n := dns.Asked(); n != asked {
+				t.Errorf("DNS was asked %d times though the stream is there", n-asked)
+			}
+			cable.Cut()
+			alice.await("being offline for "+tc.says, func(e *jingledv1.Event) bool {
+				return strings.Contains(e.GetAccountChanged().GetError(), tc.says)
+			})
+			dns.Break(testkit.DNSWorks)
+			alice.online()
+		})
+	}
+}
