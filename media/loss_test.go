@@ -12,13 +12,16 @@ import (
 
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/media/audio"
+	"github.com/jingled/jingled/media/audio/audiotest"
 )
 
 // With every tenth packet of sound lost, by chance, the tone is still heard nearly all the time, and the meter says what the
 // path is like. Without loss the beginnings and ends of the beeps leave 0.95.
 func TestSoundSurvivesLoss(t *testing.T) {
 	beeps := filepath.Join(t.TempDir(), "beeps.wav")
-	writeBeeps(t, beeps)
+	if err := audiotest.WriteBeeps(beeps, 440, 750); err != nil { // 15 seconds
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
 		codec *audio.Codec
@@ -58,61 +61,16 @@ func TestSoundSurvivesLoss(t *testing.T) {
 				if st.MOS < 1.5 || st.MOS > 3.9 {
 					t.Errorf("the meter says an opinion score of %.1f", st.MOS)
 				}
-				there, all := toneTime(t, path, 440)
-				found := there / (all * beepOn / beepPeriod)
+				heard, err := audiotest.Heard(path, 440)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found := audiotest.Share(heard)
 				t.Logf("the tone is there %.3f of the time; %+v", found, st)
-				if found < c.least || all < 11 {
-					t.Errorf("the tone is there for %.1f of %.1f seconds", there, all)
+				if found < c.least || len(heard) < 550 {
+					t.Errorf("the tone is there %.3f of when it is sent in %d frames", found, len(heard))
 				}
 			})
 		})
-	}
-}
-
-// The rhythm of the beeps, in frames: that of syllables.
-const (
-	beepOn     = 20
-	beepPeriod = 30
-)
-
-// writeBeeps makes a file of 15 seconds.
-func writeBeeps(t *testing.T, path string) {
-	t.Helper()
-	out := create(t, path)
-	tone := audio.NewTone(440, 0.25)
-	pcm := make([]float32, audio.FrameSize)
-	for i := range 750 {
-		_, _ = tone.Read(pcm)
-		if i%beepPeriod >= beepOn {
-			for k := range pcm {
-				pcm[k] /= 300
-			}
-		}
-		if err := out.WritePCM(pcm); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// toneTime is how long a tone is heard, not much softer than it was sent, in a recording, by windows of 20 ms, and how long that is.
-func toneTime(t *testing.T, path string, hz float64) (there, all float64) {
-	t.Helper()
-	src := open(t, path)
-	defer func() { _ = src.Close() }()
-	pcm := make([]float32, audio.FrameSize)
-	for {
-		n, err := src.Read(pcm)
-		if n == len(pcm) {
-			all += 0.02
-			if audio.Level(pcm) > -19 && audio.Share(pcm, audio.SampleRate, hz) > 0.8 {
-				there += 0.02
-			}
-		}
-		if err != nil {
-			return there, all
-		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/internal/testkit/impair"
 	"github.com/jingled/jingled/media/audio"
+	"github.com/jingled/jingled/media/audio/audiotest"
 )
 
 // bad is a line over which people complain: 5 % of packets are lost, 5 % are overtaken, 2 % come twice, and all take 50 ms and more.
@@ -56,7 +57,11 @@ func (l *lab) soundSurvives(t *testing.T) {
 	heard := filepath.Join(t.TempDir(), "heard.wav")
 	b := l.start(ctx, t, to, "listener", "answer", "--once", "--record", heard)
 	b.until(t, "ready")
-	a := l.start(ctx, t, from, "speaker", "call", "listener@"+l.server.Domain, "--audio-in", beeps(t))
+	beeps := filepath.Join(t.TempDir(), "beeps.wav")
+	if err := audiotest.WriteBeeps(beeps, 440, 2000); err != nil { // 40 seconds
+		t.Fatal(err)
+	}
+	a := l.start(ctx, t, from, "speaker", "call", "listener@"+l.server.Domain, "--audio-in", beeps)
 	a.until(t, "call.connected")
 	b.until(t, "call.connected")
 	meter := func(what string, is func(event) bool) event {
@@ -94,66 +99,16 @@ func (l *lab) soundSurvives(t *testing.T) {
 	}
 }
 
-// The rhythm of the beeps, in frames: that of syllables, as Opus has forward error correction for what seems to be speech alone.
-const (
-	beepOn     = 20
-	beepPeriod = 30
-)
-
-// beeps makes a recording of 40 seconds.
-func beeps(t *testing.T) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), "beeps.wav")
-	out, err := audio.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tone, pcm := audio.NewTone(440, 0.25), make([]float32, audio.FrameSize)
-	for i := range 2000 {
-		_, _ = tone.Read(pcm)
-		if i%beepPeriod >= beepOn {
-			for k := range pcm {
-				pcm[k] /= 300
-			}
-		}
-		if err := out.WritePCM(pcm); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// toneAtTheEnd is for how much of the time that a tone is sent it is heard, as loud as it was, by windows of 20 ms of the last
-// seconds of a recording.
+// toneAtTheEnd is for how much of the time that a tone is sent it is heard, as loud as it was, in the last seconds of a recording.
 func toneAtTheEnd(t *testing.T, path string, hz, last float64) (share, seconds float64) {
 	t.Helper()
-	src, err := audio.Open(path)
+	heard, err := audiotest.Heard(path, hz)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = src.Close() }()
-	var there []bool
-	for pcm := make([]float32, audio.FrameSize); ; {
-		n, err := src.Read(pcm)
-		if n == len(pcm) {
-			there = append(there, audio.Level(pcm) > -19 && audio.Share(pcm, audio.SampleRate, hz) > 0.8)
-		}
-		if err != nil {
-			break
-		}
-	}
 	// Whole periods, so that it does not matter where the recording begins.
-	n := min(int(last*audio.SampleRate/audio.FrameSize), len(there)) / beepPeriod * beepPeriod
-	heard := 0
-	for _, x := range there[len(there)-n:] {
-		if x {
-			heard++
-		}
-	}
-	return float64(heard) / max(float64(n)*beepOn/beepPeriod, 1), float64(n) * audio.FrameSize / audio.SampleRate
+	n := min(int(last*audio.SampleRate/audio.FrameSize), len(heard)) / audiotest.Period * audiotest.Period
+	return audiotest.Share(heard[len(heard)-n:]), float64(n) * audio.FrameSize / audio.SampleRate
 }
 
 // filesSurvive sends a file by every road at the same time.
