@@ -264,7 +264,7 @@ func (d *Daemon) AddAccount(ctx context.Context, req *jingledv1.AddAccountReques
 	}
 	a.kept(at)
 	if err := d.keepSettings(ctx, cfg); err != nil {
-		return nil, errors.Join(err, a.discard(), d.cfg.Secrets.Delete(cfg.JID))
+		return nil, errors.Join(err, a.discard(), d.forget(cfg.JID))
 	}
 	d.mu.Lock()
 	if err = d.mayAdd(cfg.JID); err == nil {
@@ -273,9 +273,20 @@ func (d *Daemon) AddAccount(ctx context.Context, req *jingledv1.AddAccountReques
 	}
 	d.mu.Unlock()
 	if err != nil { // a tunnel was quicker, or the daemon is stopping
-		return nil, errors.Join(err, a.discard())
+		return nil, errors.Join(err, a.discard(), d.forget(cfg.JID))
 	}
 	return &jingledv1.AddAccountResponse{Account: a.describe(a.client.State())}, nil
+}
+
+// forget takes back what was kept for an account that does not come after all. Its request may be over.
+func (d *Daemon) forget(j jid.JID) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := unlocked(ctx, func() (secrets.Place, error) { return "", d.cfg.Secrets.Delete(j) })
+	if d.state != nil {
+		err = errors.Join(err, d.state.RemoveAccount(ctx, j.String()))
+	}
+	return err
 }
 
 // mayAdd reports why there can be no account of this address; d.mu is held.

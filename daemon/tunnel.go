@@ -45,10 +45,6 @@ func (d *Daemon) OpenTunnel(ctx context.Context, req *jingledv1.OpenTunnelReques
 	}
 	defer d.leaveTunnel(name, a)
 	ready := &jingledv1.TunnelReady{Tunnel: name, Features: a.features(), Requests: a.client.Requests()}
-	if err := send(&jingledv1.OpenTunnelResponse{Message: &jingledv1.OpenTunnelResponse_Ready{Ready: ready}}); err != nil {
-		t.Close()
-		return errors.Join(err, a.discard())
-	}
 	life, stop := context.WithCancel(life)
 	defer stop()
 	ended := make(chan error, 1)
@@ -58,17 +54,19 @@ func (d *Daemon) OpenTunnel(ctx context.Context, req *jingledv1.OpenTunnelReques
 		t.Close()
 		ended <- err
 	}()
-	err = forward(ctx, t, send)
+	err = send(&jingledv1.OpenTunnelResponse{Message: &jingledv1.OpenTunnelResponse_Ready{Ready: ready}})
+	if err == nil {
+		err = forward(ctx, t, send)
+	}
 	t.Close()
 	stop()
 	return errors.Join(err, <-ended)
 }
 
-// discard frees what an account holds that never runs.
+// discard frees what an account holds that was never among the others. Nobody is told, as another one of its address may be.
 func (a *account) discard() error {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return a.run(ctx)
+	a.stop()
+	return a.files.run(a.stopped)
 }
 
 // forward gives the host what it is to send, until one of both goes away.
