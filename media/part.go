@@ -117,11 +117,7 @@ func codecOf(s video.Source) *video.Codec {
 
 // offerVideo makes a content of video to offer, which takes v in any case.
 func (c *Call) offerVideo(name string, bundled bool, v Video) (jingle.Content, error) {
-	var categories []rtp.Category
-	if v.Category != "" {
-		categories = []rtp.Category{v.Category}
-	}
-	p, err := c.newPart(name, bundled, categories)
+	p, err := c.newPart(name, bundled, v.Categories())
 	if err != nil {
 		return jingle.Content{}, errors.Join(err, v.Close())
 	}
@@ -130,7 +126,7 @@ func (c *Call) offerVideo(name string, bundled bool, v Video) (jingle.Content, e
 	p.allow(jingle.SendersBoth, c.cfg.Role)
 	able := renumber(videoCapabilities(codecOf(v.Source), p.stream.ssrc, p.stream.cname, name), c.cfg.VideoTypes)
 	p.offered = offerable(able, c.cfg.Encryption, p.keys).Offer()
-	p.offered.Categories = categories
+	p.offered.Categories = p.categories
 	return jingle.Content{
 		Creator: jingle.Initiator, Name: name, Senders: jingle.SendersBoth, Description: p.offered, Transport: p.group.Offer().Payload(),
 	}, nil

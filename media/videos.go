@@ -22,6 +22,14 @@ type Video struct {
 	Sink     video.Sink
 }
 
+// Categories are what the peer is told of it.
+func (v *Video) Categories() []rtp.Category {
+	if v.Category == "" {
+		return nil
+	}
+	return []rtp.Category{v.Category}
+}
+
 // Close closes both; nil has none. It is for what no call was given.
 func (v *Video) Close() error {
 	var errs []error

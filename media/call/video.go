@@ -33,8 +33,7 @@ var ErrOneVideo = errors.New("the peer's client shows one video only")
 func (c *Call) AddVideo(v Video) {
 	c.post(func() {
 		if !c.answered {
-			_ = v.Close()
-			c.cfg.Notify(Media{media.VideoEnded{Err: errUnanswered}})
+			c.notAdded(v, errors.Join(errUnanswered, v.Close()))
 			return
 		}
 		c.addVideo(v)
@@ -45,20 +44,23 @@ var errUnanswered = errors.New("the call is not answered yet")
 
 func (c *Call) addVideo(v Video) {
 	if c.cfg.Places == One && len(c.media.Videos()) > 0 {
-		_ = v.Close()
-		c.cfg.Notify(Media{media.VideoEnded{Categories: []rtp.Category{v.Category}, Err: ErrOneVideo}})
+		c.notAdded(v, errors.Join(ErrOneVideo, v.Close()))
 		return
 	}
 	contents, groups, err := c.media.AddVideo(v)
-	if err == nil {
-		if err = c.s.Do(&jingle.Message{Action: jingle.ContentAdd, Contents: contents, Groups: groups}); err != nil {
-			c.media.RemoveVideo(contents[0].Name, err)
-			return
-		}
+	if err != nil { // v is closed
+		c.notAdded(v, err)
 		return
 	}
-	c.log.Info("video cannot be added", "err", err)
-	c.cfg.Notify(Media{media.VideoEnded{Err: err}})
+	if err := c.s.Do(&jingle.Message{Action: jingle.ContentAdd, Contents: contents, Groups: groups}); err != nil {
+		c.media.RemoveVideo(contents[0].Name, err)
+	}
+}
+
+// notAdded tells why a video is not shown.
+func (c *Call) notAdded(v Video, err error) {
+	c.log.Info("video cannot be added", "category", v.Category, "err", err)
+	c.cfg.Notify(Media{media.VideoEnded{Categories: v.Categories(), Err: err}})
 }
 
 // placeRest finds a place for the videos that have none yet: in a content that only the peer wanted, or in one of their own.

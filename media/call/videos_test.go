@@ -3,6 +3,7 @@ package call_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -245,12 +246,12 @@ func TestTooManyVideos(t *testing.T) {
 		in.AnswerWith(nil, nil, call.Video{})
 		await[call.Connected](sc.juliet)
 		for range 4 {
-			in.AddVideo(call.Video{Source: film(t)})
+			in.AddVideo(call.Video{Category: "slides", Source: film(t)})
 			time.Sleep(time.Second)
 		}
 		awaitThat(sc.juliet, func(m call.Media) bool {
 			e, ok := m.Event.(media.VideoEnded)
-			return ok && e.Err != nil
+			return ok && errors.Is(e.Err, media.ErrTooManyVideos) && slices.Equal(e.Categories, []rtp.Category{"slides"})
 		})
 		if got := names(sc.out); len(got) != 4 || sc.sent("romeo content-reject") {
 			t.Errorf("contents: %q, sent: %q", got, sc.log)
