@@ -106,7 +106,7 @@ func (r *room) run(ctx context.Context) {
 	}
 }
 
-// leavePatience is how long the room may take to let us go when the daemon stops.
+// leavePatience is how long the room may take to let us go when the daemon stops, and how long the sessions of its call to end.
 const leavePatience = 2 * time.Second
 
 // presence is what goes with our presence in the room.
@@ -311,13 +311,15 @@ func (r *room) out(l muc.Left) {
 		for l := range r.sessions() {
 			l.hangUp()
 		}
-		patience := time.After(leavePatience)
-		for l := range r.sessions() { // what they have recorded has its name then
+		// What they have recorded has its name when they have ended.
+		patience, cancel := context.WithTimeout(context.Background(), leavePatience)
+		for l := range r.sessions() {
 			select {
 			case <-l.media.Done():
-			case <-patience:
+			case <-patience.Done():
 			}
 		}
+		cancel()
 		r.stop()
 		if err := <-r.mixed; err != nil {
 			ended.AudioError = err.Error()
