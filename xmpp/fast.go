@@ -84,6 +84,7 @@ func (l *login) authenticateByToken(p *inline, mechanism string, t Token) error 
 	}
 	p.extra = append(p.extra, xmltree.New(nsFAST, "fast"))
 	first := append([]byte(l.cfg.JID.Local()+"\x00"), ht(t.Secret, "Initiator", binding)...)
+	l.owes = stepAuth
 	if err := p.begin(mechanism, first); err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ type login struct {
 	scramOnly bool   // SCRAM has worked before
 
 	conn           *conn
+	owes           step                 // what the server has to do next
+	spoke          bool                 // XMPP, before TLS
 	tls            *tls.ConnectionState // nil without TLS, and where another layer lies between
 	private        bool                 // nobody else can read along
 	bindings       []string             // XEP-0440
@@ -55,6 +57,20 @@ type login struct {
 	sm        *sm.Stream // of a new stream; nil without stream management
 }
 
+// step is a part of a login, as the end of "the server did not".
+type step string
+
+// The steps in their order. With STARTTLS the first two come again inside.
+const (
+	stepOpen     step = "open the stream"
+	stepOffer    step = "say what it offers"
+	stepStartTLS step = "start TLS"
+	stepTLS      step = "finish the TLS handshake"
+	stepNone     step = "" // it waits for us
+	stepAuth     step = "answer the login"
+	stepBind     step = "bind a resource after the login"
+)
+
 // run takes the connection from its first byte to a bound resource. raw is closed if that fails.
 func (l *login) run(ctx context.Context, raw net.Conn, t target) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeouts.Login)
@@ -75,7 +91,7 @@ func (l *login) run(ctx context.Context, raw net.Conn, t target) error {
 
 func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	var state mellium.SessionState
-	l.conn = newConn(raw, raw, l.cfg.Limits)
+	l.conn, l.owes = newConn(raw, raw, l.cfg.Limits), stepOpen
 	switch {
 	case t.method != overTCP:
 		// TLS, if any, is below. There is no channel binding: a proxy of the server's may be where it ends.
@@ -131,13 +147,14 @@ func (l *login) bare() melliumjid.JID {
 
 // secure puts TLS on the connection.
 func (l *login) secure(ctx context.Context, direct bool) error {
+	l.owes = stepTLS
 	t, err := l.cfg.handshake(ctx, l.conn.raw, l.addr, direct)
 	if err != nil {
 		return err
 	}
 	state := t.ConnectionState()
 	l.tls, l.private = &state, true
-	l.conn = newConn(t, l.conn.raw, l.cfg.Limits)
+	l.conn, l.owes = newConn(t, l.conn.raw, l.cfg.Limits), stepOpen
 	return nil
 }
 
@@ -154,6 +171,7 @@ func (l *login) startTLSFeature() mellium.StreamFeature {
 				return 0, nil, &Error{Kind: ErrTLSRequired, Addr: l.addr, Message: l.cfg.JID.Domain() + " does not offer TLS",
 					Advice: "Somebody may be tampering with the connection. If the server has direct TLS, use --tls direct"}
 			}
+			l.owes, l.spoke = stepStartTLS, true
 			if err := l.conn.send(xmltree.New(nsTLS, "starttls")); err != nil {
 				return 0, nil, err
 			}
@@ -196,7 +214,7 @@ func (l *login) saslFeature() mellium.StreamFeature {
 			if err := l.authenticate(sasl1{l}, offered, l.bindings); err != nil {
 				return 0, nil, err
 			}
-			l.authenticated = true
+			l.authenticated, l.owes = true, stepBind
 			l.conn.f.restart()
 			// From here on the header may say who we are (RFC 6120 section 4.7.1), and some servers say it back.
 			s.UpdateAddr(l.bare())
@@ -355,7 +373,8 @@ func (l *login) bind(resource string) error {
 // explain turns what went wrong into an [*Error].
 func (l *login) explain(ctx context.Context, err error) error {
 	var known *Error
-	if errors.As(err, &known) {
+	late := ctx.Err() == context.DeadlineExceeded
+	if errors.As(err, &known) && !(late && l.owes == stepTLS) { // a handshake has another context
 		return known
 	}
 	if ctx.Err() == context.Canceled {
@@ -367,6 +386,7 @@ func (l *login) explain(ctx context.Context, err error) error {
 	if se != nil {
 		e.Err = se
 	}
+	spoke := l.spoke || l.conn.header
 	var refused *jingle.StanzaError
 	switch {
 	case se != nil && se.Condition == "host-unknown":
@@ -376,18 +396,15 @@ func (l *login) explain(ctx context.Context, err error) error {
 		e.Message = se.Error()
 	case errors.As(err, &refused):
 		e.Message = fmt.Sprintf("the server refused to bind a resource: %v", refused)
-	case ctx.Err() == context.DeadlineExceeded && !l.conn.header:
-		e.Kind, e.Message = ErrNotXMPP, "something answers there, but it does not speak XMPP"
-		e.Advice = "Check the port; a port for direct TLS needs --tls direct"
-	case ctx.Err() == context.DeadlineExceeded:
-		e.Kind, e.Message = ErrUnreachable, fmt.Sprintf("the login was not done within %v", l.cfg.Timeouts.Login)
+	case late:
+		l.late(e)
 	case errors.Is(err, errTLSBytes):
 		e.Kind, e.Message = ErrNotXMPP, "the server expects TLS from the first byte there"
 		e.Advice = "Use --tls direct"
-	case !l.conn.header && (errors.Is(err, io.EOF) || isClosed(err)):
+	case !spoke && (errors.Is(err, io.EOF) || isClosed(err)):
 		e.Kind, e.Message = ErrNotXMPP, "the server closed the connection at once"
 		e.Advice = "Check the port; a port for direct TLS needs --tls direct"
-	case !l.conn.header:
+	case !spoke:
 		e.Kind, e.Message = ErrNotXMPP, "what answers there is not an XMPP server"
 		e.Advice = "Check the host and the port"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isClosed(err):
@@ -396,6 +413,25 @@ func (l *login) explain(ctx context.Context, err error) error {
 		e.Message = fmt.Sprintf("the login failed: %v", err)
 	}
 	return e
+}
+
+// late says what the server has not done in time. It may be slow, or not an XMPP server: that is not known.
+func (l *login) late(e *Error) {
+	owes, limit := l.owes, l.cfg.Timeouts.Login
+	if owes == stepOpen && l.conn.header {
+		owes = stepOffer
+	}
+	e.Kind, e.Message = ErrUnreachable, fmt.Sprintf("the server did not %s within %v", owes, limit)
+	e.Advice = "The server or the network may be slow or out of order"
+	switch {
+	case owes == stepNone:
+		e.Message, e.Advice = fmt.Sprintf("the password did not come within %v", limit), "Is a keyring locked?"
+	case owes == stepOpen && !l.private && l.conn.f.size == 0:
+		e.Message = fmt.Sprintf("the connection was accepted, but nothing came by it within %v", limit)
+		e.Advice += ". Check the port, too; one for direct TLS needs --tls direct"
+	case owes == stepOpen, owes == stepTLS:
+		e.Advice += ". Check the port, too"
+	}
 }
 
 // streamError finds the stream error in err, ours or mellium's.

@@ -99,6 +99,7 @@ func (l *login) authenticate(p profile, offered, bindings []string) error {
 		return err
 	}
 	l.mechanism, l.bindingGuessed = m.Name, m.binding && bindings == nil
+	l.owes = stepNone
 	password, err := l.cfg.Password()
 	if err != nil {
 		return &Error{Kind: ErrPassword, Message: fmt.Sprintf("no password for %s: %v", l.cfg.JID, err), Err: err}
@@ -120,8 +121,9 @@ func (l *login) authenticate(p profile, offered, bindings []string) error {
 		return l.saslError(err)
 	}
 	if err := p.begin(m.Name, first); err != nil {
-		return err
+		return err // perhaps because the password took too long
 	}
+	l.owes = stepAuth
 	for step := 0; ; step++ {
 		data, success, err := l.challenge(p)
 		if err != nil {

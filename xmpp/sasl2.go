@@ -163,7 +163,7 @@ func (l *login) login2() error {
 	if err != nil {
 		return err
 	}
-	l.authenticated = true
+	l.authenticated, l.owes = true, stepBind
 	l.takeToken(p)
 	return l.finish2(p.success)
 }

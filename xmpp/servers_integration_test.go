@@ -123,7 +123,7 @@ func logins(t *testing.T, s *testkit.Server) {
 		{"other domain", func(c *xmpp.Config) { c.JID = "alice@elsewhere.test" }, xmpp.ErrProtocol, "does not serve elsewhere.test"},
 		{"direct TLS on a STARTTLS port", func(c *xmpp.Config) { c.TLS = xmpp.TLSDirect }, xmpp.ErrTLS, "--tls starttls"},
 		{"STARTTLS on a direct TLS port", func(c *xmpp.Config) { c.Connect = s.DirectTLSAddr; c.Timeouts.Login = 2 * time.Second }, xmpp.ErrNotXMPP, "--tls direct"},
-		{"HTTP port", func(c *xmpp.Config) { c.Connect = s.HTTPAddr; c.Timeouts.Login = 2 * time.Second }, xmpp.ErrNotXMPP, ""},
+		{"HTTP port", func(c *xmpp.Config) { c.Connect = s.HTTPAddr; c.Timeouts.Login = 2 * time.Second }, xmpp.ErrUnreachable, "Check the port"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := account(s, alice, "phone")
