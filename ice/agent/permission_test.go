@@ -160,7 +160,7 @@ func TestStreamAnswersBetweenMessages(t *testing.T) {
 		b := make([]byte, 2000)
 		n, err := s.Read(b)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err) // it may be another goroutine's
 		}
 		return b[:n]
 	}
@@ -196,7 +196,7 @@ func TestStreamAnswersBetweenMessages(t *testing.T) {
 	if _, err := s.Write(permissionFor(t, "192.0.2.1:5000").Raw); err != nil {
 		t.Fatal(err)
 	}
-	if got := next(); got[0] != 1 || got[1] != 8 {
+	if got := next(); !bytes.HasPrefix(got, []byte{1, 8}) {
 		t.Errorf("the second answer is %x", got)
 	}
 	small := make([]byte, 5)
