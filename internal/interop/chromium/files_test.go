@@ -28,18 +28,9 @@ func content(size int) []byte {
 
 // TestFiles sends files to stanza and takes files from it, over data channels in the form of XEP-0343.
 func TestFiles(t *testing.T) {
-	if os.Getenv(bundleEnv) == "" {
-		testkit.Binary(t, "prosody", "prosody")
-		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
-		testkit.InNetwork(t, bundleEnv+"="+bundle(t))
+	script, ok := alone(t)
+	if !ok {
 		return
-	}
-	if !testkit.InNetwork(t) {
-		return
-	}
-	script, err := os.ReadFile(os.Getenv(bundleEnv))
-	if err != nil {
-		t.Fatal(err)
 	}
 	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
 	srv.AddUser(t, "juliet", "secret")

@@ -31,25 +31,28 @@ var (
 
 // sight is what the browser sees and has sent.
 type sight struct {
-	Screens []struct {
-		Width, Height int
-		Color         []int
-	}
+	Screens []shown
 	Decoded []int
 	Sent    []map[string]any
 }
 
+// shown is a picture on the screen, with the colour in its middle.
+type shown struct {
+	Width, Height int
+	Color         []int
+}
+
 // sees reports whether one of the screens shows a picture.
 func (s sight) sees(p picture) bool {
-	return slices.ContainsFunc(s.Screens, func(one struct {
-		Width, Height int
-		Color         []int
-	},
-	) bool {
-		red := len(one.Color) == 3 && one.Color[0] > 120 && one.Color[1] < 90 && one.Color[2] < 90
-		blue := len(one.Color) == 3 && one.Color[2] > 120 && one.Color[0] < 90 && one.Color[1] < 90
-		return one.Width == p.Width && one.Height == p.Height && (p == camera && red || p == screen && blue)
-	})
+	return slices.ContainsFunc(s.Screens, func(o shown) bool { return o.Width == p.Width && o.Height == p.Height && o.isOf(p) })
+}
+
+func (o shown) isOf(p picture) bool {
+	if len(o.Color) != 3 {
+		return false
+	}
+	r, g, b := o.Color[0], o.Color[1], o.Color[2]
+	return p == camera && r > 120 && g < 90 && b < 90 || p == screen && b > 120 && r < 90 && g < 90
 }
 
 // awaitSight waits until the browser sees pictures.
