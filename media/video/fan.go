@@ -17,9 +17,9 @@ type Fan struct {
 	wanted chan struct{} // closed when somebody reads for the first time
 	once   sync.Once
 
-	mu   sync.Mutex // guards the rest
-	legs []*fanLeg
-	end  error // of Run; nil while it lasts
+	mu    sync.Mutex // guards the rest
+	legs  []*fanLeg
+	ended bool // no more will come
 }
 
 // NewFan returns a fan of a source that tells its codec, which Run closes.
@@ -44,9 +44,9 @@ func (f *Fan) Run(ctx context.Context) error {
 		err = nil
 	}
 	f.mu.Lock()
-	f.end = io.EOF
+	f.ended = true
 	for _, l := range f.legs {
-		l.over.Do(func() { close(l.done) })
+		l.finish()
 	}
 	f.mu.Unlock()
 	return errors.Join(err, f.source.Close())
@@ -71,8 +71,9 @@ func (f *Fan) give(p Packet) {
 func (f *Fan) Leg() Source {
 	l := &fanLeg{fan: f, queue: make(chan Packet, fanQueue), done: make(chan struct{})}
 	f.mu.Lock()
-	if f.legs = append(f.legs, l); f.end != nil {
-		l.over.Do(func() { close(l.done) })
+	f.legs = append(f.legs, l)
+	if f.ended {
+		l.finish()
 	}
 	f.mu.Unlock()
 	f.source.KeyFrame()
@@ -104,6 +105,9 @@ type fanLeg struct {
 	lost    uint16 // and bitrate are guarded by the fan's lock
 	bitrate int
 }
+
+// finish says that no more will come.
+func (l *fanLeg) finish() { l.over.Do(func() { close(l.done) }) }
 
 // Codec implements [Source].
 func (l *fanLeg) Codec() *Codec { return l.fan.source.Codec() }
@@ -142,7 +146,7 @@ func (l *fanLeg) Close() error {
 	l.fan.mu.Lock()
 	l.fan.legs = slices.DeleteFunc(l.fan.legs, func(o *fanLeg) bool { return o == l })
 	l.fan.mu.Unlock()
-	l.over.Do(func() { close(l.done) })
+	l.finish()
 	l.fan.limit()
 	return nil
 }

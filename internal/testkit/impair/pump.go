@@ -2,6 +2,7 @@ package impair
 
 import (
 	"container/heap"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -83,10 +84,7 @@ func (p *Pump) Counts() (up, down Counts) {
 
 // Close closes the devices. What is under way is lost.
 func (p *Pump) Close() error {
-	err := p.ends[0].Close()
-	if err2 := p.ends[1].Close(); err == nil {
-		err = err2
-	}
+	err := errors.Join(p.ends[0].Close(), p.ends[1].Close())
 	p.wg.Wait()
 	return err
 }
