@@ -148,7 +148,6 @@ func (c *call) pickUpDelegated(s *engine.Session, m *jingle.Message) (engine.App
 // to the session's goroutine.
 type undecided struct {
 	engine.Application
-	call    *call
 	initial *jingle.Message
 	seen    []jingle.InfoReceived
 	decided bool
@@ -165,28 +164,8 @@ func (u *undecided) Handle(s *engine.Session, ev jingle.Event) error {
 	return u.Application.Handle(s, ev)
 }
 
-// take gives the session to the host: the media that was prepared for it ends.
-func (u *undecided) take(s *engine.Session, own *mediacall.Call) {
-	if u.decided || s.State() == jingle.Done {
-		return
-	}
-	u.decided = true
-	d, err := delegated.PickUp(s, u.initial, u.call.delegatedConfig())
-	if err != nil {
-		s.Terminate(&jingle.Reason{Condition: jingle.IncompatibleParameters, Text: err.Error()})
-		return
-	}
-	own.Abandon()
-	u.Application = d
-	for _, info := range u.seen {
-		_ = d.Handle(s, info) // it was answered then
-	}
-	u.call.hosts(d)
-	d.Take()
-}
-
-// answerDelegated answers a call that rings by a session.
-func (c *call) answerDelegated() error {
+// decide has other media than was prepared for a call that rings by a session. f runs on the session's goroutine, once.
+func (c *call) decide(f func(u *undecided, s *engine.Session, own *mediacall.Call)) error {
 	c.account.mu.Lock()
 	u, p := c.host.ringing, c.phone
 	c.account.mu.Unlock()
@@ -195,8 +174,37 @@ func (c *call) answerDelegated() error {
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("this call does not ring here"))
 	}
 	s := own.Session()
-	s.Post(func() { u.take(s, own) })
+	s.Post(func() {
+		if u.decided || s.State() == jingle.Done {
+			return
+		}
+		u.decided = true
+		f(u, s, own)
+	})
 	return nil
+}
+
+// give lets other media have the session: that which was prepared for it ends.
+func (u *undecided) give(s *engine.Session, own *mediacall.Call, other engine.Application) {
+	own.Abandon()
+	u.Application = other
+	for _, info := range u.seen {
+		_ = other.Handle(s, info) // it was answered then
+	}
+}
+
+// answerDelegated answers a call that rings by a session.
+func (c *call) answerDelegated() error {
+	return c.decide(func(u *undecided, s *engine.Session, own *mediacall.Call) {
+		d, err := delegated.PickUp(s, u.initial, c.delegatedConfig())
+		if err != nil {
+			s.Terminate(&jingle.Reason{Condition: jingle.IncompatibleParameters, Text: err.Error()})
+			return
+		}
+		u.give(s, own, d)
+		c.hosts(d)
+		d.Take()
+	})
 }
 
 // host finds the call with delegated media that a request means.

@@ -154,7 +154,7 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 		return mc, nil
 	}
 	if answer == nil {
-		u := &undecided{Application: mc, call: c, initial: m}
+		u := &undecided{Application: mc, initial: m}
 		a.mu.Lock()
 		c.host.ringing = u
 		a.mu.Unlock()
