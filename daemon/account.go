@@ -50,6 +50,8 @@ type account struct {
 	hooks       chan struct{} // holds one for each hook that runs
 	blockedMu   sync.Mutex    // held while the block list is written down and told
 	attention   attention
+	placing     sync.Mutex // of the files of a folder, one after another
+	names       sync.Map   // our addresses in rooms that we are in or come back to, by theirs: jid.JID of jid.JID
 
 	stopped context.Context // ends with stop
 	stop    context.CancelFunc
@@ -62,7 +64,6 @@ type account struct {
 	jmiTimer  *time.Timer
 	calls     map[sessionKey]*call
 	transfers map[string]*transfer // by the name that clients have for it
-	placing   sync.Mutex           // of the files of a folder, one after another
 	lastPlace lastWithin
 	bound     jid.JID          // as which we are logged in
 	settled   bool             // and can be reached
@@ -73,7 +74,6 @@ type account struct {
 
 	groups      map[jid.JID]*room // by the room's address
 	invitations []*roomInvitation
-	names       sync.Map // our addresses in rooms that we are in or come back to, by theirs: jid.JID of jid.JID
 }
 
 // sessionKey names a call: the peer's bare address is part of it, as peers choose session ids.
