@@ -53,6 +53,13 @@ const (
 	MediaTypeBoth
 )
 
+// unannounced reports whether a checksum will follow of which the offer says nothing. XEP-0234 section 8.2 demands that it
+// does, and clients without a <hash-used/> mostly send none; but Conversations, which alone writes <mediaType/> only, sends
+// SHA-1 and SHA-256 behind every file.
+func (f *File) unannounced() bool {
+	return f.MediaTypeSpelling == MediaTypeCamel && len(f.Hashes) == 0 && len(f.HashUsed) == 0
+}
+
 // Desc is a description in one language; Lang is "" where no xml:lang stands.
 type Desc struct{ Lang, Text string }
 

@@ -169,23 +169,23 @@ func TestSending(t *testing.T) {
 		"ended by the peer in the middle, and the stream hangs": {filetransfer.File{HashUsed: used}, []in{
 			{accept(nil), ""}, {connect, "copy 0+10 [sha-256]"}, {ended(jingle.Success), ""}, {pass, "failed failed-application"}}},
 		"declined":  {filetransfer.File{}, []in{{ended(jingle.Decline), "failed by peer decline"}}},
-		"cancelled": {filetransfer.File{}, []in{{accept(nil), ""}, {connect, "copy 0+10 [sha-256]"}, {ended(jingle.Cancel), "failed by peer cancel"}, {all, ""}}},
+		"cancelled": {filetransfer.File{}, []in{{accept(nil), ""}, {connect, "copy 0+10 []"}, {ended(jingle.Cancel), "failed by peer cancel"}, {all, ""}}},
 		"damaged":   {filetransfer.File{HashUsed: used}, []in{{accept(nil), ""}, {connect, "copy 0+10 [sha-256]"}, {all, "checksum"}, {ended(jingle.MediaError), "failed by peer media-error"}}},
 		"stream broke, the peer says why": {filetransfer.File{}, []in{
-			{accept(nil), ""}, {connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 3, Err: errTest}), ""}, {ended(jingle.Cancel), "failed by peer cancel"}}},
+			{accept(nil), ""}, {connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 3, Err: errTest}), ""}, {ended(jingle.Cancel), "failed by peer cancel"}}},
 		"stream broke, nobody says why": {filetransfer.File{}, []in{
-			{accept(nil), ""}, {connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 3, Err: errTest}), ""}, {pass, "end connectivity-error; failed connectivity-error"}}},
+			{accept(nil), ""}, {connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 3, Err: errTest}), ""}, {pass, "end connectivity-error; failed connectivity-error"}}},
 		"the file shrank": {filetransfer.File{}, []in{
-			{accept(nil), ""}, {connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 3, Err: errTest, Local: true}), "end failed-application; failed failed-application"}}},
+			{accept(nil), ""}, {connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 3, Err: errTest, Local: true}), "end failed-application; failed failed-application"}}},
 		"a range": {filetransfer.File{HashUsed: used, Range: &filetransfer.Range{}}, []in{
 			{accept(&filetransfer.Range{Offset: new(int64(4))}), ""}, {connect, "copy 4+6 [sha-256]"},
 			{copied(filetransfer.Copied{Bytes: 6, Part: sumsOf("456789", hashes.SHA256)}), "checksum 4+6"}, {ended(jingle.Success), "done 6 confirmed"}}},
 		"a range over the end": {filetransfer.File{}, []in{
 			{accept(&filetransfer.Range{Offset: new(int64(11))}), "end failed-application; failed failed-application"}, {connect, ""}}},
 		"the offered range": {filetransfer.File{Range: &filetransfer.Range{Offset: new(int64(8))}}, []in{
-			{accept(&filetransfer.Range{}), ""}, {connect, "copy 8+2 [sha-256]"}}},
+			{accept(&filetransfer.Range{}), ""}, {connect, "copy 8+2 []"}}},
 		"a whole file is asked for where the rest was offered": {filetransfer.File{Range: &filetransfer.Range{Offset: new(int64(8))}}, []in{
-			{accept(&filetransfer.Range{Offset: new(int64(0))}), ""}, {connect, "copy 0+10 [sha-256]"}}},
+			{accept(&filetransfer.Range{Offset: new(int64(0))}), ""}, {connect, "copy 0+10 []"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.offer.Size = new(int64(10))
@@ -199,6 +199,15 @@ func TestSending(t *testing.T) {
 				t.Errorf("after the end: %s", show(over))
 			}
 		})
+	}
+}
+
+// TestHashByOtherMeans: an upload announces no checksum, but its message has the hash.
+func TestHashByOtherMeans(t *testing.T) {
+	s := filetransfer.NewSending(filetransfer.SendingConfig{Content: content, Offer: filetransfer.File{Size: new(int64(10))}, Hash: true})
+	s.Accepted(start, nil)
+	if got := show(s.Connected(start)); got != "copy 0+10 [sha-256]" {
+		t.Error(got)
 	}
 }
 
@@ -259,6 +268,8 @@ func TestReceiving(t *testing.T) {
 	}
 	pass := func(*R) func(time.Time) []filetransfer.Effect { return nil }
 	good, bad := sha256Of("0123456789"), sha256Of("something else")
+	sha1 := hashes.Of(hashes.SHA1, sumsOf("0123456789", hashes.SHA1)[hashes.SHA1])
+	conversations := filetransfer.File{MediaType: "text/plain", MediaTypeSpelling: filetransfer.MediaTypeCamel}
 	used := []hashes.Used{{Algo: hashes.SHA256}}
 	const finish = "received; end success; done 10"
 	type in struct {
@@ -271,21 +282,27 @@ func TestReceiving(t *testing.T) {
 		ins   []in
 	}{
 		"without a hash, as Dino offers": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {all, "commit"}, {committed(nil), finish}}},
+			{connect, "copy 0+10 []"}, {all, "commit"}, {committed(nil), finish}}},
 		"hash in the offer": {filetransfer.File{Hashes: []hashes.Hash{good}}, 0, []in{
 			{connect, "copy 0+10 [sha-256]"}, {all, "commit"}, {committed(nil), finish + " verified sha-256"}}},
 		"a hash that is not the file's": {filetransfer.File{Hashes: []hashes.Hash{bad}}, 0, []in{
 			{connect, "copy 0+10 [sha-256]"}, {all, "end media-error; failed media-error"}}},
 		"an unknown function": {filetransfer.File{Hashes: []hashes.Hash{hashes.Of("tiger", []byte{1})}}, 0, []in{
-			{connect, "copy 0+10 [tiger sha-256]"}, {all, "commit"}, {committed(nil), finish}}},
-		"only sha-1": {filetransfer.File{Hashes: []hashes.Hash{hashes.Of(hashes.SHA1, sumsOf("0123456789", hashes.SHA1)[hashes.SHA1])}}, 0, []in{
+			{connect, "copy 0+10 []"}, {all, "commit"}, {committed(nil), finish}}},
+		"only sha-1": {filetransfer.File{Hashes: []hashes.Hash{sha1}}, 0, []in{
 			{connect, "copy 0+10 [sha-1]"}, {all, "commit"}, {committed(nil), finish + " verified sha-1"}}},
 		"checksum after the last byte": {filetransfer.File{HashUsed: used}, 0, []in{
 			{connect, "copy 0+10 [sha-256]"}, {all, ""}, {checksum("f", good), "commit"}, {committed(nil), finish + " verified sha-256"}}},
 		"checksum before the last byte": {filetransfer.File{HashUsed: used}, 0, []in{
 			{connect, "copy 0+10 [sha-256]"}, {checksum("f", good), ""}, {all, "commit"}, {committed(nil), finish + " verified sha-256"}}},
-		"checksum that nobody announced, as Conversations sends it": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {checksum("f", bad), ""}, {all, "end media-error; failed media-error"}}},
+		"checksum that nobody announced, as Conversations sends it": {conversations, 0, []in{
+			{connect, "copy 0+10 [sha-256]"}, {all, ""}, {checksum("f", sha1, good), "commit"}, {committed(nil), finish + " verified sha-256"}}},
+		"the same before the last byte, and the file is another": {conversations, 0, []in{
+			{connect, "copy 0+10 [sha-256]"}, {checksum("f", sha1, bad), ""}, {all, "end media-error; failed media-error"}}},
+		"the same, but for once it does not come": {conversations, 0, []in{
+			{connect, "copy 0+10 [sha-256]"}, {all, ""}, {pass, "commit"}, {committed(nil), finish}}},
+		"a checksum that nobody announced, of nobody who is known to": {filetransfer.File{}, 0, []in{
+			{connect, "copy 0+10 []"}, {checksum("f", bad), ""}, {copied(filetransfer.Copied{Bytes: 10}), "commit"}, {committed(nil), finish}}},
 		"a checksum of another file": {filetransfer.File{HashUsed: used}, 0, []in{
 			{connect, "copy 0+10 [sha-256]"}, {checksum("other", bad), ""}, {all, ""}, {pass, "commit"}, {committed(nil), finish}}},
 		"a wrong checksum": {filetransfer.File{HashUsed: used}, 0, []in{
@@ -299,21 +316,21 @@ func TestReceiving(t *testing.T) {
 		"the sender ends while bytes are on the way": {filetransfer.File{HashUsed: used}, 0, []in{
 			{connect, "copy 0+10 [sha-256]"}, {ended(jingle.Success), ""}, {all, "commit"}, {committed(nil), "done 10"}}},
 		"the sender ends and the bytes never come": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {ended(jingle.Success), ""}, {pass, "failed connectivity-error"}}},
+			{connect, "copy 0+10 []"}, {ended(jingle.Success), ""}, {pass, "failed connectivity-error"}}},
 		"the sender ends while we commit": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {all, "commit"}, {ended(jingle.Cancel), ""}, {committed(nil), "done 10"}}},
+			{connect, "copy 0+10 []"}, {all, "commit"}, {ended(jingle.Cancel), ""}, {committed(nil), "done 10"}}},
 		"too much": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 10, TooMuch: true}), "end media-error/file-too-large; failed media-error"}}},
+			{connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 10, TooMuch: true}), "end media-error/file-too-large; failed media-error"}}},
 		"too little": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 9}), ""}, {pass, "end connectivity-error; failed connectivity-error"}}},
+			{connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 9}), ""}, {pass, "end connectivity-error; failed connectivity-error"}}},
 		"too little, and the peer says why": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 9}), ""}, {ended(jingle.Cancel), "failed by peer cancel"}}},
+			{connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 9}), ""}, {ended(jingle.Cancel), "failed by peer cancel"}}},
 		"too little, and the peer calls it success": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 9}), ""}, {ended(jingle.Success), "failed by peer failed-application"}}},
+			{connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 9}), ""}, {ended(jingle.Success), "failed by peer failed-application"}}},
 		"disk full": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 2, Err: errTest, Local: true}), "end media-error; failed media-error"}}},
+			{connect, "copy 0+10 []"}, {copied(filetransfer.Copied{Bytes: 2, Err: errTest, Local: true}), "end media-error; failed media-error"}}},
 		"cannot be renamed": {filetransfer.File{}, 0, []in{
-			{connect, "copy 0+10 [sha-256]"}, {all, "commit"}, {committed(errTest), "end media-error; failed media-error"}}},
+			{connect, "copy 0+10 []"}, {all, "commit"}, {committed(errTest), "end media-error; failed media-error"}}},
 		"resumed": {filetransfer.File{Hashes: []hashes.Hash{good}, Range: &filetransfer.Range{}}, 4, []in{
 			{connect, "copy 4+6 [sha-256]"}, {copied(filetransfer.Copied{Bytes: 6, Whole: sumsOf("0123456789", hashes.SHA256)}), "commit"},
 			{committed(nil), "received; end success; done 6 verified sha-256"}}},
@@ -364,7 +381,7 @@ func TestRestOfferedWithoutItsBeginning(t *testing.T) {
 	if a.Range == nil || a.Range.Offset == nil || *a.Range.Offset != 0 {
 		t.Errorf("accepted with %+v, want an explicit offset 0", a.Range)
 	}
-	if got := show(r.Connected(start)); got != "copy 0+10 [sha-256]" {
+	if got := show(r.Connected(start)); got != "copy 0+10 []" {
 		t.Error(got)
 	}
 }

@@ -151,21 +151,23 @@ func (r *Receiving) Connected(time.Time) []Effect {
 	return r.take()
 }
 
-// Algos are the functions to compute: what the sender gave or announced, and sha-256 at least, which is what clients
-// send a checksum of that they did not announce.
+// Algos are the functions to compute: those that the sender gave or will give values of, as far as they are known. Where
+// there is nothing to compare with, nothing is computed.
 func (r *Receiving) Algos() []hashes.Algo {
-	out := []hashes.Algo{}
-	offered := false
+	var out []hashes.Algo
+	add := func(a hashes.Algo) {
+		if a.Known() {
+			out = append(out, a.Canonical())
+		}
+	}
 	for _, h := range r.cfg.Offer.Hashes {
-		out = append(out, h.Algo.Canonical())
-		offered = offered || h.Algo.Known()
+		add(h.Algo)
 	}
 	for _, u := range r.cfg.Offer.HashUsed {
-		out = append(out, u.Algo.Canonical())
-		offered = offered || u.Algo.Known()
+		add(u.Algo)
 	}
-	if !offered {
-		out = append(out, hashes.SHA256)
+	if r.cfg.Offer.unannounced() {
+		add(hashes.SHA256)
 	}
 	return out
 }
@@ -215,7 +217,7 @@ func (r *Receiving) Copied(now time.Time, c Copied) []Effect {
 	return r.take()
 }
 
-// announced reports whether a checksum is to come.
+// announced reports whether a checksum is to come that can be compared.
 func (r *Receiving) announced() bool {
 	for _, u := range r.cfg.Offer.HashUsed {
 		if u.Algo.Known() {
@@ -227,7 +229,7 @@ func (r *Receiving) announced() bool {
 			return true // XEP-0234 section 5: an empty <hash/> announces one too
 		}
 	}
-	return false
+	return r.cfg.Offer.unannounced()
 }
 
 // comparable reports whether there is something to compare with already.

@@ -16,6 +16,9 @@ type SendingConfig struct {
 	// Resumes says that this goes on with an earlier transfer. A receiver that has everything already may end it at once,
 	// with success.
 	Resumes bool
+	// Hash computes the SHA-256 of what is sent though the offer announces none: it is told to the receiver by other means
+	// than a <checksum/>.
+	Hash bool
 	// ConfirmTimeout is how long to wait, after the last byte, for the receiver to say that it has everything
 	// (default 30 s). CloseTimeout is how long to wait after that for it to end the session (default 5 s), and
 	// BreakGrace for its reason when the stream broke (default 2 s).
@@ -99,7 +102,7 @@ func (s *Sending) start() {
 	for _, u := range s.cfg.Offer.HashUsed {
 		algos = append(algos, u.Algo.Canonical())
 	}
-	if len(algos) == 0 && len(s.cfg.Offer.Hashes) == 0 {
+	if len(algos) == 0 && s.cfg.Hash {
 		algos = []hashes.Algo{hashes.SHA256}
 	}
 	s.emit(Copy{Offset: s.offset, Length: s.length, Algos: algos})

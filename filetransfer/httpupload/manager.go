@@ -173,7 +173,7 @@ func (m *Manager) Send(service Service, peer jid.JID, src transfers.Source, agai
 		return nil, &TooLargeError{service.MaxSize}
 	}
 	r := m.newRequest()
-	t, err := m.cfg.Transfers.Outgoing(peer, "http-"+rand.Text(), src, transfers.Attempt{Again: again}, r.signal)
+	t, err := m.cfg.Transfers.Outgoing(peer, "http-"+rand.Text(), src, transfers.Hashed, transfers.Attempt{Again: again}, r.signal)
 	if err != nil {
 		r.cancel()
 		return nil, err

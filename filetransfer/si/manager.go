@@ -151,7 +151,7 @@ func (m *Manager) Send(peer jid.JID, src transfers.Source, opts SendOptions) (*t
 	if !m.enter(s) {
 		return nil, transfers.ErrClosed
 	}
-	t, err := m.cfg.Transfers.Outgoing(peer, s.key.id, src, opts.Attempt, func(d transfers.Driver) transfers.Signaling {
+	t, err := m.cfg.Transfers.Outgoing(peer, s.key.id, src, transfers.Unhashed, opts.Attempt, func(d transfers.Driver) transfers.Signaling {
 		s.driver = d
 		return s
 	})

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jingled/jingled/filetransfer/hashes"
 	"github.com/jingled/jingled/filetransfer/s5b"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
@@ -98,7 +97,8 @@ func TestLies(t *testing.T) {
 				if _, ok := sent.(transfers.Done); !ok {
 					t.Fatalf("sender: %+v", sent)
 				}
-				if got, ok := first(w.juliet.wait()).(transfers.Done); !ok || got.Hash.Algo != hashes.SHA256 {
+				// Nothing is computed that cannot be compared.
+				if got, ok := first(w.juliet.wait()).(transfers.Done); !ok || got.Hash.Algo != "" || got.Verified != "" {
 					t.Errorf("receiver: %+v", got)
 				}
 				return

@@ -44,8 +44,8 @@ type Target interface {
 	Part() string
 }
 
-// AcceptInto takes an offered file whose first have bytes are in target already. They are hashed again before the peer is
-// asked for the rest; what lies behind them is cut off. A sender that has not said that it understands ranges (XEP-0234
+// AcceptInto takes an offered file whose first have bytes are in target already. Where there is something to compare with
+// they are hashed again before the peer is asked for the rest; what lies behind them is cut off. A sender that has not said that it understands ranges (XEP-0234
 // section 5) is asked for everything. Without a decision to make, the target is closed as [store.File.Keep] does.
 func (t *Transfer) AcceptInto(target *store.File, have int64) {
 	closed := !t.post(func() {
@@ -74,16 +74,13 @@ type partial interface {
 	Truncate(size int64) error
 }
 
-// prepare cuts a target off and hashes it, and then calls ready on the transfer's goroutine.
+// prepare cuts a target off and hashes it where there is a use in it, and then calls ready on the transfer's goroutine.
 func (t *Transfer) prepare(target partial, have int64, ready func()) {
 	t.have, t.limit = have, time.Now().Add(t.m.cfg.StallTimeout)
 	prefix, preparing := hashes.NewMulti(t.receiving.Algos()...), make(chan struct{})
 	t.preparing = preparing
 	go func() {
 		err := target.Truncate(have)
-		if err == nil {
-			_, err = target.Seek(0, io.SeekStart)
-		}
 		if err == nil {
 			err = t.rehash(prefix, target, have)
 		}
@@ -102,10 +99,18 @@ func (t *Transfer) prepare(target partial, have int64, ready func()) {
 	}()
 }
 
-// rehash reads n bytes into a hash. It ends early when the transfer does.
-func (t *Transfer) rehash(h *hashes.Multi, from io.Reader, n int64) error {
+// rehash reads the first n bytes of a file into a hash, and passes over them if nothing is computed. It ends early when the
+// transfer does.
+func (t *Transfer) rehash(h *hashes.Multi, from io.ReadSeeker, n int64) error {
+	start, left := int64(0), n
+	if len(h.Algos()) == 0 {
+		start, left = n, 0
+	}
+	if _, err := from.Seek(start, io.SeekStart); err != nil {
+		return err
+	}
 	const step = 8 << 20
-	for left := n; left > 0; {
+	for left > 0 {
 		if t.stopped.Load() {
 			return errors.New("the transfer has ended")
 		}
@@ -129,9 +134,7 @@ func (t *Transfer) mend() {
 		if file, ok := target.(partial); !ok {
 			err = errors.Join(err, errors.New("what was received cannot be read again"))
 		} else if err == nil {
-			if _, err = file.Seek(0, io.SeekStart); err == nil {
-				err = t.rehash(whole, file, *orZero(t.File().Size))
-			}
+			err = t.rehash(whole, file, *orZero(t.File().Size))
 		}
 		close(preparing)
 		t.post(func() {

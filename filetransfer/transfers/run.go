@@ -185,7 +185,7 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 					t.signaling.Sent(result.Whole)
 				}
 			} else {
-				t.whole = result.Whole != nil
+				t.whole = len(result.Whole) > 0
 				t.perform(t.receiving.Copied(time.Now(), result))
 			}
 		})

@@ -220,11 +220,16 @@ func (t *Transfer) prove(p jingle.Payload) jingle.Payload {
 	return c
 }
 
-// proves reports whether a checksum is of the whole file and the sender's for sure.
+// proves reports whether a checksum is of the whole file and the sender's for sure, and can be compared: the offer's
+// <hash-used/> may be another than the sender wrote. It belongs to the goroutine of run.
 func (t *Transfer) proves(c filetransfer.Checksum) bool {
+	computed := t.receiving.Algos()
+	comparable := func(h hashes.Hash) bool {
+		return h.Usable() && h.Algo.Offered() && slices.Contains(computed, h.Algo.Canonical())
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.secured == nil || c.File.Range != nil || !knownHash(c.File.Hashes) {
+	if t.secured == nil || c.File.Range != nil || !slices.ContainsFunc(c.File.Hashes, comparable) {
 		return false
 	}
 	for _, e := range c.File.Extra {

@@ -212,3 +212,36 @@ func TestRequired(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestProofOfNothing resumes an encrypted file whose beginning somebody has changed, by a server that sees to it that the
+// sender's checksum, which is proved to be the sender's, cannot be compared.
+func TestProofOfNothing(t *testing.T) {
+	data := pattern(300_000)
+	damaged := bytes.Clone(data[:100_000])
+	damaged[5] ^= 1
+	for name, tamper := range map[string]func(*xmltree.Element){
+		"no function":      func(e *xmltree.Element) { e.Name.Local = "something" },
+		"another function": func(e *xmltree.Element) { e.Set("algo", "sha-512") },
+		"the sender's own": func(*xmltree.Element) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := withGlass(options{noS5B: true})
+			o.files.Checkpoint, o.files.ChecksumGrace = time.Hour, 100*time.Millisecond
+			w := newWorld(t, o)
+			w.tamper = func(_ jid.JID, e *xmltree.Element) *xmltree.Element {
+				if e.Attr("action") == "session-initiate" {
+					edit(e, "hash-used", tamper)
+				}
+				return e
+			}
+			w.juliet.onOffer = func(o transfers.Offered) { o.Transfer.AcceptInto(w.juliet.part(t, "x", damaged), int64(len(damaged))) }
+			w.seal(source("x", data), transfers.SendOptions{})
+			if f, ok := first(w.juliet.wait()).(transfers.Failed); !ok || f.Reason != jingle.SecurityError && f.Reason != jingle.MediaError {
+				t.Errorf("%+v", f)
+			}
+			if left := names(t, w.juliet.dir); slices.Contains(left, "x") {
+				t.Error("it was taken")
+			}
+		})
+	}
+}

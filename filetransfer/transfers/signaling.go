@@ -20,8 +20,9 @@ import (
 type Signaling interface {
 	// Accept tells the peer that the offered file is wanted, as answer says, and begins to connect.
 	Accept(answer filetransfer.File)
-	// Sent tells that the connection has taken the last byte, and the hashes of the whole file (nil if a part was sent). Where receivers say when they have everything, that is
-	// waited for; a protocol without such a word ends the stream in order and then calls [Driver.Drained].
+	// Sent tells that the connection has taken the last byte, and the hashes of the whole file (nil if a part was sent, or
+	// they have no use). Where receivers say when they have everything, that is waited for; a protocol without such a word
+	// ends the stream in order and then calls [Driver.Drained].
 	Sent(whole hashes.Sums)
 	// Info sends a <checksum/> or <received/> of XEP-0234. Protocols without them do nothing.
 	Info(p jingle.Payload)
@@ -42,6 +43,17 @@ type Attempt struct {
 	// Ref names the earlier transfer to the peer; nil where the protocol has no place for it.
 	Ref *resume.Ref
 }
+
+// Hashing says whether a protocol has a use for the hash of what is sent.
+type Hashing bool
+
+// The values of Hashing.
+const (
+	// Unhashed leaves the bytes to the kernel, where it can move them from the file to the connection.
+	Unhashed Hashing = false
+	// Hashed computes the SHA-256 for [Signaling.Sent].
+	Hashed Hashing = true
+)
 
 // Driver is what a [Signaling] tells its transfer by. The methods may be called from any goroutine and do not block;
 // after the end of the transfer they do nothing.
@@ -79,7 +91,7 @@ func (d Driver) Ended(r *jingle.Reason, byPeer bool, err error) { d.t.ended(r, b
 
 // Outgoing begins to send a file to a full address by another protocol than Jingle. signal is called once, before
 // anything else; sid names the transfer. The caller then offers the file and tells the driver of the answer.
-func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, a Attempt, signal func(Driver) Signaling) (*Transfer, error) {
+func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, h Hashing, a Attempt, signal func(Driver) Signaling) (*Transfer, error) {
 	if src.Open == nil || src.Name == "" || src.Size < 0 {
 		return nil, errors.New("transfers: a source needs Name, Size and Open")
 	}
@@ -92,7 +104,7 @@ func (m *Manager) Outgoing(peer jid.JID, sid string, src Source, a Attempt, sign
 	t := m.newTransfer(peer, id, file)
 	t.sid, t.source, t.out, t.resumed = sid, &src, true, a.Again
 	t.sending = filetransfer.NewSending(filetransfer.SendingConfig{
-		Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: a.Again,
+		Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: a.Again, Hash: bool(h) && len(src.Hashes) == 0,
 	})
 	t.signaling = signal(Driver{t})
 	if err := m.start(t); err != nil {

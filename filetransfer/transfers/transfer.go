@@ -50,8 +50,8 @@ type Transfer struct {
 	resumed   bool // it goes on with an earlier one
 	have      int64
 	offset    int64         // where in the file the copying began
-	proven    bool          // the sender has said for sure what the whole file's hash is
-	whole     bool          // and it was computed here
+	proven    bool          // the sender has said for sure what a hash of the whole file is that is computed here
+	whole     bool          // hashes of the whole file were computed
 	prefix    *hashes.Multi // of the first have bytes
 	preparing chan struct{} // closed when they are hashed, or the file is mended
 	mending   bool

@@ -23,7 +23,6 @@ import (
 	"github.com/jingled/jingled/internal/xmppserver"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
-	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -198,13 +197,8 @@ func (s *scene) offer(withCandidate bool) (s5b.Transport, <-chan net.Conn, strin
 // given ends a transfer whose bytes the peer has sent.
 func (s *scene) given(road string) {
 	s.t.Helper()
-	switch {
-	case s.d.verifiable && s.d.tellsHash != "":
+	if s.d.tellsHash != "" {
 		s.jingle("session-info", s.d.checksum(s.data))
-	case s.d.tellsHash != "":
-		// Nobody waits for a checksum that was not announced: the session may be over when it comes.
-		e := parse(s.t, fmt.Sprintf("<jingle xmlns='%s' action='session-info' sid='%s'>%s</jingle>", jingle.NS, s.sid, s.d.checksum(s.data)))
-		s.client.Request(s.us, "set", e, ours.Patience, func(*xmltree.Element, error) {})
 	}
 	if s.d.wantsReceived {
 		r := s.await(jingle.SessionInfo, nil).Info[0].(filetransfer.Received)

@@ -21,7 +21,7 @@ type dialect struct {
 	offer                func(size int, sum []byte) string
 	tellsHash            string // the function of the checksum that it sends behind the bytes; "": it sends none
 	tellsSHA1            bool   // besides
-	verifiable           bool   // its offer has a hash, or says that one will follow
+	verifiable           bool   // its offer has a hash, or it is known that one will follow
 	checksumCreator      bool   // with the creator in it
 	received             bool   // it says when it has everything, besides ending the session
 	wantsReceived        bool   // with creator and name
@@ -70,7 +70,7 @@ var dialects = []*dialect{
 		offer: func(size int, _ []byte) string {
 			return fmt.Sprintf("<name>note.bin</name><size>%d</size><mediaType>application/octet-stream</mediaType>", size)
 		},
-		tellsHash: "sha-256", tellsSHA1: true, received: true, priority: 8257536, block: 8192, window: 3,
+		verifiable: true, tellsHash: "sha-256", tellsSHA1: true, received: true, priority: 8257536, block: 8192, window: 3,
 		needs: func(t *testing.T, c *jingle.Content, f filetransfer.File) {
 			if f.MediaType != "" && f.MediaTypeSpelling == filetransfer.MediaTypeDashed || len(c.Name) > 16 || c.Senders != jingle.SendersInitiator {
 				t.Errorf("Conversations cannot read %+v", c)
@@ -85,7 +85,7 @@ var dialects = []*dialect{
 		offer: func(size int, _ []byte) string {
 			return fmt.Sprintf("<name>note.bin</name><size>%d</size><mediaType>application/octet-stream</mediaType>", size)
 		},
-		tellsHash: "sha-256", tellsSHA1: true, received: true, priority: 8257536, block: 8192, window: 3,
+		verifiable: true, tellsHash: "sha-256", tellsSHA1: true, received: true, priority: 8257536, block: 8192, window: 3,
 		needs: func(t *testing.T, c *jingle.Content, f filetransfer.File) {
 			if f.MediaType != "" && f.MediaTypeSpelling == filetransfer.MediaTypeDashed || len(c.Name) > 16 || c.Senders != jingle.SendersInitiator {
 				t.Errorf("Conversations cannot read %+v", c)
