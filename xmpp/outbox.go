@@ -3,6 +3,7 @@ package xmpp
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp/sm"
@@ -17,6 +18,7 @@ type outbox struct {
 	mu     sync.Mutex
 	away   bool // there is no connection, but the stream may go on
 	asked  bool // the server owes us an acknowledgement
+	owed   bool // we owe the server one
 	deaf   bool // it has not acknowledged anything since the stream was resumed, though asked to
 	buf    []byte
 	spare  []byte // the buffer that was written last
@@ -65,13 +67,16 @@ func (o *outbox) putPlain(text []byte) {
 	o.signal()
 }
 
-// acknowledge tells the server what we have handled (XEP-0198 section 4).
+// ackDelay is how long an acknowledgement may wait for a stanza that it can go with. One record less, and see [record].
+const ackDelay = 5 * time.Millisecond
+
+// acknowledge tells the server soon what we have handled (XEP-0198 section 4).
 func (o *outbox) acknowledge() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.sm != nil && !o.away && !o.ending {
-		o.buf = o.sm.Ack().AppendXML(o.buf, nsClient)
-		o.signal()
+	if o.sm != nil && !o.owed && !o.away && !o.ending {
+		o.owed = true
+		time.AfterFunc(ackDelay, o.signal)
 	}
 }
 
@@ -94,7 +99,7 @@ func (o *outbox) acknowledged(h uint32) error {
 func (o *outbox) suspend() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.away, o.asked, o.buf, o.count = true, false, nil, 0
+	o.away, o.asked, o.owed, o.buf, o.count = true, false, false, nil, 0
 }
 
 // resumed reads the server's answer to a request to resume the stream. Stanzas may be queued at the same time.
@@ -168,6 +173,10 @@ func (o *outbox) take() (buf []byte, last bool) {
 			o.asked = true
 			o.buf = append(o.buf, "<r xmlns='"+sm.NS+"'/>"...)
 		}
+	}
+	if o.owed && !o.ending && !o.away {
+		o.owed = false
+		o.buf = o.sm.Ack().AppendXML(o.buf, nsClient)
 	}
 	buf = o.buf
 	o.buf, o.count = o.spare[:0], 0
