@@ -374,7 +374,8 @@ func (l *login) bind(resource string) error {
 func (l *login) explain(ctx context.Context, err error) error {
 	var known *Error
 	late := ctx.Err() == context.DeadlineExceeded
-	if errors.As(err, &known) && !(late && l.owes == stepTLS) { // a handshake has another context
+	// A handshake has another context, and tells a connection that was closed under it.
+	if errors.As(err, &known) && !(late && l.owes == stepTLS && errors.Is(err, ErrTLS)) {
 		return known
 	}
 	if ctx.Err() == context.Canceled {
