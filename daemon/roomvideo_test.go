@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,47 +16,6 @@ import (
 // frameSize is so large that what is recorded gets to the disk every second or so.
 const frameSize = 2500
 
-// filmOf is a file of frames that only look like VP8, and are all of one byte; an even one makes them key frames.
-func filmOf(t *testing.T, mark byte) string {
-	t.Helper()
-	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
-	binary.LittleEndian.PutUint32(b[16:], 25)
-	binary.LittleEndian.PutUint32(b[20:], 1)
-	for i := range 25 * 120 {
-		b = binary.LittleEndian.AppendUint32(b, frameSize)
-		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, bytes.Repeat([]byte{mark}, frameSize)...)
-	}
-	path := filepath.Join(t.TempDir(), "film.ivf")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// shows checks that a recording has frames of one film, and of no other.
-func shows(t *testing.T, path string, mark byte) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	n := 0
-	for b = b[min(32, len(b)):]; len(b) > 12; n++ {
-		size := int(binary.LittleEndian.Uint32(b))
-		frame := b[12:min(12+size, len(b))]
-		b = b[12+len(frame):]
-		if !bytes.Equal(frame, bytes.Repeat([]byte{mark}, frameSize)) {
-			t.Errorf("%s, frame %d: %d bytes, %x", path, n, len(frame), frame[:min(16, len(frame))])
-			return
-		}
-	}
-	if n < 5 {
-		t.Errorf("%s has %d frames", path, n)
-	}
-}
-
 // TestGroupVideo has two people who show themselves, one of them under a name that is no name for a file, and one who looks:
 // everybody's pictures are kept apart.
 func TestGroupVideo(t *testing.T) { testkit.Each(t, groupVideo) }
@@ -67,8 +24,8 @@ func groupVideo(t *testing.T, s *testkit.Server) {
 	dir := t.TempDir()
 	nicks := []string{"ann", "../ben", "cem"}
 	wants := []*jingledv1.Media{
-		{AudioIn: "tone:400", Video: true, VideoIn: filmOf(t, 2), RecordVideo: filepath.Join(dir, "ann.ivf")},
-		{AudioIn: "tone:400", Video: true, VideoIn: filmOf(t, 4), RecordVideo: filepath.Join(dir, "ben.ivf")},
+		{AudioIn: "tone:400", Video: true, VideoIn: film(t, 2, frameSize), RecordVideo: filepath.Join(dir, "ann.ivf")},
+		{AudioIn: "tone:400", Video: true, VideoIn: film(t, 4, frameSize), RecordVideo: filepath.Join(dir, "ben.ivf")},
 		{AudioIn: "tone:400", Video: true, RecordVideo: filepath.Join(dir, "cem.ivf")},
 	}
 	room := s.Room("film")
@@ -122,7 +79,7 @@ func groupVideo(t *testing.T, s *testkit.Server) {
 		}
 	}
 	for name, mark := range map[string]byte{"ann-___ben": 4, "ben-ann": 2, "cem-ann": 2, "cem-___ben": 4} {
-		shows(t, filepath.Join(dir, name+".ivf"), mark)
+		shows(t, filepath.Join(dir, name+".ivf"), mark, frameSize)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 4 {
 		t.Errorf("files: %v, %v", files, err)

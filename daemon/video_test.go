@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"bytes"
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,43 +11,8 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 )
 
-// showing writes a film whose frames are of one byte.
-func showing(t *testing.T, what byte) string {
-	t.Helper()
-	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
-	binary.LittleEndian.PutUint32(b[16:], 25)
-	binary.LittleEndian.PutUint32(b[20:], 1)
-	for i := range 2000 {
-		b = binary.LittleEndian.AppendUint32(b, 100)
-		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, bytes.Repeat([]byte{what}, 100)...)
-	}
-	path := filepath.Join(t.TempDir(), "film.ivf")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// shown checks that a recording has frames of one byte and nothing else.
-func shown(t *testing.T, path string, what byte) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	n := 0
-	for b = b[32:]; len(b) >= 112; n++ {
-		if !bytes.Equal(b[12:112], bytes.Repeat([]byte{what}, 100)) {
-			t.Fatalf("frame %d shows %d, not %d", n, b[12], what)
-		}
-		b = b[112:]
-	}
-	if n == 0 {
-		t.Errorf("nothing of %d was recorded", what)
-	}
-}
+// small frames are one packet each.
+const small = 100
 
 // seesVideo waits for pictures of the peer.
 func (a *actor) seesVideo(category string) *jingledv1.CallVideo {
@@ -75,8 +38,8 @@ func TestCameraAndScreenInOneCall(t *testing.T) {
 	in := func(name string) string { return filepath.Join(dir, name+".ivf") }
 	started, err := alice.StartCall(t.Context(), &jingledv1.StartCallRequest{
 		Account: string(alice.jid), Peer: "bob@example.test", Media: &jingledv1.Media{
-			Video: true, VideoIn: showing(t, 10), RecordVideo: in("alice-camera"),
-			MoreVideos: []*jingledv1.MediaVideo{{Category: "slides", In: showing(t, 30), Record: in("alice-slides")}},
+			Video: true, VideoIn: film(t, 10, small), RecordVideo: in("alice-camera"),
+			MoreVideos: []*jingledv1.MediaVideo{{Category: "slides", In: film(t, 30, small), Record: in("alice-slides")}},
 		},
 	})
 	if err != nil {
@@ -87,7 +50,7 @@ func TestCameraAndScreenInOneCall(t *testing.T) {
 		t.Errorf("incoming: %v", e)
 	}
 	if _, err := bob.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Account: string(bob.jid), Sid: sid, Media: &jingledv1.Media{
-		Video: true, VideoIn: showing(t, 20), RecordVideo: in("bob-camera"),
+		Video: true, VideoIn: film(t, 20, small), RecordVideo: in("bob-camera"),
 		MoreVideos: []*jingledv1.MediaVideo{{Category: "slides", Record: in("bob-slides")}},
 	}}); err != nil {
 		t.Fatal(err)
@@ -122,24 +85,24 @@ func TestCameraAndScreenInOneCall(t *testing.T) {
 	if v := gone.GetCallVideo(); v.GetContent() != "slides" || v.GetCategory() != "slides" || v.GetText() != "" {
 		t.Errorf("it ended with %v", v)
 	}
-	shown(t, in("bob-slides"), 30)
+	shows(t, in("bob-slides"), 30, small)
 	if _, err := os.Stat(in("bob-camera")); err == nil {
 		t.Error("the recording of the camera has ended too")
 	}
 	// Bob shows his.
-	if err := bob.control(&jingledv1.ControlCallRequest{Sid: sid, Video: &on, VideoCategory: "slides", VideoIn: showing(t, 40)}); err != nil {
+	if err := bob.control(&jingledv1.ControlCallRequest{Sid: sid, Video: &on, VideoCategory: "slides", VideoIn: film(t, 40, small)}); err != nil {
 		t.Fatal(err)
 	}
 	name := alice.seesVideo("slides").GetContent()
 	for _, bad := range []*jingledv1.ControlCallRequest{
 		{Sid: sid, Video: &off, VideoContent: "nothing"}, {Sid: sid, Video: &off, VideoCategory: "alt"},
-		{Sid: sid, SendVideo: &off, VideoCategory: "sl"}, {Sid: sid, Video: &on, VideoCategory: "cat", VideoIn: showing(t, 1)},
+		{Sid: sid, SendVideo: &off, VideoCategory: "sl"}, {Sid: sid, Video: &on, VideoCategory: "cat", VideoIn: film(t, 1, small)},
 	} {
 		if err := alice.control(bad); err == nil {
 			t.Errorf("no error for %v", bad)
 		}
 	}
-	err = bob.control(&jingledv1.ControlCallRequest{Sid: sid, Video: &on, VideoCategory: "camera", VideoIn: showing(t, 50)})
+	err = bob.control(&jingledv1.ControlCallRequest{Sid: sid, Video: &on, VideoCategory: "camera", VideoIn: film(t, 50, small)})
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), "category") {
 		t.Errorf("a second camera: %v", err)
 	}
@@ -150,8 +113,8 @@ func TestCameraAndScreenInOneCall(t *testing.T) {
 	alice.hangUp(sid, "")
 	alice.ended(sid)
 	bob.ended(sid)
-	shown(t, in("alice-camera"), 20)
-	shown(t, in("bob-camera"), 10)
+	shows(t, in("alice-camera"), 20, small)
+	shows(t, in("bob-camera"), 10, small)
 }
 
 // Who answered without video joins the caller's later, in the same content.
@@ -161,7 +124,7 @@ func TestVideoIsJoined(t *testing.T) {
 	dir := t.TempDir()
 	started, err := alice.StartCall(t.Context(), &jingledv1.StartCallRequest{
 		Account: string(alice.jid), Peer: "bob@example.test", Media: &jingledv1.Media{
-			Video: true, VideoIn: showing(t, 10), RecordVideo: filepath.Join(dir, "alice.ivf"),
+			Video: true, VideoIn: film(t, 10, small), RecordVideo: filepath.Join(dir, "alice.ivf"),
 		},
 	})
 	if err != nil {
@@ -173,7 +136,7 @@ func TestVideoIsJoined(t *testing.T) {
 	bob.seesVideo("")
 	on := true
 	if err := bob.control(&jingledv1.ControlCallRequest{
-		Sid: sid, Video: &on, VideoIn: showing(t, 20), RecordVideo: filepath.Join(dir, "bob.ivf"),
+		Sid: sid, Video: &on, VideoIn: film(t, 20, small), RecordVideo: filepath.Join(dir, "bob.ivf"),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -185,8 +148,8 @@ func TestVideoIsJoined(t *testing.T) {
 	alice.hangUp(sid, "")
 	alice.ended(sid)
 	bob.ended(sid)
-	shown(t, filepath.Join(dir, "alice.ivf"), 20)
-	shown(t, filepath.Join(dir, "bob.ivf"), 10)
+	shows(t, filepath.Join(dir, "alice.ivf"), 20, small)
+	shows(t, filepath.Join(dir, "bob.ivf"), 10, small)
 }
 
 func TestVideosOfARequestAreChecked(t *testing.T) {
