@@ -135,7 +135,7 @@ func TestComesBack(t *testing.T) {
 		bob.await("the file", func(e *jingledv1.Event) bool { return e.GetTransferDone() != nil })
 		bob.stop()
 		gone := func() bool { return len(carol.accounts[0].client.Resources("bob@example.test")) == 0 }
-		for end := time.Now().Add(10 * time.Second); !gone() && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(20 * time.Second); !gone() && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			continue // no event tells it
 		}
 	}

@@ -127,7 +127,7 @@ func (a *actor) idle() {
 		if n := acc.engine.Len(); n > 0 {
 			a.t.Errorf("%s: %d sessions are left", a.jid, n)
 		}
-		for end := time.Now().Add(5 * time.Second); len(acc.files.manager.Active()) > 0 && time.Now().Before(end); {
+		for end := time.Now().Add(20 * time.Second); len(acc.files.manager.Active()) > 0 && time.Now().Before(end); {
 			time.Sleep(time.Millisecond) // the same
 		}
 		if n := len(acc.files.manager.Active()); n > 0 {

@@ -18,7 +18,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, Cmds: map[string]func(*testscript.TestScript, bool, []string){
 		"wait-for-socket": func(ts *testscript.TestScript, _ bool, args []string) {
 			path := ts.MkAbs(args[0])
-			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 				if c, err := net.Dial("unix", path); err == nil {
 					c.Close()
 					return

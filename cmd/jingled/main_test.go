@@ -298,7 +298,7 @@ func TestSocketActivation(t *testing.T) {
 	if res, err := api.Daemon.GetInfo(ctx, &jingledv1.GetInfoRequest{}); err != nil || res.GetVersion() != "devel" {
 		t.Fatalf("%v, %v", res, err)
 	}
-	_ = l.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = l.SetReadDeadline(time.Now().Add(20 * time.Second))
 	b := make([]byte, 100)
 	n, err := l.Read(b)
 	if err != nil || string(b[:n]) != "READY=1" {
