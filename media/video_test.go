@@ -2,9 +2,7 @@ package media
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -19,44 +17,31 @@ import (
 	"github.com/jingled/jingled/jingle/rtp"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/video"
+	"github.com/jingled/jingled/media/video/videotest"
 )
 
 // film writes an IVF file of so many frames, 25 in a second, which only look like VP8.
 func film(t *testing.T, n int) (path string, frames []byte) {
 	t.Helper()
-	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
-	binary.LittleEndian.PutUint32(b[16:], 25)
-	binary.LittleEndian.PutUint32(b[20:], 1)
+	var all [][]byte
 	for i := range n {
 		f := bytes.Repeat([]byte{byte(i<<1) | 1}, 3000)
 		if i%25 == 0 {
 			f[0] &^= 1
 		}
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(f)))
-		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, f...)
-		frames = append(frames, f...)
+		all = append(all, f)
 	}
-	path = filepath.Join(t.TempDir(), "film.ivf")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path, frames
+	return videotest.Write(t, all), slices.Concat(all...)
 }
 
 // recorded returns the frames of a recording, one after another.
 func recorded(t *testing.T, path string) (frames []byte, n int) {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	all, err := videotest.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for b = b[32:]; len(b) >= 12; n++ {
-		size := int(binary.LittleEndian.Uint32(b))
-		frames = append(frames, b[12:12+size]...)
-		b = b[12+size:]
-	}
-	return frames, n
+	return slices.Concat(all...), len(all)
 }
 
 // watch has a party see a film and keep what it sees.

@@ -1,9 +1,6 @@
 package call_test
 
 import (
-	"encoding/binary"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,24 +11,13 @@ import (
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/call"
 	"github.com/jingled/jingled/media/video"
+	"github.com/jingled/jingled/media/video/videotest"
 )
 
 // film is a source of frames that only look like VP8.
 func film(t *testing.T) video.Source {
 	t.Helper()
-	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
-	binary.LittleEndian.PutUint32(b[16:], 25)
-	binary.LittleEndian.PutUint32(b[20:], 1)
-	for i := range 500 {
-		b = binary.LittleEndian.AppendUint32(b, 100)
-		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, make([]byte, 100)...)
-	}
-	path := filepath.Join(t.TempDir(), "film.ivf")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := video.Open(path)
+	s, err := video.Open(videotest.Write(t, videotest.Frames(0, 100, 500)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,7 @@
 package call_test
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -16,6 +13,7 @@ import (
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/call"
 	"github.com/jingled/jingled/media/video"
+	"github.com/jingled/jingled/media/video/videotest"
 )
 
 // screen is one Video of a test: its pictures are frames of one byte, and what is seen is recorded.
@@ -26,23 +24,11 @@ type screen struct {
 
 func newScreen(t *testing.T, category rtp.Category, shows byte) screen {
 	t.Helper()
-	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
-	binary.LittleEndian.PutUint32(b[16:], 25)
-	binary.LittleEndian.PutUint32(b[20:], 1)
-	for i := range 1000 {
-		b = binary.LittleEndian.AppendUint32(b, 100)
-		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, bytes.Repeat([]byte{shows}, 100)...)
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "film.ivf"), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	source, err := video.Open(filepath.Join(dir, "film.ivf"))
+	source, err := video.Open(videotest.Write(t, videotest.Frames(shows, 100, 1000)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := filepath.Join(dir, "seen.ivf")
+	seen := filepath.Join(t.TempDir(), "seen.ivf")
 	sink, err := video.OpenSink(seen)
 	if err != nil {
 		t.Fatal(err)
@@ -53,21 +39,7 @@ func newScreen(t *testing.T, category rtp.Category, shows byte) screen {
 // shows checks that a recording has some seconds of one byte and nothing else.
 func (s screen) shows(t *testing.T, what byte) {
 	t.Helper()
-	b, err := os.ReadFile(s.seen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for b = b[32:]; len(b) >= 12; n++ {
-		size := int(binary.LittleEndian.Uint32(b))
-		if f := b[12 : 12+size]; !bytes.Equal(f, bytes.Repeat([]byte{what}, 100)) {
-			t.Fatalf("frame %d shows %d, not %d", n, f[0], what)
-		}
-		b = b[12+size:]
-	}
-	if n < 20 {
-		t.Errorf("%d frames of %d were recorded", n, what)
-	}
+	videotest.Shows(t, s.seen, what, 100, 20)
 }
 
 // seeing waits for the pictures of a category.

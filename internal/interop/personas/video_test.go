@@ -1,9 +1,6 @@
 package personas
 
 import (
-	"encoding/binary"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +11,7 @@ import (
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/rtp"
+	"github.com/jingled/jingled/media/video/videotest"
 )
 
 // isVideo tells pictures from sound: these are the payload types that the clients and we give them.
@@ -22,19 +20,7 @@ func isVideo(payloadType uint8) bool { return payloadType >= 96 && payloadType <
 // film is a file of frames that only look like VP8.
 func film(t *testing.T) string {
 	t.Helper()
-	b := append([]byte("DKIF\x00\x00\x20\x00VP80"), make([]byte, 20)...)
-	binary.LittleEndian.PutUint32(b[16:], 25)
-	binary.LittleEndian.PutUint32(b[20:], 1)
-	for i := range 3000 {
-		b = binary.LittleEndian.AppendUint32(b, 100)
-		b = binary.LittleEndian.AppendUint64(b, uint64(i))
-		b = append(b, make([]byte, 100)...)
-	}
-	path := filepath.Join(t.TempDir(), "film.ivf")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return videotest.Write(t, videotest.Frames(0, 100, 3000))
 }
 
 // filming is for calls that we make or answer with video.
