@@ -53,6 +53,7 @@ type videoStream struct {
 
 	mu        sync.Mutex // guards the rest
 	begun     bool
+	closed    bool
 	agreed    videoAgreement
 	sources   []uint32 // that the peer has told
 	canSend   bool
@@ -111,6 +112,10 @@ func newVideoStream(out writer, cname string, notify func(Event)) *videoStream {
 func (s *videoStream) equip(v Video) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		s.err = errors.Join(s.err, v.Close())
+		return
+	}
 	s.source, s.sink = v.Source, v.Sink
 	if s.in != nil {
 		s.in.wantKey = true
@@ -390,7 +395,7 @@ func (s *videoStream) close() error {
 	if s.sink != nil {
 		errs = append(errs, s.sink.Close())
 	}
-	s.source, s.sink = nil, nil
+	s.source, s.sink, s.closed = nil, nil, true
 	s.err = errors.Join(s.err, errors.Join(errs...))
 	return s.err
 }

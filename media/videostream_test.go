@@ -22,6 +22,13 @@ func (nowhere) WriteRTCP(...rtcp.Packet) error     { return nil }
 type still struct {
 	*elastic
 	readers atomic.Int32
+	closed  bool
+}
+
+// Close implements [video.Source].
+func (s *still) Close() error {
+	s.closed = true
+	return nil
 }
 
 // Read implements [video.Source].
@@ -62,5 +69,22 @@ func TestSourceThatJoinsIsReadOnce(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What a stream gets that has ended meanwhile is closed, as all that it has.
+func TestSourceOfWhatHasEndedIsClosed(t *testing.T) {
+	for name, late := range map[string]bool{"before": false, "after": true} {
+		s := newVideoStream(nowhere{}, "x", func(Event) {})
+		camera := &still{elastic: newElastic()}
+		if late {
+			_ = s.close()
+		}
+		if s.equip(Video{Source: camera}); camera.closed != late {
+			t.Errorf("%s the end: closed %v", name, camera.closed)
+		}
+		if err := s.close(); err != nil || !camera.closed {
+			t.Errorf("%s the end: closed %v in the end, %v", name, camera.closed, err)
+		}
 	}
 }
