@@ -502,6 +502,6 @@ A host with IPv6 only and one with IPv4 only meet at the relay, which the first 
 decisions that a seed repeats (`+"`internal/testkit/impair`"+`). With 5 %% lost, 5 %% overtaken, 2 %% doubled and 50 to 60 ms each way a
 tone is still heard for more than 0.9 of the time that it is sent, the meter's opinion score falls from 4.4 to about 3.5, and files of
 300 kB come whole by data channel, SOCKS5 and in-band bytestreams. From the session-accept to the first sound, with 50 ms there and back: at
-most 190 ms directly, 350 ms by a relay only, and 1.5 s with every third datagram lost.
+most 190 ms directly, 350 ms by a relay only, and 1.5 s with every third datagram lost, in the best of up to six calls.
 `, pairs)
 }
