@@ -95,7 +95,7 @@ func (s stanzas) Request(to jid.JID, payload *xmltree.Element, done func(error))
 func newFiles(a *account) (*files, error) {
 	f := &files{mapPort: a.d.cfg.PortMapping && !a.d.cfg.Loopback && !a.d.cfg.RelayOnly, log: a.log}
 	var err error
-	if f.router, err = ibb.NewRouter(ibb.RouterConfig{Stanzas: stanzas{a.client}}); err != nil {
+	if f.router, err = ibb.NewRouter(ibb.RouterConfig{Stanzas: stanzas{a.client}, MaxStanza: a.client.MaxStanza}); err != nil {
 		return nil, err
 	}
 	a.client.HandleIQ(ibb.NSIBB, "open", a.receiveIBB)

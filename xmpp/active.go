@@ -124,7 +124,7 @@ func (c *Client) watch(ctx context.Context, l *link, readEnd, writeEnd chan erro
 	}}
 	timer := time.NewTimer(min(c.silence(), lookEvery))
 	defer timer.Stop()
-	if c.silence() <= 0 {
+	if c.silence() <= 0 && l.theirs.get().idle == 0 {
 		timer.Stop()
 	}
 	var hears <-chan time.Time
@@ -163,7 +163,7 @@ func (c *Client) watch(ctx context.Context, l *link, readEnd, writeEnd chan erro
 			if gone {
 				return &Error{Kind: ErrUnreachable, Message: fmt.Sprintf("the server has said nothing for %v", next.Round(time.Second))}
 			}
-			timer.Reset(next)
+			timer.Reset(min(next, l.keepOpen(v.ask)))
 		}
 	}
 }

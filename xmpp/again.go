@@ -72,9 +72,12 @@ func (c *Client) sendAgain(l *link) {
 		return
 	}
 	for _, text := range u.stanzas {
-		if err := l.out.put(text); err != nil {
+		err := c.checkSize(l, text) // this server may take less than the one before
+		if err == nil {
+			err = l.out.put(text)
+		}
+		if err != nil {
 			c.log.Warn("not sent again", "err", err)
-			return
 		}
 	}
 }

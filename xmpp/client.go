@@ -372,11 +372,13 @@ func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, er
 			if l.resumed {
 				lnk := l.previous.continued(l.conn, l.private)
 				lnk.csi = l.csi
+				lnk.theirs.set(l.limits)
 				return lnk, nil
 			}
 			c.abandon()
 			lnk := newLink(l.conn, l.jid, l.private, c.cfg.Limits, l.sm)
 			lnk.csi, lnk.carbons = l.csi, l.carbons
+			lnk.theirs.set(l.limits)
 			return lnk, nil
 		}
 		var refused *SASLError

@@ -32,6 +32,7 @@ type link struct {
 	carbons bool
 	// rosterDue is set until the roster has come, and lets the reader take a larger stanza.
 	rosterDue *atomic.Bool
+	theirs    theirs // limits (XEP-0478)
 }
 
 func newLink(c *conn, j jid.JID, secure bool, l Limits, s *sm.Stream) *link {
@@ -203,6 +204,7 @@ func (l *link) write(timeout time.Duration) error {
 		if _, err := l.conn.Write(buf); err != nil || last {
 			return err
 		}
+		l.noteWrite()
 	}
 }
 
@@ -240,6 +242,8 @@ func (c *Client) read(l *link) error {
 				c.refuse(l, e, err, stanzaError("modify", "bad-request", "The stanza cannot be read."))
 			case e.Is(nsStream, "error"):
 				return parseStreamError(e)
+			case e.Is(nsStream, "features"): // after a login that has resumed or bound inline (XEP-0388 section 2.6.1)
+				l.theirs.set(parseLimits(e.Child(nsLimits, "limits")))
 			case e.Is(sm.NS, "r"):
 				l.out.acknowledge()
 			case e.Is(sm.NS, "a"):

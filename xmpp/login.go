@@ -50,6 +50,7 @@ type login struct {
 	smOffered bool
 	noSM      bool
 	csi       bool
+	limits    streamLimits
 	carbons   bool   // are on already
 	sasl2     *sasl2 // nil: not offered
 	usedToken bool
@@ -111,7 +112,7 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	if err != nil {
 		return fmt.Errorf("domain: %w", err)
 	}
-	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.sasl2Feature(), l.bindingsFeature(), l.smFeature(), l.csiFeature(), l.bindFeature()}
+	features := []mellium.StreamFeature{l.startTLSFeature(), l.saslFeature(), l.sasl2Feature(), l.bindingsFeature(), l.smFeature(), l.csiFeature(), l.limitsFeature(), l.bindFeature()}
 	if state != 0 {
 		features = features[1:] // mellium would ask for STARTTLS even where it is not offered
 	}
@@ -214,7 +215,7 @@ func (l *login) saslFeature() mellium.StreamFeature {
 			if err := l.authenticate(sasl1{l}, offered, l.bindings); err != nil {
 				return 0, nil, err
 			}
-			l.authenticated, l.owes = true, stepBind
+			l.authenticated, l.owes, l.limits = true, stepBind, streamLimits{}
 			l.conn.f.restart()
 			// From here on the header may say who we are (RFC 6120 section 4.7.1), and some servers say it back.
 			s.UpdateAddr(l.bare())

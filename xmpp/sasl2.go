@@ -163,7 +163,7 @@ func (l *login) login2() error {
 	if err != nil {
 		return err
 	}
-	l.authenticated, l.owes = true, stepBind
+	l.authenticated, l.owes, l.limits = true, stepBind, streamLimits{}
 	l.takeToken(p)
 	return l.finish2(p.success)
 }
@@ -191,7 +191,7 @@ func (l *login) finish2(success *xmltree.Element) error {
 		if err := l.takeResumed(r); err != nil {
 			return err
 		}
-		l.csi = l.previous.csi // the features come among the stanzas
+		l.csi, l.limits = l.previous.csi, l.previous.theirs.get() // the features come among the stanzas
 		return nil
 	}
 	if l.sasl2.resume {
@@ -233,6 +233,7 @@ func (l *login) readFeatures() (*xmltree.Element, error) {
 	}
 	l.smOffered = !l.noSM && features.Child(sm.NS, "sm") != nil
 	l.csi = l.csi || features.Child(nsCSI, "csi") != nil
+	l.limits = parseLimits(features.Child(nsLimits, "limits"))
 	return features, nil
 }
 

@@ -41,16 +41,16 @@ func (c *Client) encode(e *xmltree.Element) ([]byte, error) {
 		return nil, fmt.Errorf("%w: <%s/>", ErrBadStanza, e.Name.Local)
 	}
 	text := e.AppendXML(nil, nsClient)
-	if len(text) > c.cfg.Limits.Send {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are sent", ErrTooLarge, len(text), c.cfg.Limits.Send)
-	}
-	return text, nil
+	return text, c.checkSize(nil, text)
 }
 
 // put queues a stanza in a stream, which may be nil.
 func (c *Client) put(l *link, text []byte) error {
 	if l == nil {
 		return ErrOffline
+	}
+	if err := c.checkSize(l, text); err != nil {
+		return err
 	}
 	if err := l.out.put(text); err != nil {
 		return err

@@ -24,6 +24,9 @@ type RouterConfig struct {
 	Stanzas Stanzas
 	// MaxStreams bounds the streams that are open or expected (default 256).
 	MaxStreams int
+	// MaxStanza, if not nil, says how large a stanza may be at the moment, in bytes (XEP-0478). Blocks are made smaller than
+	// was agreed on where they would not fit.
+	MaxStanza func() int
 }
 
 // Router hands the bytestream stanzas of one account to the streams that they belong to. Its methods may be called
@@ -120,6 +123,19 @@ func (r *Router) add(cfg StreamConfig, opened func()) (*Stream, error) {
 	}
 	r.streams[k] = s
 	return s, nil
+}
+
+// around is the length of the <iq/> and <data/> around a block, at most, without the addressee and the id of the stream.
+const around = 256
+
+// fits returns how many bytes a block of a stream may have for its stanza to be taken. In base64 four characters stand for three
+// bytes; an address or id may have to be escaped, which makes it six times as long at worst.
+func (r *Router) fits(s *Stream) int {
+	if r.cfg.MaxStanza == nil {
+		return MaxBlockSize
+	}
+	text := r.cfg.MaxStanza() - around - 6*(len(s.peer)+len(s.sid))
+	return max(text/4*3, 1)
 }
 
 func (r *Router) remove(s *Stream) {

@@ -98,6 +98,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 func (s *Stream) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
+		fits := s.router.fits(s)
 		s.mu.Lock()
 		n := 0
 		for s.err == nil && !s.closed {
@@ -110,7 +111,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 			s.mu.Unlock()
 			return written, err
 		}
-		block := p[written:min(len(p), written+n)]
+		block := p[written:min(len(p), written+min(n, fits))]
 		d := Data{SID: s.sid, Seq: s.sendSeq, Data: block}
 		s.sendSeq++ // wraps from 65535 to 0 (XEP-0047 section 2.2)
 		s.inFlight++

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -420,6 +421,52 @@ func TestMessages(t *testing.T) {
 		a.Close()
 		b.Close()
 		synctest.Wait()
+	})
+}
+
+// TestBlocksFit has a stream to the server that takes smaller stanzas than were agreed on with the peer, and then another.
+func TestBlocksFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		var most atomic.Int64
+		most.Store(20_000)
+		r, err := ibb.NewRouter(ibb.RouterConfig{Stanzas: client{s, romeo}, MaxStanza: func() int { return int(most.Load()) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.routers[romeo] = r
+		blocks, largest := 0, 0
+		s.tap = func(to jid.JID, e *xmltree.Element) {
+			iq := xmltree.New("jabber:client", "iq").Set("type", "set").Set("to", to.String()).Set("id", "0123456789012345678901").Add(e)
+			if n := len(iq.AppendXML(nil, "jabber:client")); e.Name.Local == "data" {
+				blocks, largest = blocks+1, max(largest, n)
+			}
+		}
+		a, b := open(t, s, 60_000, 8)
+		for _, limit := range []int64{20_000, 10_000, 80_000} {
+			most.Store(limit)
+			blocks, largest = 0, 0
+			data := pattern(600_000)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if n, err := a.Write(data); n != len(data) || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+			})
+			got := make([]byte, len(data))
+			if _, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("what came is not what was sent: %v", err)
+			}
+			wg.Wait()
+			if err := a.Flush(); err != nil {
+				t.Error(err)
+			}
+			if most := len(data) * 4 / int(3*limit-3*1_000); largest > int(limit) || limit < 80_000 && blocks > most+8 {
+				t.Errorf("limit %d: %d blocks, the largest stanza had %d bytes", limit, blocks, largest)
+			}
+		}
+		a.Close()
+		b.Close()
 	})
 }
 

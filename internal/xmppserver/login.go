@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -154,7 +155,7 @@ func attr(start xml.StartElement, name string) string {
 func (l *login) features() string {
 	var b strings.Builder
 	if l.user != "" {
-		return "<bind xmlns='" + nsBind + "'/>"
+		return fmt.Sprintf("<bind xmlns='%s'/><limits xmlns='%s'><max-bytes>%d</max-bytes></limits>", nsBind, nsLimits, l.srv.cfg.MaxStanza)
 	}
 	if l.tls == nil {
 		b.WriteString("<starttls xmlns='" + nsTLS + "'>")

@@ -21,6 +21,7 @@ const (
 	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
 	nsSASLCB  = "urn:xmpp:sasl-cb:0"
 	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
+	nsLimits  = "urn:xmpp:stream-limits:0"
 	nsSession = "urn:ietf:params:xml:ns:xmpp-session"
 )
 
