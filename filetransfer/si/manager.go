@@ -37,8 +37,6 @@ type Config struct {
 	// OfferTimeout is how long a peer may take to answer an offer (default 10 min), StreamTimeout how long it may take
 	// to connect (default 2 min).
 	OfferTimeout, StreamTimeout time.Duration
-	// DrainTimeout is how long a receiver may take to close the stream after the last byte (default 30 s).
-	DrainTimeout time.Duration
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -75,7 +73,6 @@ func NewManager(cfg Config) (*Manager, error) {
 	}
 	def(&cfg.OfferTimeout, 10*time.Minute)
 	def(&cfg.StreamTimeout, 2*time.Minute)
-	def(&cfg.DrainTimeout, 30*time.Second)
 	if cfg.BlockSize <= 0 || cfg.BlockSize > ibb.MaxBlockSize {
 		cfg.BlockSize = ibb.DefaultBlockSize
 	}

@@ -109,7 +109,7 @@ func (w *world) account(who jid.JID, streamhosts bool) *account {
 	factory := s5b.NewFactory(cfg)
 	a.si, err = si.NewManager(si.Config{
 		Local: func() jid.JID { return who }, Transfers: a.files, InBand: a.ibb, Request: a.request,
-		Bytestreams: func(jid.JID) *s5b.Factory { return factory }, DrainTimeout: 5 * time.Second,
+		Bytestreams: func(jid.JID) *s5b.Factory { return factory },
 	})
 	must(err)
 	w.wg.Go(func() { _ = a.si.Run(w.ctx) })
@@ -280,6 +280,10 @@ func TestMD5(t *testing.T) {
 			if right {
 				t.Errorf("%+v", got)
 			}
+		}
+		// A receiver that could do nothing with what came breaks the stream, which is all that it can say.
+		if sent, ok := w.people[romeo].last().(transfers.Done); ok != right {
+			t.Errorf("sender: %+v", sent)
 		}
 	}
 }

@@ -268,7 +268,7 @@ func (s *session) bytestream(q s5b.Query, answer func(*xmltree.Element, *jingle.
 		if size := s.driver.Transfer().File().Size; size != nil && *size == 0 {
 			// Nothing will come, and who closes at once has gone before the requester can activate the stream at a proxy.
 			s.mu.Unlock()
-			awaitEnd(ctx, conn)
+			_ = awaitEnd(ctx, conn)
 			s.mu.Lock()
 		}
 		s.opened(conn, s5b.NSBytestreams)
@@ -278,11 +278,12 @@ func (s *session) bytestream(q s5b.Query, answer func(*xmltree.Element, *jingle.
 	}
 }
 
-// awaitEnd waits until the other side has ended a stream, or ctx is done.
-func awaitEnd(ctx context.Context, c *net.TCPConn) {
+// awaitEnd waits until the other side has ended a stream, or ctx is done, and returns what reading says.
+func awaitEnd(ctx context.Context, c *net.TCPConn) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_, _ = c.Read(make([]byte, 1))
+	_, err := c.Read(make([]byte, 1))
+	return err
 }
 
 // What the transfer tells.
@@ -302,7 +303,11 @@ func (s *session) Sent(hashes.Sums) {
 	conn := s.conn
 	s.mu.Unlock()
 	s.m.begin(func(ctx context.Context) {
-		if err := s.drain(ctx, conn); err != nil {
+		err := s.drain(ctx, conn)
+		if ctx.Err() != nil {
+			return // nobody has said anything, and the transfer ends for its own reason
+		}
+		if err != nil {
 			s.driver.Ended(&jingle.Reason{Condition: jingle.ConnectivityError, Text: "The other side closed the stream before it had everything."}, true, err)
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -319,19 +324,36 @@ func (s *session) drain(ctx context.Context, conn io.ReadWriteCloser) error {
 		if err := c.CloseWrite(); err != nil {
 			return err
 		}
-		stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-		defer stop()
-		_ = c.SetReadDeadline(time.Now().Add(s.m.cfg.DrainTimeout))
-		_, err := c.Read(make([]byte, 1))
-		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-			return err
-		}
-		return nil // closed, or too lazy to
+		return awaitWord(ctx, c)
 	case *ibb.Stream:
 		return c.Flush()
 	}
 	return nil
 }
+
+// awaitWord waits until the receiver has closed a stream. That is its word that it has everything, if by then it has
+// acknowledged everything; who has not has closed too early, or only its own direction, and what it does next tells. How long
+// to wait is for the transfer to know, which closes the connection then.
+func awaitWord(ctx context.Context, c *net.TCPConn) error {
+	for {
+		err := awaitEnd(ctx, c)
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return err
+		}
+		all, reset := transfers.Acknowledged(c)
+		if reset != nil || err != nil && all {
+			return reset
+		}
+		select {
+		case <-time.After(wordInterval):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// wordInterval is how often it is looked for what becomes of a stream that is closed in one direction.
+const wordInterval = 50 * time.Millisecond
 
 // Info implements [transfers.Signaling]: there is no such thing here.
 func (s *session) Info(jingle.Payload) {}
@@ -349,6 +371,10 @@ func (s *session) End(why *jingle.Reason) {
 	defer s.mu.Unlock()
 	if s.answering != nil {
 		s.do(s.answering.Decline(why)) // if it was not answered yet
+		if c, ok := s.conn.(*net.TCPConn); ok && why.Condition != jingle.Success {
+			// A stream that ends in order says that everything is well: this one breaks.
+			_ = c.SetLinger(0)
+		}
 	}
 	s.end()
 }

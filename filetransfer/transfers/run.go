@@ -87,14 +87,7 @@ func (t *Transfer) tick() {
 		t.tell(Progress{t, n, t.total, now.Sub(t.began)})
 	}
 	if t.draining {
-		n := unsent(t.conn)
-		if n != t.unsent {
-			t.unsent = n
-			t.signaling.Heard()
-			t.sending.Moving(now)
-		} else if n == 0 {
-			endStream(t.conn)
-		}
+		t.drain(now)
 	}
 	if t.sending != nil {
 		t.perform(t.sending.Advance(now))
@@ -112,7 +105,7 @@ func (t *Transfer) tick() {
 		t.fail(&jingle.Reason{Condition: jingle.Expired, Text: "Nobody answered the offer."}, nil)
 	case t.conn == nil:
 		t.fail(&jingle.Reason{Condition: jingle.ConnectivityError, Text: "No connection was made in time."}, nil)
-	case t.copying != nil:
+	case t.copying != nil, t.draining:
 		t.fail(&jingle.Reason{Condition: jingle.Timeout, Text: "Nothing moved for too long."}, nil)
 	}
 }
@@ -190,6 +183,38 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 			}
 		})
 	}()
+}
+
+// drain watches what the connection still holds of what was copied. As long as there is something, the receiver's silence
+// confirms nothing, and it has to move.
+func (t *Transfer) drain(now time.Time) {
+	n := unsent(t.conn)
+	moved := n != t.unsent
+	if t.unsent = n; moved {
+		t.signaling.Heard()
+		t.limit = now.Add(t.m.cfg.StallTimeout)
+	}
+	if moved || n > streamEnd {
+		t.sending.Moving(now)
+	}
+	if n <= streamEnd {
+		t.limit = time.Time{}
+		if !moved {
+			endStream(t.conn)
+		}
+	}
+}
+
+// streamEnd is what TCP counts for the end of a stream: a byte that need not be acknowledged.
+const streamEnd = 1
+
+// Acknowledged reports whether the other end has acknowledged all that was written to a connection, as far as it tells. The
+// error is that of a connection which the other end has reset meanwhile.
+func Acknowledged(c *net.TCPConn) (bool, error) {
+	if unsentTCP(c) <= streamEnd {
+		return true, nil
+	}
+	return false, resetTCP(c)
 }
 
 // unsent returns how many bytes a connection holds that the other end has not acknowledged, as far as it tells.

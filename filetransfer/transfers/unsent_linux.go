@@ -3,6 +3,7 @@ package transfers
 import (
 	"io"
 	"net"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,4 +25,20 @@ func unsentTCP(c io.Closer) int {
 		}
 	})
 	return n
+}
+
+// resetTCP returns the pending error of a socket. Reading tells only the end, if that came first.
+func resetTCP(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	pending := 0
+	if e := raw.Control(func(fd uintptr) { pending, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR) }); e != nil {
+		return e
+	}
+	if err == nil && pending != 0 {
+		err = os.NewSyscallError("read", unix.Errno(pending))
+	}
+	return err
 }

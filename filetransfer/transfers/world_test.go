@@ -172,7 +172,7 @@ func (w *world) account(who jid.JID, o options, s5bWorks bool) *account {
 	})
 	check(err)
 	a.si, err = si.NewManager(si.Config{
-		Local: func() jid.JID { return who }, Transfers: a.files, InBand: a.ibb, DrainTimeout: 5 * time.Second,
+		Local: func() jid.JID { return who }, Transfers: a.files, InBand: a.ibb,
 		Bytestreams: func(jid.JID) *s5b.Factory { return streams },
 		Request: func(to jid.JID, e *xmltree.Element, _ time.Duration, done func(*xmltree.Element, error)) {
 			a.query(to, e, done)
