@@ -27,7 +27,8 @@ func Serve(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logg
 	return ServeToken(ctx, l, d, log, "", more...)
 }
 
-// ServeToken is [Serve] for those who have a token: others of the same user get the error unauthenticated.
+// ServeToken is [Serve] for those who have a token: others of the same user get the error unauthenticated. Without one ("") it is
+// Serve.
 func ServeToken(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog.Logger, token string, more ...Mount) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -37,8 +38,14 @@ func ServeToken(ctx context.Context, l net.Listener, d *daemon.Daemon, log *slog
 	protocols.SetUnencryptedHTTP2(true) // gRPC
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
+	h := handler(d, more)
+	if token != "" {
+		h = local.Bearer(token, h, func(w http.ResponseWriter, _ *http.Request) {
+			refuse(w, http.StatusUnauthorized, connect.CodeUnauthenticated.String(), "the token is missing or wrong: this jingled serves the program that started it")
+		})
+	}
 	s := &http.Server{
-		Handler:           impatient(withToken(token, handler(d, more))),
+		Handler:           impatient(h),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    64 << 10,

@@ -8,7 +8,6 @@ package whip
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -112,18 +111,14 @@ func (s *Server) Run(ctx context.Context) error { return s.server.Run(ctx) }
 func (s *Server) guard(addr string, next http.Handler) http.Handler {
 	_, port, _ := net.SplitHostPort(addr)
 	hosts := map[string]bool{addr: true, "127.0.0.1:" + port: true, "localhost:" + port: true, "[::1]:" + port: true}
+	next = local.Bearer(s.token, next, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "The bearer token is missing or wrong: jingle whip tells it.", http.StatusUnauthorized)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		if !hosts[r.Host] {
 			http.Error(w, "This server is not here under this name.", http.StatusMisdirectedRequest)
-			return
-		}
-		// RFC 9110 section 11.1: the scheme in any case.
-		scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "bearer") || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(got)), []byte(s.token)) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="jingled"`)
-			http.Error(w, "The bearer token is missing or wrong: jingle whip tells it.", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)
