@@ -208,7 +208,7 @@ func (a *account) fetch(ctx context.Context, sender jid.JID, row state.Unfinishe
 	want.Hashes = nil // these are of the whole
 	ended := make(chan error, 1)
 	caps := xmpp.Capabilities{Info: a.client.Known(sender)}
-	opts, err := a.protection(ctx, sender, caps, wish(row.Encryption))
+	opts, err := a.sendOptions(ctx, sender, caps, wish(row.Encryption))
 	if err != nil {
 		return err
 	}

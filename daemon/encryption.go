@@ -11,6 +11,7 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/filetransfer/datachannel"
+	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jid"
@@ -76,10 +77,10 @@ func errNotEncrypted(why string, args ...any) error {
 	return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("encryption is required, and "+why, args...))
 }
 
-// protection is how a file to a device is encrypted. What goes wrong here ends the transfer: it is never sent in the clear
+// sendOptions are how a file goes to a device, and above all how it is encrypted. What goes wrong here ends the transfer: it is never sent in the clear
 // instead (XEP-0391 section 7).
-func (a *account) protection(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish) (transfers.SendOptions, error) {
-	opts := transfers.SendOptions{RequireEncryption: w == required || w == endToEnd}
+func (a *account) sendOptions(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish) (transfers.SendOptions, error) {
+	opts := transfers.SendOptions{RequireEncryption: w == required || w == endToEnd, Confirms: c.Has(resume.NS)}
 	both := a.trust.keys != nil && !a.unnamedTo(device) && c.Has(jet.NS) && c.Has(pinned.NS)
 	switch {
 	case w == unencrypted:

@@ -427,7 +427,7 @@ func (a *account) try(ctx context.Context, x *transfer) error {
 	if err != nil {
 		return err
 	}
-	opts, err := a.protection(ctx, device, caps, wish(row.Encryption))
+	opts, err := a.sendOptions(ctx, device, caps, wish(row.Encryption))
 	if err != nil {
 		return err
 	}

@@ -238,7 +238,7 @@ func (a *account) anyone(ctx context.Context, peer jid.JID, need can) bool {
 }
 
 func (a *account) byJingle(ctx context.Context, device jid.JID, c xmpp.Capabilities, w wish, roads ...engine.TransportFactory) (way, error) {
-	opts, err := a.protection(ctx, device, c, w)
+	opts, err := a.sendOptions(ctx, device, c, w)
 	if err == nil && opts.RequireEncryption && opts.Envelope == nil && !slices.ContainsFunc(roads, ownEncryption) {
 		err = errNotEncrypted("end to end it cannot be with %s: only a data channel is encrypted by itself", device)
 	}

@@ -226,7 +226,7 @@ func (d *Daemon) RequestFiles(ctx context.Context, req *jingledv1.RequestFilesRe
 	if err != nil {
 		return nil, err
 	}
-	opts, err := a.protection(ctx, device, caps, d.wish())
+	opts, err := a.sendOptions(ctx, device, caps, d.wish())
 	if err != nil {
 		return nil, err
 	}

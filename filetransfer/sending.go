@@ -16,6 +16,9 @@ type SendingConfig struct {
 	// Resumes says that this goes on with an earlier transfer. A receiver that has everything already may end it at once,
 	// with success.
 	Resumes bool
+	// Confirms says that the receiver is known to say when it has everything: its silence is then an interruption, and
+	// elsewhere no bad sign, as clients that never say it are many.
+	Confirms bool
 	// Hash computes the SHA-256 of what is sent though the offer announces none: it is told to the receiver by other means
 	// than a <checksum/>.
 	Hash bool
@@ -153,6 +156,9 @@ func (s *Sending) complete(now time.Time, c Copied) {
 		s.emit(Info{Checksum{NS: s.cfg.NS, Creator: s.cfg.Content.Creator, Name: s.cfg.Content.Name, File: s.checksum(c)}})
 	}
 	s.state, s.deadline = sendConfirming, now.Add(s.cfg.ConfirmTimeout)
+	if s.outcome.Confirmed {
+		s.deadline = now.Add(s.cfg.CloseTimeout)
+	}
 }
 
 func (s *Sending) checksum(c Copied) File {
@@ -183,7 +189,13 @@ func (s *Sending) Moving(now time.Time) {
 
 // Received tells that the peer sent <received/>.
 func (s *Sending) Received(now time.Time, r Received) []Effect {
-	if s.state == sendConfirming && sameContent(s.cfg.Content, r.Name) {
+	if !sameContent(s.cfg.Content, r.Name) {
+		return s.take()
+	}
+	switch s.state {
+	case sendCopying: // the receiver counts faster than we do
+		s.outcome.Confirmed = true
+	case sendConfirming:
 		s.outcome.Confirmed = true
 		s.deadline = now.Add(s.cfg.CloseTimeout)
 	}
@@ -207,6 +219,10 @@ func (s *Sending) Ended(now time.Time, r *jingle.Reason, byPeer bool) []Effect {
 	success := r.Condition == jingle.Success
 	switch {
 	case success && (s.state == sendConfirming || s.state == sendOffered && s.cfg.Resumes):
+		s.outcome.Confirmed = true
+		s.finish()
+	case success && s.state == sendBroken && s.outcome.Bytes == s.length:
+		// What broke was the word that it has come.
 		s.outcome.Confirmed = true
 		s.finish()
 	case success && s.state == sendCopying:
@@ -236,8 +252,11 @@ func (s *Sending) Advance(now time.Time) []Effect {
 		s.deadline = time.Time{}
 		switch s.state {
 		case sendConfirming:
-			// Every byte was handed over and nobody complained. Clients that never say received are many.
-			s.finish()
+			if s.cfg.Confirms && !s.outcome.Confirmed {
+				s.fail(&Failure{Reason: reason(jingle.Timeout, nil, "The other side has not said that it has everything.")})
+				break
+			}
+			s.finish() // every byte was handed over, and nobody complained
 		case sendBroken, sendCopying:
 			s.fail(s.end.failure(s.err))
 		}

@@ -141,19 +141,20 @@ func (s *Stream) writeError() error {
 
 // answered is told of the answer to a block of ours, of n bytes.
 func (s *Stream) answered(n int, sent time.Time, err error) {
+	if err != nil {
+		// XEP-0047 section 2.2: an error about data closes the stream. The block stays among those without an answer.
+		s.fail(fmt.Errorf("in-band bytestream: %w", err), true)
+		return
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.inFlight--
 	s.pace.answered(n, sent, time.Now())
 	s.change.Broadcast()
-	s.mu.Unlock()
-	if err != nil {
-		// XEP-0047 section 2.2: an error about data closes the stream.
-		s.fail(fmt.Errorf("in-band bytestream: %w", err), true)
-	}
 }
 
-// Flush waits until every block that was written has its answer, or the stream ends. Where a protocol has no other word
-// of it, that tells that the peer has everything.
+// Flush waits until every block that was written has its answer, or the stream ends: then the error says why. Without one
+// the peer has everything.
 func (s *Stream) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,6 +166,8 @@ func (s *Stream) Flush() error {
 		return nil
 	case s.closed:
 		return io.ErrClosedPipe
+	case errors.Is(s.err, io.EOF):
+		return ErrPeerClosed
 	}
 	return s.err
 }

@@ -29,6 +29,8 @@ type SendOptions struct {
 	Envelope jet.Envelope
 	// RequireEncryption ends the transfer if its bytes could be read on their way.
 	RequireEncryption bool
+	// Confirms is that of [filetransfer.SendingConfig].
+	Confirms bool
 }
 
 // Send offers a file to a full address.

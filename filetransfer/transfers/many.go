@@ -37,7 +37,7 @@ func (m *Manager) SendMany(e *engine.Engine, peer jid.JID, srcs []Source, opts S
 		t := m.newTransfer(peer, id, file)
 		t.sid, t.source, t.out, t.resumed, t.demand = sid, &src, true, opts.Resumes != nil, opts.RequireEncryption
 		t.sending = filetransfer.NewSending(filetransfer.SendingConfig{
-			Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: t.resumed,
+			Content: id, Offer: file, ConfirmTimeout: m.cfg.ConfirmTimeout, Resumes: t.resumed, Confirms: opts.Confirms,
 		})
 		t.signaling = session{t, app}
 		app.items, ts = append(app.items, &item{t: t, id: id}), append(ts, t)

@@ -166,6 +166,9 @@ func (t *Transfer) copy(c filetransfer.Copy) {
 		if result.Err == nil && !result.TooMuch {
 			result.Err = conclude(conn, t.sending != nil)
 		}
+		if result.Err == nil && t.sending != nil {
+			result.Err = flush(t.conn)
+		}
 		close(copying)
 		t.post(func() {
 			t.copying, t.limit = nil, time.Time{}
@@ -215,6 +218,14 @@ func Acknowledged(c *net.TCPConn) (bool, error) {
 		return true, nil
 	}
 	return false, resetTCP(c)
+}
+
+// flush waits until what was written has come to the other side, where a connection can tell.
+func flush(c io.Closer) error {
+	if f, ok := c.(interface{ Flush() error }); ok {
+		return f.Flush()
+	}
+	return nil
 }
 
 // unsent returns how many bytes a connection holds that the other end has not acknowledged, as far as it tells.
