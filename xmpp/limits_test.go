@@ -216,12 +216,7 @@ func TestLimitsAfterInlineLogin(t *testing.T) {
 // TestNotSentAgainToALesserServer leaves out what the next stream does not take, and nothing else.
 func TestNotSentAgainToALesserServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c := mustNew(t, smConfig(s))
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
-		p.stanza()
+		c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
 		for _, body := range []string{strings.Repeat("x", 15000), "short"} {
 			if err := c.Send(message(bob, body)); err != nil {
 				t.Fatal(err)
@@ -229,7 +224,7 @@ func TestNotSentAgainToALesserServer(t *testing.T) {
 			p.stanza()
 		}
 		p.Close()
-		q := s.accept()
+		q := c.s.accept()
 		q.open(offer("SCRAM-SHA-256"))
 		q.auth(scram{password: "secret"})
 		q.open(featBind + featSM + featLimits(10000, 0))
@@ -241,9 +236,6 @@ func TestNotSentAgainToALesserServer(t *testing.T) {
 		if e, _ := q.stanza(); e.ChildText(nsClient, "body") != "short" {
 			t.Errorf("sent again: %.100s", e)
 		}
-		go q.goodbye()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		c.end(q)
 	})
 }

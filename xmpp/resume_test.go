@@ -81,6 +81,49 @@ func smConfig(s *server) Config {
 	return cfg
 }
 
+// managed is a client on a scripted server with stream management.
+type managed struct {
+	*Client
+	t    *testing.T
+	s    *server
+	seen states
+	stop func() error
+}
+
+// manage starts a client, plays its login, which ends with what the server answers to enable, and reads its presence.
+func manage(t *testing.T, tune func(*Config), enabled string) (*managed, *script) {
+	s := newServer(t)
+	cfg := smConfig(s)
+	if tune != nil {
+		tune(&cfg)
+	}
+	m := &managed{Client: mustNew(t, cfg), t: t, s: s}
+	m.OnState(m.seen.note)
+	m.stop = run(t, m.Client)
+	p := s.accept()
+	p.loginSM(enabled)
+	p.stanza()
+	return m, p
+}
+
+// forgotten plays a login in which the server does not know the stream any more, as failed says, and makes a new one.
+func (s *script) forgotten(failed string) {
+	s.again()
+	s.say("%s", failed)
+	s.bindAs(phone)
+	s.want() // enable
+	s.say(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
+}
+
+// end stops the client, which says goodbye by p.
+func (m *managed) end(p *script) {
+	m.t.Helper()
+	go p.goodbye()
+	if err := m.stop(); err != nil {
+		m.t.Error(err)
+	}
+}
+
 // A connection breaks while two stanzas are on their way, a request of ours is open, and stanzas of the peer come later:
 // nothing is lost, nothing comes twice, and the request gets its answer.
 func TestResume(t *testing.T) {
@@ -150,21 +193,14 @@ func TestResume(t *testing.T) {
 // stream is a new one.
 func TestResumedAndDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c := mustNew(t, smConfig(s))
-		var seen states
-		c.OnState(seen.note)
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
-		p.stanza()
+		c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
 		p.say(`<a xmlns='urn:xmpp:sm:3' h='1'/>`)
 		if err := c.Send(message(bob, "half of it arrives")); err != nil {
 			t.Fatal(err)
 		}
 		p.stanza()
 		p.Close()
-		q := s.accept()
+		q := c.s.accept()
 		q.again()
 		q.say(`<resumed xmlns='urn:xmpp:sm:3' previd='abc' h='1'/>`)
 		began := time.Now()
@@ -172,7 +208,7 @@ func TestResumedAndDeaf(t *testing.T) {
 			t.Errorf("it was asked %d times before anything was sent again", requests)
 		}
 		go q.stanza() // the rest, until the connection ends
-		r := s.accept()
+		r := c.s.accept()
 		if err := c.SendLater(message(bob, "said in between")); err != nil {
 			t.Error(err)
 		}
@@ -192,27 +228,17 @@ func TestResumedAndDeaf(t *testing.T) {
 			t.Errorf("after what was sent again came %s", e)
 		}
 		synctest.Wait()
-		if want := "connecting, online, offline, connecting, online resumed, offline, connecting, online"; seen.String() != want {
-			t.Errorf("states are %s", seen.String())
+		if want := "connecting, online, offline, connecting, online resumed, offline, connecting, online"; c.seen.String() != want {
+			t.Errorf("states are %s", c.seen.String())
 		}
-		go r.goodbye()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		c.end(r)
 	})
 }
 
 // The server has forgotten the stream: open requests fail, and the next login is a new one.
 func TestResumeRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c := mustNew(t, smConfig(s))
-		var seen states
-		c.OnState(seen.note)
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
-		p.stanza()
+		c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
 		answered := make(chan error, 1)
 		c.Request(bob, "get", pingElement(), 0, func(_ *xmltree.Element, err error) { answered <- err })
 		for _, e := range []*xmltree.Element{message(bob, "arrived"), message(bob, "lost"), message("room@rooms.example.org", "for a room").Set("type", "groupchat")} {
@@ -222,12 +248,8 @@ func TestResumeRefused(t *testing.T) {
 			p.stanza()
 		}
 		p.Close()
-		q := s.accept()
-		q.again()
-		q.say(`<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
-		q.bindAs(phone)
-		q.want() // enable
-		q.say(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
+		q := c.s.accept()
+		q.forgotten(`<failed xmlns='urn:xmpp:sm:3' h='3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`)
 		if e, _ := q.stanza(); e.ChildText(nsClient, "body") != "lost" {
 			t.Errorf("after a new login came %s", e)
 		}
@@ -238,58 +260,37 @@ func TestResumeRefused(t *testing.T) {
 			t.Errorf("the request that was open got %v", err)
 		}
 		synctest.Wait()
-		if want := "connecting, online, offline, connecting, online"; seen.String() != want {
-			t.Errorf("states are %s", seen.String())
+		if want := "connecting, online, offline, connecting, online"; c.seen.String() != want {
+			t.Errorf("states are %s", c.seen.String())
 		}
-		go q.goodbye()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		c.end(q)
 	})
 }
 
 // A stream that was away for too long is not asked for again.
 func TestResumeTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c := mustNew(t, smConfig(s))
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='5'/>`)
-		p.stanza()
+		c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='5'/>`)
 		answered := make(chan error, 1)
 		c.Request(bob, "get", pingElement(), time.Hour, func(_ *xmltree.Element, err error) { answered <- err })
 		p.Close()
 		for range 4 {
-			(<-s.conns).Close() // the network is still away
+			(<-c.s.conns).Close() // the network is still away
 		}
-		q := s.accept()
-		q.open(offer("SCRAM-SHA-256"))
-		q.auth(scram{password: "secret"})
-		q.open(featBind + featSM)
-		q.bindAs(phone)
+		q := c.s.accept()
+		q.loginSM(`<failed xmlns='urn:xmpp:sm:3'/>`)
+		q.stanza()
 		if err := <-answered; err != ErrOffline {
 			t.Errorf("the request that was open got %v", err)
 		}
-		q.want()
-		q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
-		q.stanza()
-		go q.goodbye()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		c.end(q)
 	})
 }
 
 // Stanzas that are sent while the stream is being resumed come once each, and in order.
 func TestSendWhileResuming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c := mustNew(t, smConfig(s))
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
-		p.stanza()
+		c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
 		const many = 200
 		p.Close()
 		send := func(from, to int) {
@@ -300,7 +301,7 @@ func TestSendWhileResuming(t *testing.T) {
 			}
 		}
 		send(0, many/2)
-		q := s.accept()
+		q := c.s.accept()
 		q.again()
 		var wg sync.WaitGroup
 		wg.Go(func() { send(many/2, many) })
@@ -312,46 +313,31 @@ func TestSendWhileResuming(t *testing.T) {
 		}
 		wg.Wait()
 		q.say(`<a xmlns='urn:xmpp:sm:3' h='%d'/>`, many+1)
-		go q.goodbye()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		c.end(q)
 	})
 }
 
 // What was said long ago is not said again.
 func TestNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		c := mustNew(t, smConfig(s))
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='600'/>`)
-		p.stanza()
+		c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true' max='600'/>`)
 		if err := c.Send(message(bob, "stale")); err != nil {
 			t.Fatal(err)
 		}
 		p.stanza()
 		p.Close()
 		for lost := time.Now(); time.Since(lost) < sendAgainWithin; {
-			(<-s.conns).Close() // the network is still away
+			(<-c.s.conns).Close() // the network is still away
 		}
 		if err := c.SendLater(message(bob, "stale as well")); err != nil {
 			t.Error(err)
 		}
-		q := s.accept()
-		q.again()
-		q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
-		q.bindAs(phone)
-		q.want()
-		q.say(`<enabled xmlns='urn:xmpp:sm:3' id='def' resume='true'/>`)
+		q := c.s.accept()
+		q.forgotten(`<failed xmlns='urn:xmpp:sm:3'/>`)
 		if e, _ := q.stanza(); e.Name.Local != "presence" {
 			t.Errorf("after a new login came %s", e)
 		}
-		go q.goodbye()
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		c.end(q)
 	})
 }
 
@@ -365,26 +351,13 @@ func TestNotResumed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(t)
-				c := mustNew(t, smConfig(s))
-				stop := run(t, c)
-				p := s.accept()
-				p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
-				p.stanza()
+				c, p := manage(t, nil, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
 				p.say("%s", end)
 				go p.goodbye()
-				q := s.accept()
-				q.open(offer("SCRAM-SHA-256"))
-				q.auth(scram{password: "secret"})
-				q.open(featBind + featSM)
-				q.bindAs(phone)
-				q.want()
-				q.say(`<failed xmlns='urn:xmpp:sm:3'/>`)
+				q := c.s.accept()
+				q.loginSM(`<failed xmlns='urn:xmpp:sm:3'/>`)
 				q.stanza()
-				go q.goodbye()
-				if err := stop(); err != nil {
-					t.Error(err)
-				}
+				c.end(q)
 			})
 		})
 	}
@@ -393,14 +366,7 @@ func TestNotResumed(t *testing.T) {
 // What cannot be sent is bounded while the connection is away.
 func TestAwayIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		cfg := smConfig(s)
-		cfg.Limits.Outbox = 10
-		c := mustNew(t, cfg)
-		stop := run(t, c)
-		p := s.accept()
-		p.loginSM(`<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
-		p.stanza()
+		c, p := manage(t, func(c *Config) { c.Limits.Outbox = 10 }, `<enabled xmlns='urn:xmpp:sm:3' id='abc' resume='true'/>`)
 		p.Close()
 		synctest.Wait()
 		sent := 0
@@ -413,7 +379,7 @@ func TestAwayIsBounded(t *testing.T) {
 		if err != ErrQueueFull || sent != 9 { // the presence is not acknowledged either
 			t.Errorf("%d stanzas were queued, then %v", sent, err)
 		}
-		if err := stop(); err != nil {
+		if err := c.stop(); err != nil {
 			t.Error(err)
 		}
 		if err := c.Send(message(bob, "x")); err != ErrOffline {
