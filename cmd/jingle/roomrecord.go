@@ -105,6 +105,8 @@ func (p *printer) showRoom(e *jingledv1.Event) {
 		o := b.RoomOccupant
 		nick := clean(o.GetNick())
 		switch {
+		case !o.GetPresent() && o.GetConnected():
+			p.line("%s has lost the room, and may come back", nick)
 		case !o.GetPresent():
 			p.line("%s has left", nick)
 		case o.GetRenamedFrom() != "":
