@@ -102,6 +102,7 @@ func (c *channels) candidates(d ice.DataChannel) {
 		return
 	}
 	for _, x := range d.ICE.Candidates {
+		// An error is for a candidate that comes when all is over.
 		_ = c.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: fmt.Sprintf("candidate:%s %d udp %d %s %d typ %s",
 			x.Foundation, x.Component, x.Priority, x.IP, x.Port, x.Type)})
 	}
@@ -151,17 +152,20 @@ func (c *channels) local(kind webrtc.SDPType) (transport string, trickled []stri
 
 const bundle = "<group xmlns='urn:xmpp:jingle:apps:grouping:0' semantics='BUNDLE'><content name='%s'/></group>"
 
-// follow gives a PeerConnection our candidates from now on, and those that came before.
+// follow gives a PeerConnection that has our transport our candidates from now on, and those that came before.
 func (s *scene) follow(c *channels) {
-	take := func(d ice.DataChannel) {
+	s.trickling.Lock()
+	defer s.trickling.Unlock()
+	s.trickle = func(d ice.DataChannel) {
 		if d.ICE == nil || d.ICE.Ufrag == "" || d.ICE.Pwd == "" {
 			s.t.Error("Conversations takes a transport-info without credentials for a restart")
 		}
 		c.candidates(d)
 	}
-	s.trickling.Lock()
-	defer s.trickling.Unlock()
-	s.trickle = take
+	for len(s.inbox) > 0 {
+		s.early = append(s.early, <-s.inbox)
+	}
+	s.early = slices.DeleteFunc(s.early, s.trickled)
 }
 
 // takeChannel takes our offer over data channels.
@@ -169,8 +173,8 @@ func (s *scene) takeChannel() {
 	s.t.Helper()
 	c, d := s.offeredChannel()
 	pc := newChannels(s.t)
-	s.follow(pc)
 	pc.remote(webrtc.SDPTypeOffer, d)
+	s.follow(pc)
 	transport, trickled := pc.local(webrtc.SDPTypeAnswer)
 	s.accept(c, transport, "")
 	for _, one := range trickled {
@@ -205,7 +209,6 @@ func (s *scene) offeredChannel() (*jingle.Content, ice.DataChannel) {
 func (s *scene) giveChannel() {
 	s.t.Helper()
 	pc, m := s.offerChannel()
-	s.follow(pc)
 	d, ok := m.Contents[0].Transport.(ice.DataChannel)
 	if !ok || !slices.ContainsFunc(m.Groups, func(g jingle.Group) bool {
 		return g.Semantics == "BUNDLE" && slices.Equal(g.Contents, []string{s.d.content})
@@ -213,6 +216,7 @@ func (s *scene) giveChannel() {
 		s.t.Fatalf("Conversations cannot read the answer %s", m.Element())
 	}
 	pc.remote(webrtc.SDPTypeAnswer, d)
+	s.follow(pc)
 	out := pc.await(pc.out)
 	for b := s.data; len(b) > 0; b = b[min(4096, len(b)):] {
 		if _, err := out.Write(b[:min(4096, len(b))]); err != nil {

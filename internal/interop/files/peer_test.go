@@ -70,15 +70,10 @@ func login(t *testing.T, d *dialect, srv *xmppserver.Server) *peer {
 		}
 		iq.Reply(nil)
 		p.trickling.Lock()
-		take := p.trickle
-		p.trickling.Unlock()
-		if m.Action == jingle.TransportInfo && take != nil {
-			if c, ok := m.Contents[0].Transport.(ice.DataChannel); ok {
-				take(c)
-				return
-			}
+		defer p.trickling.Unlock()
+		if !p.trickled(m) {
+			p.inbox <- m
 		}
-		p.inbox <- m
 	})
 	p.client.HandleIQ(ibb.NSIBB, "open", func(iq *xmpp.IQ) {
 		if n, _ := strconv.Atoi(iq.Payload.Attr("block-size")); n == 0 || n > d.block {
@@ -181,6 +176,18 @@ func (p *peer) await(action jingle.Action, is func(*jingle.Message) bool) *jingl
 			p.t.Fatalf("%s gets no %s but %v", p.d.name, action, names)
 		}
 	}
+}
+
+// trickled gives our candidates for data channels to who follows them; p.trickling is held.
+func (p *peer) trickled(m *jingle.Message) bool {
+	if p.trickle == nil || m.Action != jingle.TransportInfo {
+		return false
+	}
+	d, ok := m.Contents[0].Transport.(ice.DataChannel)
+	if ok {
+		p.trickle(d)
+	}
+	return ok
 }
 
 // dst is what SOCKS5 is asked for: the hash of the stream's id and the two addresses.
