@@ -217,7 +217,11 @@ func (c *Client) keepConnected(ctx context.Context) error {
 			c.abandon()
 			return err
 		}
-		wait := back.next(rand.Int64N)
+		limit := c.cfg.Backoff.Max
+		if c.suspended() != nil {
+			limit = min(limit, resumeMost)
+		}
+		wait := back.next(limit, rand.Int64N)
 		if lost && c.suspended() != nil {
 			soon := resumeSoon
 			if c.web.url != nil {
@@ -250,6 +254,8 @@ const (
 	// resumeSoonByWeb is the same for WebSockets. Prosody 0.12 ends a stream for good if it is resumed before the server
 	// has noticed that the WebSocket is gone.
 	resumeSoonByWeb = 400 * time.Millisecond
+	// resumeMost is the longest wait while there is a stream to resume: on a bad line it would be given up for want of trying.
+	resumeMost = 10 * time.Second
 )
 
 // suspended returns the link whose stream may still be resumed, nil if there is none.
@@ -418,7 +424,9 @@ type backoff struct {
 
 func (b *backoff) reset() { b.last = 0 }
 
-func (b *backoff) next(random func(int64) int64) time.Duration {
+// next returns how long to wait, at most for limit.
+func (b *backoff) next(limit time.Duration, random func(int64) int64) time.Duration {
 	b.last = min(max(b.cfg.Min, 2*b.last), max(b.cfg.Max, b.cfg.Min))
-	return b.last - time.Duration(random(int64(b.last/2)+1))
+	wait := min(b.last, max(limit, b.cfg.Min))
+	return wait - time.Duration(random(int64(wait/2)+1))
 }
