@@ -294,24 +294,7 @@ func (c *Conference) joined() []Effect {
 // for everybody (section 3).
 func Plan(others []Participant, able []rtp.Capabilities) []jingle.Content {
 	var out []jingle.Content
-	// Sound and pictures share the numbers, as they may share a transport.
-	used, names := map[uint8]rtp.PayloadType{}, map[string]string{}
-	for _, p := range others {
-		for _, content := range p.Contents {
-			d, ok := content.Description.(rtp.Description)
-			if !ok || len(d.Categories) > 0 {
-				continue
-			}
-			if names[d.Media] == "" {
-				names[d.Media] = content.Name
-			}
-			for _, pt := range d.PayloadTypes {
-				if _, there := used[pt.ID]; !there {
-					used[pt.ID] = pt
-				}
-			}
-		}
-	}
+	used, names := taken(others)
 	for _, cap := range able {
 		name := cmp.Or(names[cap.Media], cap.Media)
 		d := rtp.Description{Media: cap.Media}
@@ -326,6 +309,29 @@ func Plan(others []Participant, able []rtp.Capabilities) []jingle.Content {
 		out = append(out, jingle.Content{Creator: jingle.Initiator, Name: name, Senders: jingle.SendersBoth, Description: d})
 	}
 	return out
+}
+
+// taken returns what the numbers of the others stand for, and the names of their contents by medium; the first one counts. Sound and
+// pictures share the numbers, as they may share a transport.
+func taken(others []Participant) (used map[uint8]rtp.PayloadType, names map[string]string) {
+	used, names = map[uint8]rtp.PayloadType{}, map[string]string{}
+	var contents []jingle.Content
+	for _, p := range others {
+		contents = append(contents, p.Contents...)
+	}
+	for _, content := range contents {
+		d, ok := content.Description.(rtp.Description)
+		if !ok || len(d.Categories) > 0 {
+			continue
+		}
+		names[d.Media] = cmp.Or(names[d.Media], content.Name)
+		for _, pt := range d.PayloadTypes {
+			if _, there := used[pt.ID]; !there {
+				used[pt.ID] = pt
+			}
+		}
+	}
+	return used, names
 }
 
 // choose returns the number of an encoding: that of the others, or the one that we would like, or one that is free.
