@@ -145,6 +145,9 @@ func TestSourcesTellVideosApart(t *testing.T) {
 			t.Errorf("type %d of %d goes to %+v", x.pt, x.ssrc, got)
 		}
 	}
+	if n := len(sourcesIn(rtp.Description{SSRC: 1, Sources: make([]rtp.Source, 10_000)})); n > 2*maxSources {
+		t.Errorf("%d sources of one content are looked through for each packet", n)
+	}
 	slides.stream.describe([]uint32{7}, 0)
 	silent.stream.describe([]uint32{2}, 0)
 	if c.videoFor(96, 7) != slides || c.videoFor(96, 2) != silent || c.videoFor(96, 33) != camera {

@@ -211,13 +211,13 @@ func (c *Call) agreeVideo(p *part, d, theirs rtp.Description, senders jingle.Sen
 	}
 }
 
-// sourcesIn returns the SSRCs that a description tells.
+// sourcesIn returns the SSRCs that a description tells, as far as they are remembered: each packet is looked up among them.
 func sourcesIn(d rtp.Description) []uint32 {
 	var out []uint32
 	if d.SSRC != 0 {
 		out = append(out, d.SSRC)
 	}
-	for _, s := range d.Sources {
+	for _, s := range d.Sources[:min(len(d.Sources), maxSources)] {
 		out = append(out, s.SSRC)
 	}
 	return out

@@ -182,13 +182,13 @@ func (c *Call) leave(p *part, fate *VideoEnded) bool {
 	if before := c.past.Load(); before != nil {
 		past = append(past, *before...)
 	}
-	past = past[:min(len(past), maxPast)]
+	past = past[:min(len(past), maxSources)]
 	c.past.Store(&past)
 	return true
 }
 
-// maxPast bounds the sources that are remembered of contents that are no more.
-const maxPast = 32
+// maxSources bounds the sources that are remembered of a content, and of contents that are no more.
+const maxSources = 32
 
 // isPast reports whether a source belongs to a content that is no more: the peer may go on for a moment.
 func (c *Call) isPast(ssrc uint32) bool {
