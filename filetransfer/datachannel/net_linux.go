@@ -46,9 +46,9 @@ func bulk(c pion.UDPConn) pion.UDPConn {
 	}
 	b := &bulkConn{
 		UDPConn: udp, in: make([]byte, 64<<10), oob: make([]byte, 64),
-		out: make([]byte, 0, maxBatch), due: make(chan struct{}, 1), closed: make(chan struct{}),
+		out: make([]byte, 0, maxBatch),
 	}
-	go b.flusher()
+	b.later = newLater(gatherTime, &b.writeM, b.flush)
 	return b
 }
 
@@ -70,8 +70,7 @@ type bulkConn struct {
 	packets  int
 	to       netip.AddrPort
 	apart    bool // the kernel does not segment on this path
-	due      chan struct{}
-	closed   chan struct{}
+	later    *later
 	closing  sync.Once
 	closeErr error
 }
@@ -137,10 +136,7 @@ func (b *bulkConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	}
 	if b.packets == 0 {
 		b.to, b.size = to, len(p)
-		select {
-		case b.due <- struct{}{}:
-		default:
-		}
+		b.later.waits()
 	}
 	b.out = append(b.out, p...)
 	b.packets++
@@ -188,28 +184,13 @@ func (b *bulkConn) WriteTo(p []byte, to net.Addr) (int, error) {
 	return b.WriteToAddrPort(p, u.AddrPort())
 }
 
-// flusher sends what nothing followed.
-func (b *bulkConn) flusher() {
-	for {
-		select {
-		case <-b.due:
-		case <-b.closed:
-			return
-		}
-		time.Sleep(gatherTime)
-		b.writeM.Lock()
-		_ = b.flush() // the next write will say so too
-		b.writeM.Unlock()
-	}
-}
-
 // Close sends what waits and closes the socket.
 func (b *bulkConn) Close() error {
 	b.closing.Do(func() {
 		b.writeM.Lock()
 		_ = b.flush()
 		b.writeM.Unlock()
-		close(b.closed)
+		b.later.stop()
 		b.closeErr = b.UDPConn.Close()
 	})
 	return b.closeErr

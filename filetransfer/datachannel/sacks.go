@@ -15,17 +15,15 @@ const sackTime = 200 * time.Microsecond
 // thinned is a DTLS connection below SCTP that leaves out acknowledgements which others make superfluous.
 type thinned struct {
 	net.Conn
-	due    chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	later *later
 
 	mu   sync.Mutex
 	sack []byte // that waits; empty if none does
 }
 
 func thin(c net.Conn) *thinned {
-	t := &thinned{Conn: c, due: make(chan struct{}, 1), closed: make(chan struct{})}
-	go t.flusher()
+	t := &thinned{Conn: c}
+	t.later = newLater(sackTime, &t.mu, t.flush)
 	return t
 }
 
@@ -37,10 +35,7 @@ func (t *thinned) Write(p []byte) (int, error) {
 		waits := len(t.sack) > 0
 		t.sack = append(t.sack[:0], p...)
 		if !waits {
-			select {
-			case t.due <- struct{}{}:
-			default:
-			}
+			t.later.waits()
 		}
 		return len(p), nil
 	}
@@ -60,23 +55,9 @@ func (t *thinned) flush() error {
 	return err
 }
 
-func (t *thinned) flusher() {
-	for {
-		select {
-		case <-t.due:
-		case <-t.closed:
-			return
-		}
-		time.Sleep(sackTime)
-		t.mu.Lock()
-		_ = t.flush() // the next write will say so too
-		t.mu.Unlock()
-	}
-}
-
 // Close implements [net.Conn].
 func (t *thinned) Close() error {
-	t.once.Do(func() { close(t.closed) })
+	t.later.stop()
 	return t.Conn.Close()
 }
 
