@@ -72,12 +72,13 @@ func (c *Client) sendAgain(l *link) {
 		return
 	}
 	for _, text := range u.stanzas {
-		err := c.checkSize(l, text) // this server may take less than the one before
-		if err == nil {
-			err = l.out.put(text)
-		}
-		if err != nil {
+		if err := c.checkSize(l, text); err != nil { // this server may take less than the one before
 			c.log.Warn("not sent again", "err", err)
+			continue
+		}
+		if err := l.out.put(text); err != nil {
+			c.log.Warn("not sent again", "err", err)
+			return
 		}
 	}
 }
