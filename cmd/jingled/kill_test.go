@@ -133,17 +133,26 @@ func until(t *testing.T, what string, done func(context.Context) (bool, error)) 
 	}
 }
 
+// kills is how often to kill: as usual, or as the environment says.
+func kills(t *testing.T, usual int) int {
+	t.Helper()
+	v := os.Getenv(killRuns)
+	if v == "" {
+		return usual
+	}
+	runs, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs
+}
+
 // TestKill9 kills the sender or the receiver at a random moment of a transfer, again and again. Each time the file must
 // arrive whole, without anybody's help.
 func TestKill9(t *testing.T) {
-	runs, long := 6, false
-	if v := os.Getenv(killRuns); v != "" {
-		long = true
-		var err error
-		if runs, err = strconv.Atoi(v); err != nil {
-			t.Fatal(err)
-		}
-	}
+	const usual = 6
+	runs := kills(t, usual)
+	long := runs > usual
 	srv := testkit.Embedded(t, xmppserver.Config{Accounts: map[string]string{"alice": "pw", "bob": "pw"}})
 	if err := srv.Befriend("alice", "bob"); err != nil {
 		t.Fatal(err)
@@ -170,7 +179,8 @@ func TestKill9(t *testing.T) {
 			victim = []*home{alice, bob}[run] // each at least once
 		}
 		if via == jingledv1.Via_VIA_SI {
-			victim = alice // its receivers have no word for having everything: one that dies with the last bytes has lost them
+			// Its receivers have no word but the end of the stream, which the kernel says for one that dies with the last bytes.
+			victim = alice
 		}
 		after := time.Duration(random.Int64N(int64(within)))
 		what := fmt.Sprintf("run %d: %s is killed after %v by %s", run, victim.jid, after, via)
