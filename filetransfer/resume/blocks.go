@@ -9,11 +9,12 @@ import (
 // SumSize is the length of one hash.
 const SumSize = sha256.Size
 
-// Bounds of blocks and of what is asked for at once. The answer to MaxCount fits into the stanzas of all servers.
+// Bounds of blocks and of what is asked for at once. The answer to MaxCount fits into the stanzas of all servers, which take 10,000
+// bytes at least (RFC 6120 section 13.12).
 const (
 	MinBlock = 64 << 10
 	MaxBlock = 1 << 30
-	MaxCount = 256
+	MaxCount = 192
 )
 
 // maxBlocks is how many blocks a file has at most: larger files have larger blocks.

@@ -2,7 +2,9 @@ package resume_test
 
 import (
 	"bytes"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jingled/jingled/filetransfer/resume"
@@ -17,7 +19,7 @@ var suite = codectest.Suite{
 	Same: []string{
 		"<resume" + ns + "sid='j1' content='file'/>",
 		"<cancelled" + ns + "sid='j1' content='file'/>",
-		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='3' count='256'/>",
+		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='3' count='192'/>",
 		"<blocks" + ns + "sid='j1' content='file' size='65536' first='0' count='1'>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=</blocks>",
 	},
 	Refused: []string{
@@ -26,8 +28,8 @@ var suite = codectest.Suite{
 		"<resume" + ns + "content='file'/>",
 		"<resume xmlns='x' sid='j1' content='file'/>",
 		"<blocks" + ns + "sid='j1' content='file'/>",
-		"<blocks" + ns + "sid='j1' content='file' size='1' first='3' count='256'/>",
-		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='-3' count='256'/>",
+		"<blocks" + ns + "sid='j1' content='file' size='1' first='3' count='192'/>",
+		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='-3' count='192'/>",
 		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='3' count='257'/>",
 		"<blocks" + ns + "sid='j1' content='file' size='1048576' first='99999999999' count='1'/>",
 		"<blocks" + ns + "sid='j1' content='file' size='65536' first='0' count='2'>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=</blocks>",
@@ -100,5 +102,14 @@ func TestDiffer(t *testing.T) {
 	}
 	if _, err := resume.Hash(bytes.NewReader(right[:size]), int64(len(right)), all); err == nil {
 		t.Error("a file that is too short")
+	}
+}
+
+// TestBlocksFit into a stanza of 10,000 bytes, which every server takes, and leave 1,000 of them to the addresses.
+func TestBlocksFit(t *testing.T) {
+	b := resume.Blocks{Ref: resume.Ref{SID: strings.Repeat("s", 64), Content: strings.Repeat("c", 64)}, Size: resume.MaxBlock, First: math.MaxInt32,
+		Count: resume.MaxCount, Sums: make([]byte, resume.MaxCount*resume.SumSize)}
+	if n := len(b.Element().AppendXML(nil, "")); n > 9000 {
+		t.Errorf("%d bytes", n)
 	}
 }
