@@ -15,16 +15,19 @@ type outbox struct {
 	limits Limits
 	sm     *sm.Stream // nil without stream management
 
-	mu     sync.Mutex
-	away   bool // there is no connection, but the stream may go on
-	asked  bool // the server owes us an acknowledgement
-	owed   bool // we owe the server one
-	deaf   bool // it has not acknowledged anything since the stream was resumed, though asked to
-	buf    []byte
-	spare  []byte // the buffer that was written last
-	count  int
-	ending bool
-	wake   chan struct{} // holds one token
+	mu    sync.Mutex
+	away  bool // there is no connection, but the stream may go on
+	asked bool // the server owes us an acknowledgement
+	owed  bool // we owe the server one
+	later bool // somebody will wake the writer to ask
+	// When we asked, and acknowledged, last.
+	askedAt, ackedAt time.Time
+	deaf             bool // it has not acknowledged anything since the stream was resumed, though asked to
+	buf              []byte
+	spare            []byte // the buffer that was written last
+	count            int
+	ending           bool
+	wake             chan struct{} // holds one token
 }
 
 func newOutbox(l Limits, s *sm.Stream) *outbox {
@@ -67,8 +70,13 @@ func (o *outbox) putPlain(text []byte) {
 	o.signal()
 }
 
-// ackDelay is how long an acknowledgement may wait for a stanza that it can go with. One record less, and see [record].
-const ackDelay = 5 * time.Millisecond
+const (
+	// ackDelay is how long an acknowledgement may wait for a stanza that it can go with. One record less, and see [record].
+	ackDelay = 5 * time.Millisecond
+	// ackPause is the least time between two acknowledgements, and between two requests for one: where much is said at once
+	// they would cost the server as much as what is said.
+	ackPause = 50 * time.Millisecond
+)
 
 // acknowledge tells the server soon what we have handled (XEP-0198 section 4).
 func (o *outbox) acknowledge() {
@@ -76,7 +84,33 @@ func (o *outbox) acknowledge() {
 	defer o.mu.Unlock()
 	if o.sm != nil && !o.owed && !o.away && !o.ending {
 		o.owed = true
-		time.AfterFunc(ackDelay, o.signal)
+		time.AfterFunc(max(ackDelay, ackPause-time.Since(o.ackedAt)), o.signal)
+	}
+}
+
+// manage adds what stream management has to say to what is being taken; o.mu is held.
+func (o *outbox) manage() {
+	if o.sm == nil || o.ending || o.away {
+		return
+	}
+	now := time.Now()
+	if n, _ := o.sm.Waiting(); n > 0 && !o.asked && !o.later {
+		if rest := ackPause - now.Sub(o.askedAt); rest > 0 {
+			o.later = true
+			time.AfterFunc(rest, func() {
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				o.later = false
+				o.signal()
+			})
+		} else {
+			o.asked, o.askedAt = true, now
+			o.buf = append(o.buf, "<r xmlns='"+sm.NS+"'/>"...)
+		}
+	}
+	if o.owed && now.Sub(o.ackedAt) >= ackPause {
+		o.owed, o.ackedAt = false, now
+		o.buf = o.sm.Ack().AppendXML(o.buf, nsClient)
 	}
 }
 
@@ -168,16 +202,7 @@ func (o *outbox) signal() {
 func (o *outbox) take() (buf []byte, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.sm != nil && !o.asked && !o.ending && !o.away {
-		if n, _ := o.sm.Waiting(); n > 0 {
-			o.asked = true
-			o.buf = append(o.buf, "<r xmlns='"+sm.NS+"'/>"...)
-		}
-	}
-	if o.owed && !o.ending && !o.away {
-		o.owed = false
-		o.buf = o.sm.Ack().AppendXML(o.buf, nsClient)
-	}
+	o.manage()
 	buf = o.buf
 	o.buf, o.count = o.spare[:0], 0
 	if o.spare = buf; cap(buf) > 256<<10 {
