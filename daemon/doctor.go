@@ -145,13 +145,21 @@ func (x *doctor) refused(err error, acc *jingledv1.Account) {
 		case errors.Is(err, xmpp.ErrAuth), errors.Is(err, xmpp.ErrPassword):
 			advice = "Give it the right password: jingle account password " + acc.GetJid()
 		case errors.Is(err, xmpp.ErrHostNotFound), errors.Is(err, xmpp.ErrUnreachable):
-			advice = strings.TrimSpace(why.Advice + " Check that this machine is online, and that its firewall lets TCP out to the server.")
+			advice = strings.TrimSpace(stopped(why.Advice) + " Check that this machine is online, and that its firewall lets TCP out to the server.")
 		}
 	}
-	if advice != "" && !strings.HasSuffix(advice, ".") && !strings.Contains(advice, "jingle account") {
-		advice += "."
+	if !strings.Contains(advice, "jingle account") {
+		advice = stopped(advice)
 	}
 	x.say(problem, "login", "Login", text, advice, "state", strings.ToLower(strings.TrimPrefix(acc.GetState().String(), "ACCOUNT_STATE_")))
+}
+
+// stopped is a sentence with its full stop, unless it is none.
+func stopped(s string) string {
+	if s == "" || strings.ContainsAny(s[len(s)-1:], ".?!") {
+		return s
+	}
+	return s + "."
 }
 
 // server looks at what the account's server has for calls and files, and returns its STUN and TURN servers.

@@ -111,14 +111,16 @@ func TestDoctorWithoutServices(t *testing.T) {
 }
 
 func TestDoctorLogin(t *testing.T) {
-	srv := newServer(t)
+	srv, dns := newServer(t), testkit.NewDNS(t)
+	dns.Break(testkit.DNSServFail)
 	for name, c := range map[string]struct {
 		change func(*Account)
 		words  []string
 	}{
 		"password":    {func(a *Account) { a.Password = func() (string, error) { return "wrong", nil } }, []string{"jingle account password"}},
 		"certificate": {func(a *Account) { a.RootCAs = nil }, []string{"unknown authority", "jingle account trust"}},
-		"no server":   {func(a *Account) { a.Connect = "127.0.0.1:1" }, []string{"127.0.0.1:1", "firewall"}},
+		"no server":   {func(a *Account) { a.Connect = "127.0.0.1:1" }, []string{"127.0.0.1:1", "its port? Check that", "firewall"}},
+		"no DNS":      {func(a *Account) { a.Connect, a.Resolver = "", dns.Resolver() }, []string{"could not be looked up", "network and DNS. Check that"}},
 	} {
 		roots, err := xmpp.ParseCA(srv.CA())
 		if err != nil {
