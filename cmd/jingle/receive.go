@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/jid"
 )
 
 func newReceive(g *global) *cobra.Command {
@@ -123,7 +124,9 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 		p.show(e)
 		err := s.take(ctx, account, e, in)
 		if err == nil && in.once {
-			err = s.followSession(ctx, w, p, account, e.GetSid(), in, later)
+			before := waiting
+			waiting = nil
+			err = s.followSession(ctx, w, p, e, before, in, later)
 		}
 		if in.once || ctx.Err() != nil {
 			return s.cause(err)
@@ -135,16 +138,21 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 }
 
 // followSession shows a transfer until it ends, and takes and shows what else is offered in its session, which the daemon calls
-// by the same name with a number behind a slash: a folder can come as several files.
-func (s *session) followSession(ctx context.Context, w *watcher, p *printer, account, sid string, in *inbox, other func(*jingledv1.Event)) error {
+// by the same name with a number behind a slash: a folder can come as several files. Others may use such names, too. before are
+// offers that came before.
+func (s *session) followSession(ctx context.Context, w *watcher, p *printer, first *jingledv1.Event, before []*jingledv1.Event, in *inbox, other func(*jingledv1.Event)) error {
+	account, sid, sender := first.GetAccount(), first.GetSid(), jid.JID(first.GetPeer()).Bare()
 	more := make(map[string]bool) // false: it has ended
 	var failed error
 	watch := func(e *jingledv1.Event) {
 		switch {
-		case !strings.HasPrefix(e.GetSid(), sid+"/") || e.GetAccount() != account:
+		case !strings.HasPrefix(e.GetSid(), sid+"/") || e.GetAccount() != account || jid.JID(e.GetPeer()).Bare() != sender:
 			other(e)
 			return
 		case e.GetTransferOffered() != nil:
+			if _, known := more[e.GetSid()]; known { // it came just when we asked what had come before
+				return
+			}
 			p.show(e)
 			err := s.take(ctx, account, e, in)
 			failed = errors.Join(failed, err)
@@ -157,6 +165,9 @@ func (s *session) followSession(ctx context.Context, w *watcher, p *printer, acc
 			failed = errors.Join(failed, err)
 			more[e.GetSid()] = false
 		}
+	}
+	for _, e := range before {
+		watch(e)
 	}
 	_, err := s.followTransfer(ctx, w, p, account, sid, watch)
 	for err == nil && slices.Contains(slices.Collect(maps.Values(more)), true) {
@@ -189,7 +200,7 @@ func (s *session) take(ctx context.Context, account string, e *jingledv1.Event, 
 	return err
 }
 
-// offered returns, as events, the files that were offered before we began to watch.
+// offered returns, as events, the files that were offered before we began to watch. Those of one session stand in order.
 func (s *session) offered(ctx context.Context, account string) ([]*jingledv1.Event, error) {
 	res, err := s.Transfers.ListTransfers(ctx, &jingledv1.ListTransfersRequest{Account: account})
 	var out []*jingledv1.Event
@@ -200,5 +211,6 @@ func (s *session) offered(ctx context.Context, account string) ([]*jingledv1.Eve
 					Name: t.GetName(), Size: t.GetSize()}}})
 		}
 	}
+	slices.SortFunc(out, func(x, y *jingledv1.Event) int { return strings.Compare(x.GetSid(), y.GetSid()) })
 	return out, err
 }
