@@ -8,9 +8,7 @@ import (
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/filetransfer"
 	"github.com/jingled/jingled/filetransfer/httpupload"
-	"github.com/jingled/jingled/filetransfer/si"
 	"github.com/jingled/jingled/filetransfer/transfers"
-	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 )
 
@@ -37,37 +35,6 @@ func (a *account) noteOrigin(x *transfer, t *transfers.Transfer) {
 	a.journals.tasks.Go(func() { a.journal(x) })
 }
 
-// offerAgain offers a file again by stream initiation, or uploads it again.
-func (a *account) offerAgain(ctx context.Context, x *transfer, row state.Unfinished, peer jid.JID, src transfers.Source) error {
-	var send func() (*transfers.Transfer, error)
-	if jingledv1.Via(row.Via) == jingledv1.Via_VIA_HTTP {
-		w, err := a.byWeb(ctx, peer, true)
-		if err != nil {
-			return err
-		}
-		send = func() (*transfers.Transfer, error) { return w.send(src) }
-	} else {
-		device, _, err := a.find(ctx, peer, canTakeSI)
-		if err != nil {
-			return err
-		}
-		r := ref(&row)
-		send = func() (*transfers.Transfer, error) {
-			return a.files.si.Send(device, src, si.SendOptions{Attempt: transfers.Attempt{Again: true, Ref: &r}})
-		}
-	}
-	a.mu.Lock() // its first event waits until it has its name
-	defer a.mu.Unlock()
-	if a.transfers[x.id] != x || !x.resting() || x.j.Phase != state.Waiting {
-		return nil
-	}
-	t, err := send()
-	if err == nil {
-		x.begin(t)
-	}
-	return err
-}
-
 // fetchRest fetches what is missing of a file from where it was fetched before.
 func (a *account) fetchRest(ctx context.Context, x *transfer, row state.Unfinished) error {
 	folder, file, have, err := a.reopen(row)
@@ -84,29 +51,19 @@ func (a *account) fetchRest(ctx context.Context, x *transfer, row state.Unfinish
 		}
 		return drop(err)
 	}
-	known := filetransfer.File{Name: row.Name, Date: row.Date, MediaType: row.MediaType}
-	if row.Size > 0 {
-		known.Size = new(int64(row.Size))
-	}
-	if algo, sum, ok := cutHash(row.Hash); ok {
-		if h, err := hashOf(algo, sum); err == nil {
-			known.Hashes = append(known.Hashes, h)
+	var t *transfers.Transfer
+	began, err := a.startAgain(x, func() (_ *transfers.Transfer, err error) {
+		if t, err = a.files.web.Fetch(x.peer, row.SID, described(row), rest); err == nil {
+			x.into(folder, file, rest.Offset)
 		}
-	}
-	a.mu.Lock() // its first event waits until it has its name
-	if a.transfers[x.id] != x || !x.resting() || x.j.Phase != state.Waiting {
-		a.mu.Unlock()
-		return drop(rest.Close())
-	}
-	t, err := a.files.web.Fetch(x.peer, row.SID, known, rest)
-	if err != nil {
-		a.mu.Unlock()
+		return t, err
+	})
+	if !began {
+		if err == nil {
+			err = rest.Close()
+		}
 		return drop(err)
 	}
-	x.begin(t)
-	x.folder = folder
-	x.j.Part, x.j.Bytes = file.Part(), uint64(rest.Offset)
-	a.mu.Unlock()
 	a.journal(x)
 	t.AcceptInto(file, rest.Offset)
 	return nil

@@ -299,8 +299,7 @@ func (a *account) goOn(x *transfer, t *transfers.Transfer, sure bool) {
 		return
 	}
 	a.mu.Lock()
-	x.folder = folder
-	x.j.Part, x.j.Bytes = file.Part(), uint64(have)
+	x.into(folder, file, have)
 	a.mu.Unlock()
 	a.journal(x)
 	t.AcceptInto(file, have)
@@ -400,7 +399,7 @@ func (a *account) tryDue(ctx context.Context, now time.Time) time.Duration {
 	return wait
 }
 
-// try offers the rest of a file again, or asks for it.
+// try offers a file again, or asks for the rest of it.
 func (a *account) try(ctx context.Context, x *transfer) error {
 	a.mu.Lock()
 	row, peer := *x.j, x.peer
@@ -420,43 +419,66 @@ func (a *account) try(ctx context.Context, x *transfer) error {
 	if _, ok := a.client.Resource(peer); !ok {
 		peer = peer.Bare()
 	}
-	if via := jingledv1.Via(row.Via); !x.incoming && (via == jingledv1.Via_VIA_SI || via == jingledv1.Via_VIA_HTTP) {
-		return a.offerAgain(ctx, x, row, peer, src)
-	}
-	device, caps, err := a.find(ctx, peer, canTakeFiles)
-	if err != nil {
-		return err
-	}
-	opts, err := a.sendOptions(ctx, device, caps, wish(row.Encryption))
-	if err != nil {
-		return err
-	}
-	opts.Transports = a.roadsTo(device, caps)
-	switch jingledv1.Via(row.Via) {
-	case jingledv1.Via_VIA_S5B:
-		opts.Transports = opts.Transports[:0:0]
-		opts.Transports = append(opts.Transports, a.s5b(device))
-	case jingledv1.Via_VIA_IBB:
-		opts.Transports = append(opts.Transports[:0:0], a.files.ibb)
-	case jingledv1.Via_VIA_DATACHANNEL:
-		opts.Transports = append(opts.Transports[:0:0], a.files.channel)
-	}
 	if x.incoming {
-		return a.pullRest(x, row, device, opts)
+		return a.pullRest(ctx, x, row, peer)
 	}
-	r := ref(&row)
-	opts.Resumes = &r
-	a.mu.Lock() // its first event waits until it has its name
+	send, err := a.sendAgain(ctx, row, peer)
+	if err != nil {
+		return err
+	}
+	_, err = a.startAgain(x, func() (*transfers.Transfer, error) { return send(src) })
+	return err
+}
+
+// startAgain gives an interrupted transfer a session, if it still waits for one. start is called with the account's lock
+// held, so that the session's first event waits until the transfer is known by it.
+func (a *account) startAgain(x *transfer, start func() (*transfers.Transfer, error)) (bool, error) {
+	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.transfers[x.id] != x || !x.resting() || x.j.Phase != state.Waiting {
-		return nil
+		return false, nil
 	}
-	t, err := a.files.manager.Send(a.engine, device, src, opts)
+	t, err := start()
 	if err != nil {
-		return err
+		return false, err
 	}
 	x.begin(t)
-	return nil
+	return true, nil
+}
+
+// into notes where a file goes to, and how much of it is there; the account's lock is held.
+func (x *transfer) into(folder *store.Folder, file *store.File, have int64) {
+	x.folder = folder
+	x.j.Part, x.j.Bytes = file.Part(), uint64(have)
+}
+
+// sendAgain finds out how the rest of a file gets to a peer: by the protocol that it began with.
+func (a *account) sendAgain(ctx context.Context, row state.Unfinished, peer jid.JID) (func(transfers.Source) (*transfers.Transfer, error), error) {
+	r := ref(&row)
+	switch jingledv1.Via(row.Via) {
+	case jingledv1.Via_VIA_SI:
+		device, _, err := a.find(ctx, peer, canTakeSI)
+		return a.bySI(device, transfers.Attempt{Again: true, Ref: &r}).send, err
+	case jingledv1.Via_VIA_HTTP:
+		w, err := a.byWeb(ctx, peer, true)
+		return w.send, err
+	}
+	device, opts, err := a.jingleAgain(ctx, row, peer)
+	opts.Resumes = &r
+	return func(src transfers.Source) (*transfers.Transfer, error) {
+		return a.files.manager.Send(a.engine, device, src, opts)
+	}, err
+}
+
+// jingleAgain finds the device to go on with by Jingle, protected and by the roads as the user wished at first.
+func (a *account) jingleAgain(ctx context.Context, row state.Unfinished, peer jid.JID) (jid.JID, transfers.SendOptions, error) {
+	device, caps, err := a.find(ctx, peer, canTakeFiles)
+	if err != nil {
+		return "", transfers.SendOptions{}, err
+	}
+	opts, err := a.sendOptions(ctx, device, caps, wish(row.Encryption))
+	opts.Transports = a.roadsBy(jingledv1.Via(row.Via), device, caps)
+	return device, opts, err
 }
 
 // sourceOf opens the file of an interrupted transfer, if it is still what it was.
@@ -470,12 +492,15 @@ func sourceOf(u state.Unfinished) (transfers.Source, error) {
 }
 
 // pullRest asks for what is missing of a file (XEP-0234 section 6.2).
-func (a *account) pullRest(x *transfer, row state.Unfinished, device jid.JID, opts transfers.SendOptions) error {
+func (a *account) pullRest(ctx context.Context, x *transfer, row state.Unfinished, peer jid.JID) error {
+	device, opts, err := a.jingleAgain(ctx, row, peer)
+	if err != nil {
+		return err
+	}
 	folder, file, _, err := a.reopen(row)
 	if err != nil {
 		return err
 	}
-	var t *transfers.Transfer
 	drop := func(err error) error { return errors.Join(err, file.Keep(), folder.Close()) }
 	have, err := a.check(device, row, file)
 	if err != nil {
@@ -486,30 +511,27 @@ func (a *account) pullRest(x *transfer, row state.Unfinished, device jid.JID, op
 		want.Range = &filetransfer.Range{Offset: &have}
 	}
 	taken := false
-	a.mu.Lock() // its first event waits until it has its name
-	if a.transfers[x.id] != x || !x.resting() || x.j.Phase != state.Waiting {
-		a.mu.Unlock()
-		return drop(nil)
+	take := func(_ *transfers.Transfer, answer filetransfer.File) (transfers.Target, error) {
+		if answer.Name == "" {
+			answer.Name = row.Name
+		}
+		if !same(&row, answer) {
+			return nil, errors.New("the file has changed at the other side")
+		}
+		taken = true
+		return file, nil
 	}
-	ts, err := a.files.manager.Request(a.engine, device, []transfers.Request{{File: want,
-		Take: func(_ *transfers.Transfer, answer filetransfer.File) (transfers.Target, error) {
-			if answer.Name == "" {
-				answer.Name = row.Name
-			}
-			if !same(&row, answer) {
-				return nil, errors.New("the file has changed at the other side")
-			}
-			taken = true
-			return file, nil
-		}}}, opts)
-	if err == nil {
+	var t *transfers.Transfer
+	began, err := a.startAgain(x, func() (*transfers.Transfer, error) {
+		ts, err := a.files.manager.Request(a.engine, device, []transfers.Request{{File: want, Take: take}}, opts)
+		if err != nil {
+			return nil, err
+		}
 		t = ts[0]
-		x.begin(t)
-		x.folder = folder
-		x.j.Part, x.j.Bytes = file.Part(), uint64(have)
-	}
-	a.mu.Unlock()
-	if err != nil {
+		x.into(folder, file, have)
+		return t, nil
+	})
+	if !began {
 		return drop(err)
 	}
 	a.journal(x)
@@ -523,18 +545,23 @@ func (a *account) pullRest(x *transfer, row state.Unfinished, device jid.JID, op
 	return nil
 }
 
-// selector says which file is meant, by all that is known of it.
-func selector(u state.Unfinished) filetransfer.File {
-	r := ref(&u)
-	f := filetransfer.File{Name: u.Name, Date: u.Date, Extra: append(filetransfer.File{}.Extra, r.Element())}
+// described returns all that is known of an interrupted file.
+func described(u state.Unfinished) filetransfer.File {
+	f := filetransfer.File{Name: u.Name, Date: u.Date, MediaType: u.MediaType}
 	if u.Size > 0 {
-		size := int64(u.Size)
-		f.Size = &size
+		f.Size = new(int64(u.Size))
 	}
 	if algo, sum, ok := cutHash(u.Hash); ok {
-		if b, err := hashOf(algo, sum); err == nil {
-			f.Hashes = append(f.Hashes, b)
+		if h, err := hashOf(algo, sum); err == nil {
+			f.Hashes = append(f.Hashes, h)
 		}
 	}
+	return f
+}
+
+// selector says which file of a peer is meant.
+func selector(u state.Unfinished) filetransfer.File {
+	r, f := ref(&u), described(u)
+	f.MediaType, f.Extra = "", append(f.Extra, r.Element())
 	return f
 }

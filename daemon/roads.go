@@ -146,7 +146,7 @@ func (a *account) wayTo(ctx context.Context, peer jid.JID, via jingledv1.Via, w 
 		return a.bestWay(ctx, peer, w)
 	case jingledv1.Via_VIA_SI:
 		device, _, err := a.find(ctx, peer, canTakeSI)
-		return a.bySI(device), err
+		return a.bySI(device, transfers.Attempt{}), err
 	case jingledv1.Via_VIA_HTTP:
 		return a.byWeb(ctx, peer, false)
 	}
@@ -154,15 +154,27 @@ func (a *account) wayTo(ctx context.Context, peer jid.JID, via jingledv1.Via, w 
 	if err != nil {
 		return way{}, err
 	}
-	switch via {
-	case jingledv1.Via_VIA_S5B:
-		return a.byJingle(ctx, device, c, w, a.s5b(device))
-	case jingledv1.Via_VIA_IBB:
-		return a.byJingle(ctx, device, c, w, a.files.ibb)
-	case jingledv1.Via_VIA_DATACHANNEL:
-		return a.byJingle(ctx, device, c, w, a.files.channel)
+	roads := a.roadsBy(via, device, c)
+	if len(roads) == 0 {
+		return way{}, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("there is no road %s", via))
 	}
-	return way{}, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("there is no road %s", via))
+	return a.byJingle(ctx, device, c, w, roads...)
+}
+
+// roadsBy are the transports to offer to a device where the user has asked for a road: only that one. There are none by a road
+// that is not Jingle's.
+func (a *account) roadsBy(via jingledv1.Via, device jid.JID, c xmpp.Capabilities) []engine.TransportFactory {
+	switch via {
+	case jingledv1.Via_VIA_UNSPECIFIED:
+		return a.roadsTo(device, c)
+	case jingledv1.Via_VIA_S5B:
+		return []engine.TransportFactory{a.s5b(device)}
+	case jingledv1.Via_VIA_IBB:
+		return []engine.TransportFactory{a.files.ibb}
+	case jingledv1.Via_VIA_DATACHANNEL:
+		return []engine.TransportFactory{a.files.channel}
+	}
+	return nil
 }
 
 // bestWay takes what is there at once before it waits for a device to show itself.
@@ -177,7 +189,7 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error
 					return way{}, errNotEncrypted("the client of %s can receive files by stream initiation only", r.JID)
 				}
 				a.show(r.JID)
-				return a.bySI(r.JID), nil
+				return a.bySI(r.JID, transfers.Attempt{}), nil
 			}
 		}
 	}
@@ -185,7 +197,7 @@ func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error
 	if err != nil && w != required && ctx.Err() == nil {
 		// A device that only knows stream initiation may have shown itself meanwhile.
 		if device, ok := a.old(ctx, peer); ok {
-			return a.bySI(device), nil
+			return a.bySI(device, transfers.Attempt{}), nil
 		}
 	}
 	if err == nil {
@@ -268,9 +280,9 @@ func ownEncryption(f engine.TransportFactory) bool {
 	return ok && e.Encrypted()
 }
 
-func (a *account) bySI(device jid.JID) way {
+func (a *account) bySI(device jid.JID, at transfers.Attempt) way {
 	return way{via: jingledv1.Via_VIA_SI, send: func(src transfers.Source) (*transfers.Transfer, error) {
-		return a.files.si.Send(device, src, si.SendOptions{})
+		return a.files.si.Send(device, src, si.SendOptions{Attempt: at})
 	}}
 }
 
