@@ -303,7 +303,7 @@ func (s *session) Sent(hashes.Sums) {
 	conn := s.conn
 	s.mu.Unlock()
 	s.m.begin(func(ctx context.Context) {
-		err := s.drain(ctx, conn)
+		err := drain(ctx, conn)
 		if ctx.Err() != nil {
 			return // nobody has said anything, and the transfer ends for its own reason
 		}
@@ -318,17 +318,16 @@ func (s *session) Sent(hashes.Sums) {
 	})
 }
 
-func (s *session) drain(ctx context.Context, conn io.ReadWriteCloser) error {
-	switch c := conn.(type) {
-	case *net.TCPConn:
-		if err := c.CloseWrite(); err != nil {
-			return err
-		}
-		return awaitWord(ctx, c)
-	case *ibb.Stream:
-		return c.Flush()
+// drain ends a stream in order. The blocks of one in-band were acknowledged one by one.
+func drain(ctx context.Context, conn io.ReadWriteCloser) error {
+	c, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
 	}
-	return nil
+	if err := c.CloseWrite(); err != nil {
+		return err
+	}
+	return awaitWord(ctx, c)
 }
 
 // awaitWord waits until the receiver has closed a stream. That is its word that it has everything, if by then it has
