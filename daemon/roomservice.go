@@ -214,13 +214,13 @@ func (d *Daemon) ControlRoom(_ context.Context, req *jingledv1.ControlRoomReques
 	if r.mixer == nil {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("we are not in the call of this room"))
 	}
+	if req.SendVideo != nil && (r.video == nil || r.video.fan == nil) {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("we show no video in this call"))
+	}
 	if req.Mute != nil {
 		r.inbox.post(func() { r.mute(req.GetMute()) })
 	}
 	if req.SendVideo != nil {
-		if r.video == nil || r.video.fan == nil {
-			return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("we show no video in this call"))
-		}
 		r.inbox.post(func() { r.pause(!req.GetSendVideo()) })
 	}
 	return &jingledv1.ControlRoomResponse{}, nil
