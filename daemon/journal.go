@@ -92,7 +92,7 @@ func (a *account) row(x *transfer, more func(*state.Unfinished)) *state.Unfinish
 	}
 	for _, h := range f.Hashes {
 		if h.Usable() {
-			u.Hash = string(h.Algo.Canonical()) + ":" + hex.EncodeToString(h.Sum)
+			u.Hash = journalHash(h)
 		}
 	}
 	more(u)
@@ -153,7 +153,11 @@ func (a *account) recall(ctx context.Context) error {
 		case u.Phase == state.Storing && gone(u.Path, u.Part):
 			// It was killed when the file had its name already.
 			delete(a.transfers, x.id)
-			a.keepTransfer(x, &jingledv1.TransferDone{Bytes: u.Size, Verified: true}, nil)
+			done := &jingledv1.TransferDone{Bytes: u.Size, Verified: u.Hash != "", Hash: map[string]string{}}
+			if algo, sum, ok := cutHash(u.Hash); ok {
+				done.Hash[string(algo)] = sum
+			}
+			a.keepTransfer(x, done, nil)
 			a.strike(x)
 			continue
 		case u.Phase == state.Paused:
@@ -266,6 +270,14 @@ func certain(u *state.Unfinished, f filetransfer.File) bool {
 		}
 	}
 	return false
+}
+
+// journalHash writes a hash as "algorithm:hex", and "" for one without a value.
+func journalHash(h hashes.Hash) string {
+	if len(h.Sum) == 0 {
+		return ""
+	}
+	return string(h.Algo.Canonical()) + ":" + hex.EncodeToString(h.Sum)
 }
 
 // cutHash reads "algorithm:hex".

@@ -491,6 +491,7 @@ func TestRecalled(t *testing.T) {
 		{ID: "old", Name: "old.bin", Part: "old.bin.part", Size: 10, Bytes: 5, Phase: state.Waiting, Updated: now.Add(-8 * 24 * time.Hour)},
 		{ID: "empty", Name: "empty.bin", Part: "empty.bin.part", Size: 10, Phase: state.Running, Updated: now.Add(-2 * time.Hour)},
 		{ID: "stored", Name: "stored.bin", Part: "stored.bin.part", Size: 10, Bytes: 10, Phase: state.Storing, Updated: now},
+		{ID: "proved", Name: "proved.bin", Part: "proved.bin.part", Size: 10, Bytes: 10, Phase: state.Storing, Updated: now, Hash: "sha-256:00ff"},
 		{ID: "ended", Name: "ended.bin", Part: "ended.bin.part", Size: 10, Bytes: 10, Phase: state.Running, Updated: now},
 		{ID: "../x", Name: "../../x", Part: "../x.part", Size: 10, Bytes: 10, Phase: state.Running, Updated: now.Add(-8 * 24 * time.Hour)},
 		{ID: "rests", Name: "rests.bin", Part: "rests.bin.part", Size: 10, Bytes: 4, Phase: state.Running, Updated: now.Add(-24 * time.Hour)},
@@ -546,14 +547,18 @@ func TestRecalled(t *testing.T) {
 		got[x.SID] = x.Reason
 		if x.Complete {
 			got[x.SID] = "complete"
+			if x.Verified {
+				got[x.SID] += " " + x.Hash
+			}
 		}
 	}
-	for id, want := range map[string]string{"old": "expired", "empty": "expired", "stored": "complete", "ended": "complete", "../x": "expired"} {
+	for id, want := range map[string]string{"old": "expired", "empty": "expired", "stored": "complete", "proved": "complete sha-256:00ff",
+		"ended": "complete", "../x": "expired"} {
 		if got[id] != want {
 			t.Errorf("%s: %q, want %q", id, got[id], want)
 		}
 	}
-	if len(got) != 5 {
+	if len(got) != 6 {
 		t.Errorf("%v", got)
 	}
 	left, err := os.ReadDir(inbox)

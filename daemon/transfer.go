@@ -293,7 +293,7 @@ func (a *account) transferEvent(e transfers.Event) {
 	case transfers.Storing:
 		a.journal(a.update(e.Transfer, func(x *transfer) {
 			if x.j != nil {
-				x.j.Phase = state.Storing
+				x.j.Phase, x.j.Hash = state.Storing, journalHash(e.Agreed)
 			}
 		}))
 	case transfers.Progress:

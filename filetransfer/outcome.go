@@ -24,7 +24,10 @@ type Copy struct {
 type Info struct{ Payload jingle.Payload }
 
 // Commit makes the received file final: flush it, give it its name. The result is told with [Receiving.Committed].
-type Commit struct{}
+type Commit struct {
+	// Agreed is the hash of the whole file that is the sender's too; its Sum is nil if there was none to compare.
+	Agreed hashes.Hash
+}
 
 // Mend looks for what is damaged in the received file and repairs it. The result is told with [Receiving.Mended].
 type Mend struct{}

@@ -268,14 +268,15 @@ func (r *Receiving) verify(waiting bool) {
 		return
 	}
 	r.outcome.Verified = algo
-	if best, ok := r.copied.Whole.Best(); ok {
+	var commit Commit
+	if v := r.copied.Whole[algo]; v != nil {
+		commit.Agreed = hashes.Of(algo, v)
+		r.outcome.Hash = commit.Agreed
+	} else if best, ok := r.copied.Whole.Best(); ok {
 		r.outcome.Hash = best
-		if v := r.copied.Whole[algo]; v != nil {
-			r.outcome.Hash = hashes.Of(algo, v)
-		}
 	}
 	r.state, r.deadline = receiveCommitting, time.Time{}
-	r.emit(Commit{})
+	r.emit(commit)
 }
 
 // Mended tells how [Mend] went: whole are the hashes of the file as it is now. With an error it is given up.

@@ -34,8 +34,12 @@ type Checkpoint struct {
 	Bytes    int64
 }
 
-// Storing says that a received file is complete and verified, and gets its name when this event has been handled.
-type Storing struct{ Transfer *Transfer }
+// Storing says that a received file is complete, and gets its name when this event has been handled.
+type Storing struct {
+	Transfer *Transfer
+	// Agreed is the hash of the whole file that is the sender's too; its Sum is nil if the sender gave none.
+	Agreed hashes.Hash
+}
 
 // Progress tells how far a transfer is, at most once in [Config.ProgressInterval].
 type Progress struct {

@@ -132,7 +132,7 @@ func (t *Transfer) perform(effects []filetransfer.Effect) {
 				t.fail(no, nil)
 				return
 			}
-			t.tell(Storing{t})
+			t.tell(Storing{t, e.Agreed})
 			path, err := t.target.Commit()
 			t.perform(t.receiving.Committed(time.Now(), path, err))
 		case filetransfer.Mend:
