@@ -222,7 +222,7 @@ func (c *Client) keepConnected(ctx context.Context) error {
 			limit = min(limit, resumeMost)
 		}
 		wait := back.next(limit, rand.Int64N)
-		if lost && c.suspended() != nil {
+		if lost && (c.suspended() != nil || errors.Is(err, errDeaf)) {
 			soon := resumeSoon
 			if c.web.url != nil {
 				soon = resumeSoonByWeb
