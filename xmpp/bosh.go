@@ -178,6 +178,7 @@ type boshSession struct {
 	left    time.Time  // when the last one left
 	pause   time.Time  // before which no empty request is made
 	ended   bool       // terminate was sent
+	anew    bool       // the server waits for the stream to be opened again, after a login
 }
 
 type boshAnswer struct {
@@ -287,12 +288,14 @@ func (s *boshSession) request() (body []byte, empty bool, err error) {
 			strconv.Itoa(boshHold)+`" content="text/xml; charset=utf-8" xmpp:version="1.0"`, nil), false, nil
 	}
 	if len(items) == 0 {
-		if len(s.open) >= max(s.hold, 1) || time.Now().Before(s.pause) {
+		// Prosody answers whatever comes after a login with the features of the new stream, which is not open yet.
+		if s.anew || len(s.open) >= max(s.hold, 1) || time.Now().Before(s.pause) {
 			return nil, false, nil
 		}
 		return s.body(s.sid, "", nil), true, nil
 	}
 	if items[0].kind == boshOpen {
+		s.anew = false
 		// XEP-0206 section 5: the server says features, but no header.
 		if _, err := s.b.out.Write(header(s.from, s.id)); err != nil {
 			return nil, false, err
@@ -508,6 +511,7 @@ func (s *boshSession) hand(body []byte) (n int, err error) {
 			return n, err
 		}
 		n++
+		s.anew = s.anew || bytes.HasPrefix(frame, []byte("<success")) && bytes.Contains(frame, []byte(nsSASL))
 		if _, err := s.b.out.Write(frame); err != nil {
 			return n, err
 		}
