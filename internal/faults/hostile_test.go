@@ -149,7 +149,7 @@ func TestFloodOfCalls(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	b.calm(t)
+	b.rest(t)
 	if sid, err := call(a, b); err != nil {
 		t.Errorf("a call afterwards: %v", err)
 	} else if err := hangUp(a, b, sid); err != nil {

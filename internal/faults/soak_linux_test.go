@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,10 @@ import (
 	"github.com/jingled/jingled/internal/testkit"
 )
 
-var soak = flag.Duration("soak", 3*time.Minute, "how long TestSoak runs")
+var (
+	soak       = flag.Duration("soak", 3*time.Minute, "how long TestSoak runs")
+	soakServer = flag.String("soak-server", string(testkit.KindProsody), "the server of TestSoak: prosody or ejabberd")
+)
 
 // faultEvery is how often something breaks.
 const faultEvery = 5 * time.Second
@@ -55,13 +57,36 @@ func measure(t *testing.T) (u usage) {
 	return u
 }
 
+// settle measures when what has ended is gone: when enough says so of two measurements, or else after a while.
+func settle(t *testing.T, enough func(last, u usage) bool) usage {
+	t.Helper()
+	last := measure(t)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		time.Sleep(500 * time.Millisecond)
+		u := measure(t)
+		if enough(last, u) {
+			return u
+		}
+		last = u
+	}
+	return last
+}
+
+// steady is for [settle]: nothing changes any more.
+func steady(last, u usage) bool { return u.goroutines == last.goroutines && u.files == last.files }
+
+// noMore is for [settle]: no more is held than was at first.
+func noMore(than usage) func(last, u usage) bool {
+	return func(_, u usage) bool { return u.goroutines <= than.goroutines && u.files <= than.files }
+}
+
 // tally counts what became of calls or files.
 type tally struct{ done, failed atomic.Int64 }
 
 // TestSoak makes calls and sends files, one after the other, while something breaks every five seconds. In the end nothing is
 // held that was not after the first tenth of the time, and every file that has come was whole.
 func TestSoak(t *testing.T) {
-	a, b := pair(t, testkit.Prosody(t))
+	a, b := pair(t, testkit.SharedServer(t, testkit.Kind(*soakServer)))
 	people := []*person{a, b}
 	var calls, files tally
 	dir := t.TempDir()
@@ -103,40 +128,17 @@ func TestSoak(t *testing.T) {
 				}
 			}
 		})
-		wg.Go(func() {
-			tick := time.NewTicker(faultEvery)
-			defer tick.Stop()
-			for i := 0; ; i++ {
-				select {
-				case <-ctx.Done():
-					return
-				case <-tick.C:
-				}
-				p := people[i%2]
-				switch i % 4 {
-				case 0, 1:
-					p.cable.Cut()
-				case 2:
-					p.cable.Hold(true)
-					time.Sleep(2 * time.Second)
-					p.cable.Hold(false)
-				case 3:
-					p.cable.Unplug(true)
-					time.Sleep(time.Second)
-					p.cable.Unplug(false)
-				}
-			}
-		})
+		wg.Go(func() { breakThings(ctx, people) })
 		wg.Wait()
 		for _, p := range people {
-			p.calm(t)
+			p.rest(t)
 		}
 	}
 	run(*soak / 10)
-	begun := measure(t)
+	begun := settle(t, steady)
 	t.Logf("after warming up: %v; %d calls, %d files", begun, calls.done.Load(), files.done.Load())
 	run(*soak - *soak/10)
-	over := measure(t)
+	over := settle(t, noMore(begun))
 	t.Logf("in the end: %v; %d calls (%d broke), %d files (%d could not be offered)", over, calls.done.Load(), calls.failed.Load(),
 		files.done.Load(), files.failed.Load())
 	// A process of this size breathes by some MiB, whatever it does.
@@ -189,31 +191,4 @@ func oneFile(a, b *person, path, sum string, via jingledv1.Via) error {
 		return fmt.Errorf("%w: %v", errNotOffered, e.GetTransferFailed())
 	}
 	return sent(b, path, sum)
-}
-
-// calm waits until a person is online, has no call and no transfer left.
-func (p *person) calm(t *testing.T) {
-	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		cs, err := p.ListCalls(t.Context(), &jingledv1.ListCallsRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ts, err := p.ListTransfers(t.Context(), &jingledv1.ListTransfersRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		// What waits for its sender holds nothing but a line of the journal, which expires.
-		live := slices.DeleteFunc(ts.GetTransfers(), func(x *jingledv1.Transfer) bool {
-			return x.GetIncoming() && x.GetState() == jingledv1.TransferState_TRANSFER_STATE_WAITING
-		})
-		if len(cs.GetCalls()) == 0 && len(live) == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Errorf("%s still has %v and %v", p.jid, cs.GetCalls(), ts.GetTransfers())
-			break
-		}
-	}
-	time.Sleep(2 * time.Second) // the last goroutines of what has ended
 }
