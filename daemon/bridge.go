@@ -176,15 +176,15 @@ func (c *call) matchVideo() {
 }
 
 // bridgeVideo is setVideo for calls with WebRTC clients.
-func (c *call) bridgeVideo(in, record string) error {
+func (p *phone) bridgeVideo(in, record string) error {
 	if err := checkBridged(&jingledv1.Media{VideoIn: in, RecordVideo: record}); err != nil {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	line, err := c.line()
+	line, err := p.call.line()
 	if err != nil {
 		return err
 	}
-	c.phone.media.AddVideo(*lineVideo(line))
+	p.media.AddVideo(*lineVideo(line))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -21,15 +22,18 @@ type call struct {
 	peer      jid.JID // bare until a device has answered
 	sid       string
 	incoming  bool
-	proposed  bool // by XEP-0353
-	video     bool // the caller would like it
+	proposed  bool      // by XEP-0353
+	tried     []jid.JID // the devices that were called directly, where we chose them
+	video     bool      // the caller would like it
 	state     jingledv1.CallState
 	since     time.Time
 	media     *jingledv1.Media // what we say and record; nil while an incoming call is not answered
 	phone     *phone           // the session with its media; nil while there is only a proposal
 	timer     *time.Timer      // ends a call that nobody answers
 	ended     bool
-	successor string // the sid of the call that takes its place, or ""
+	unwanted  bool       // by us: it is not to go on elsewhere
+	dialing   sync.Mutex // held while a session is made; taken before the account's lock
+	successor string     // the sid of the call that takes its place, or ""
 	bridge    bridged
 	handover  handover
 	host      hostOffer
@@ -200,6 +204,7 @@ func (c *call) end(reason *jingle.Reason) {
 	a := c.account
 	a.mu.Lock()
 	p, state := c.phone, c.state
+	c.unwanted = true
 	if reason == nil {
 		reason = &jingle.Reason{Condition: jingle.Success}
 		switch {

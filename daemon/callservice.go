@@ -64,6 +64,9 @@ func (a *account) placeCall(ctx context.Context, peer jid.JID, media *jingledv1.
 	c.proposed = !direct
 	if direct {
 		c.peer = device
+		if peer.IsBare() {
+			c.tried = []jid.JID{device}
+		}
 	}
 	if !a.addCall(c) {
 		return nil, connect.NewError(connect.CodeUnavailable, errors.New("the daemon is stopping"))
@@ -80,32 +83,6 @@ func (a *account) placeCall(ctx context.Context, peer jid.JID, media *jingledv1.
 		return nil, connect.NewError(connect.CodeInternal, err)
 	}
 	return c, nil
-}
-
-// directly decides whether to send a session-initiate at once, and to which device. The other way is a proposal to all
-// devices (XEP-0353): it is taken where one of them understands it, and towards those who do not show us their presence,
-// as it is the only one that reaches them.
-func (a *account) directly(ctx context.Context, peer jid.JID) (device jid.JID, direct bool, err error) {
-	if !peer.IsBare() {
-		return peer, true, nil
-	}
-	var first jid.JID
-	online := a.client.Resources(peer)
-	for _, r := range online {
-		caps, ok := a.has(ctx, r.JID, canTakeCalls)
-		switch {
-		case !ok:
-		case caps.Has(jmi.NS):
-			return "", false, nil
-		case first == "":
-			first = r.JID
-		}
-	}
-	if first == "" && len(online) > 0 {
-		return "", false, connect.NewError(connect.CodeUnavailable,
-			fmt.Errorf("%s is online, but with no client that can take calls", peer))
-	}
-	return first, first != "", nil
 }
 
 // AnswerCall takes a call that rings here.

@@ -99,6 +99,8 @@ func (a *account) relaysOnly(m *jingledv1.Media) bool {
 
 // dial sends the session-initiate of a call to a device.
 func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
+	c.dialing.Lock()
+	defer c.dialing.Unlock()
 	if m.GetDelegated() {
 		return c.dialDelegated(device)
 	}
@@ -236,6 +238,9 @@ func (c *call) mediaEvent(e mediacall.Event) {
 		c.publish(&jingledv1.Event{Body: &jingledv1.Event_CallMeter{CallMeter: &jingledv1.CallMeter{
 			Duration: durationpb.New(e.Elapsed), Codec: e.Stats.Codec, Relayed: e.Stats.Relayed, Stats: callStats(e.Stats)}}})
 	case mediacall.Ended:
+		if c.redirect(e) {
+			return
+		}
 		ended := &jingledv1.CallEnded{Reason: string(e.Reason.Condition), Text: e.Reason.Text, ByPeer: e.ByPeer,
 			WasConnected: e.WasConnected, Duration: durationpb.New(e.Duration), Stats: callStats(e.Stats)}
 		if e.AudioErr != nil {

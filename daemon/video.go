@@ -235,7 +235,7 @@ func (p *phone) addVideo(req *jingledv1.ControlCallRequest) error {
 		return nil
 	}
 	if p.call.answerWith().GetWebrtc() {
-		return p.call.bridgeVideo(in, record)
+		return p.bridgeVideo(in, record)
 	}
 	if i >= 0 && videos[i].Wanted {
 		return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%w: end it first, or add one of another category", media.ErrHasVideo))
