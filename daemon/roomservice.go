@@ -279,14 +279,20 @@ func (d *Daemon) FindRooms(ctx context.Context, req *jingledv1.FindRoomsRequest)
 		services = []jid.JID{service}
 	}
 	out := &jingledv1.FindRoomsResponse{}
+	var mute []error // those of services that do not answer
 	for _, s := range services {
 		rooms, err := muc.Rooms(ctx, a.client, s)
 		if err != nil {
-			return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("%s does not tell its rooms: %w", s, err))
+			a.log.Info("a service does not tell its rooms", "service", s.String(), "err", err)
+			mute = append(mute, fmt.Errorf("%s does not tell its rooms: %w", s, err))
+			continue
 		}
 		for _, i := range rooms {
 			out.Rooms = append(out.Rooms, &jingledv1.FoundRoom{Room: i.JID.String(), Name: i.Name})
 		}
+	}
+	if len(mute) == len(services) {
+		return nil, connect.NewError(connect.CodeUnavailable, errors.Join(mute...))
 	}
 	return out, nil
 }
