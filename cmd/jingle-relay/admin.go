@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/jingled/jingled/internal/terminal"
 	"github.com/jingled/jingled/relay"
 )
 
@@ -38,7 +39,7 @@ func newStatus(g *global) *cobra.Command {
 }
 
 func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(terminal.JSON{Writer: w}) // users choose their names
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
@@ -200,7 +201,7 @@ func newBans(g *global) *cobra.Command {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 			fmt.Fprintln(w, "WHO\tUNTIL")
 			for _, b := range list {
-				fmt.Fprintf(w, "%s\t%s\n", printable(b.User+b.Address), b.Until.Local().Format(time.DateTime))
+				fmt.Fprintf(w, "%s\t%s\n", terminal.Clean(b.User+b.Address), b.Until.Local().Format(time.DateTime))
 			}
 			return w.Flush()
 		},
@@ -313,7 +314,7 @@ func printTop(out io.Writer, list []relay.Session, before map[string]relay.Sessi
 		if r.Kind == "socks5" {
 			via = "socks5"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", r.ID, printable(r.User), r.Client, via,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", r.ID, terminal.Clean(r.User), r.Client, via,
 			time.Since(r.Started).Round(time.Second), rate(r.up), rate(r.down), size(r.BytesUp), size(r.BytesDown), r.Dropped)
 	}
 	return w.Flush()
@@ -334,14 +335,4 @@ func rate(bits float64) string {
 		return fmt.Sprintf("%.1f Mbit/s", bits/1e6)
 	}
 	return fmt.Sprintf("%.0f kbit/s", bits/1e3)
-}
-
-// printable keeps a name from acting on the terminal: users choose theirs.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u202e' || r == '\u202d' {
-			return '?'
-		}
-		return r
-	}, s)
 }

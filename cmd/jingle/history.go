@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/internal/terminal"
 	"github.com/jingled/jingled/jid"
 )
 
@@ -191,7 +192,7 @@ func runExport(ctx context.Context, s *session, out io.Writer) error {
 	if err := errors.Join(err, stream.Err(), stream.Close()); err != nil {
 		return s.cause(err)
 	}
-	enc := json.NewEncoder(escaping{out})
+	enc := json.NewEncoder(terminal.JSON{Writer: out})
 	enc.SetIndent("", "  ")
 	return enc.Encode(doc)
 }

@@ -7,13 +7,13 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/internal/terminal"
 	"github.com/jingled/jingled/jid"
 )
 
@@ -32,7 +32,7 @@ type printer struct {
 func (g *global) printer(out io.Writer) *printer {
 	f, ok := out.(*os.File)
 	if g.json {
-		out = escaping{out}
+		out = terminal.JSON{Writer: out}
 	}
 	return &printer{out: out, json: g.json, tty: ok && !g.json && term.IsTerminal(int(f.Fd())),
 		bar: make(map[string]*mpb.Bar), names: make(map[string]string)}
@@ -377,11 +377,4 @@ func cleanLines(s string) string {
 }
 
 // clean takes out of a peer's words what could steer a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return terminal.Clean(s) }
