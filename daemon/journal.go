@@ -38,7 +38,9 @@ type journals struct {
 	writing sync.Mutex    // so that what is written last is what is known last
 	wake    chan struct{} // there may be something to try
 	tasks   tasks
-	hashing int // answers about blocks that are being computed; the account's lock guards it
+	// The account's lock guards the rest.
+	hashing int                   // answers about blocks that are being computed
+	untold  map[jid.JID][]givenUp // by the bare address of who has not heard it yet
 }
 
 const (

@@ -141,6 +141,11 @@ func (a *account) expects(peer jid.JID) bool {
 
 // peerBack tries at once what waits for a peer, or for anybody if bare is "".
 func (a *account) peerBack(bare jid.JID) {
+	if bare == "" {
+		a.allUntold()
+	} else {
+		a.tellUntold(bare)
+	}
 	a.mu.Lock()
 	found := false
 	for _, x := range a.transfers {

@@ -400,8 +400,8 @@ func TestSourceChanged(t *testing.T) {
 	}
 }
 
-// TestGivenUp cancels an interrupted transfer at the receiver while the sender is away. When the sender comes with it again it
-// is told so.
+// TestGivenUp cancels an interrupted transfer at the receiver, which is started again, while the sender is away. When the sender
+// comes with it again it is told so.
 func TestGivenUp(t *testing.T) {
 	w := newWire(t)
 	p := pauseAt(t, w, 1<<20, 1<<19)
@@ -416,6 +416,9 @@ func TestGivenUp(t *testing.T) {
 	if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+	own := p.bob.state
+	p.bob.stop()
+	p.bob = login(t, w.Server, "bob", func(c *daemon.Config) { c.StateDir = own })
 	p.alice = login(t, w.Server, "alice", func(c *daemon.Config) { c.StateDir = dir })
 	p.resume(t, p.alice)
 	if f := await(t, p.alice, over).GetTransferFailed(); f.GetReason() != "decline" || !f.GetByPeer() {
@@ -433,6 +436,27 @@ func TestGivenUpByPeer(t *testing.T) {
 	if f := await(t, p.alice, over).GetTransferFailed(); f.GetReason() != "cancel" || f.GetByPeer() {
 		t.Errorf("alice: %v", f)
 	}
+	if f := await(t, p.bob, over).GetTransferFailed(); f.GetReason() != "cancel" || !f.GetByPeer() {
+		t.Errorf("bob: %v", f)
+	}
+	if left, err := os.ReadDir(p.inbox); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestGivenUpWhileAway cancels an interrupted transfer at the sender while the receiver is away. It hears of it when it is back.
+func TestGivenUpWhileAway(t *testing.T) {
+	w := newWire(t)
+	p := pauseAt(t, w, 1<<20, 1<<19)
+	dir := p.bob.state
+	p.bob.stop()
+	if _, err := p.alice.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
+		t.Fatal(err)
+	}
+	if f := await(t, p.alice, over).GetTransferFailed(); f.GetReason() != "cancel" || f.GetByPeer() {
+		t.Errorf("alice: %v", f)
+	}
+	p.bob = login(t, w.Server, "bob", func(c *daemon.Config) { c.StateDir = dir })
 	if f := await(t, p.bob, over).GetTransferFailed(); f.GetReason() != "cancel" || !f.GetByPeer() {
 		t.Errorf("bob: %v", f)
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
-	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -112,20 +111,6 @@ func (a *account) cancel(x *transfer, why *jingle.Reason) {
 		a.tellCancelled(row)
 	case t != nil:
 		t.Cancel(why)
-	}
-}
-
-// maxTold bounds the devices that hear of a transfer that was given up.
-const maxTold = 8
-
-// tellCancelled tells a peer's devices that know of such things that an interrupted transfer is given up.
-func (a *account) tellCancelled(row state.Unfinished) {
-	told := 0
-	for _, r := range a.client.Resources(jid.JID(row.Peer).Bare()) {
-		if info := a.client.Known(r.JID); info != nil && info.Has(resume.NS) && told < maxTold {
-			told++
-			a.client.Request(r.JID, "set", resume.Cancelled{Ref: ref(&row)}.Element(), 0, func(*xmltree.Element, error) {})
-		}
 	}
 }
 
