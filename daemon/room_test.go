@@ -124,7 +124,7 @@ func groupCalls(t *testing.T, s *testkit.Server) {
 	n := 3
 	if s.Kind == testkit.KindProsody {
 		n = muji.MaxParticipants
-		if raceDetector {
+		if testkit.RaceDetector {
 			n = 4 // six encode and decode more than two cores can do under it
 		}
 	}

@@ -65,7 +65,7 @@ const offer = `<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' initi
 func TestFloodOfCalls(t *testing.T) {
 	t.Parallel()
 	flood := int64(10_000)
-	if raceDetector {
+	if testkit.RaceDetector {
 		flood = 2000
 	}
 	srv := testkit.Embedded(t, xmppserver.Config{AllowPlain: true, Accounts: map[string]string{"romeo": "secret", "juliet": "secret", "mercutio": "secret"}})
