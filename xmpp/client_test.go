@@ -209,9 +209,11 @@ func TestRequestErrors(t *testing.T) {
 		if _, err := c.Query(ctx, bob, "get", pingElement()); !errors.Is(err, context.Canceled) {
 			t.Errorf("Query with its context at an end: %v", err)
 		}
-		if n := c.router.len(); n != 0 {
+		c.router.mu.Lock()
+		if n := len(c.router.open); n != 0 {
 			t.Errorf("%d requests are still open", n)
 		}
+		c.router.mu.Unlock()
 		stop()
 	})
 }

@@ -100,9 +100,3 @@ func (r *router) failAll(err error) {
 		q.done(nil, err)
 	}
 }
-
-func (r *router) len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.open)
-}

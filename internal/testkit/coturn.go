@@ -27,9 +27,6 @@ type TURN struct {
 // Log returns the end of what the server has printed.
 func (s *TURN) Log() string { return s.proc.out.String() }
 
-// Stop ends the server before the test does.
-func (s *TURN) Stop() { s.proc.stop() }
-
 // Coturn starts a coturn on loopback, which relays to loopback too. It ends with the test.
 func Coturn(t testing.TB) *TURN {
 	t.Helper()

@@ -39,8 +39,8 @@ type Server struct {
 	befriend func(t testing.TB, a, b string)
 	restart  func(t testing.TB, end func(*process))
 	stop     func()
-	log      func() string
-	suffix   string // of names of accounts and rooms, where tests share the server
+	log      func() string // the end of what it has printed
+	suffix   string        // of names of accounts and rooms, where tests share the server
 }
 
 // AddUser makes an account and returns its bare address.
@@ -76,9 +76,6 @@ func (s *Server) Crash(t testing.TB) {
 
 // Stop ends the server before the test does; its connections break.
 func (s *Server) Stop() { s.stop() }
-
-// Log returns the end of what the server has printed, its stanzas included where it can.
-func (s *Server) Log() string { return s.log() }
 
 // Pool returns a pool with the server's authority only.
 func (s *Server) Pool() *x509.CertPool {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 )
 
@@ -70,27 +69,4 @@ func FreePorts(t testing.TB, n int) []int {
 		_ = l.Close()
 	}
 	return ports
-}
-
-// Shared returns a path below the folder of reference material that may stand beside the project's own folder, or
-// skips the test: that folder is optional everywhere.
-func Shared(t testing.TB, rel string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dir != "/" && dir != "." && !strings.HasSuffix(dir, ":\\") {
-		p := dir + "/shared/" + rel
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		i := strings.LastIndexAny(dir, `/\`)
-		if i <= 0 {
-			break
-		}
-		dir = dir[:i]
-	}
-	t.Skipf("skipped: there is no shared/%s above the project", rel)
-	return ""
 }
