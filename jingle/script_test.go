@@ -129,6 +129,8 @@ func (p *player) play(t *testing.T, words []string) []string {
 		effects = s.PeerUnavailable(p.now)
 	case "heard":
 		s.Heard()
+	case "ask":
+		effects = s.Ask(p.now, len(args) > 0 && args[0] == "connected")
 	case "advance":
 		d, err := time.ParseDuration(args[0])
 		if err != nil {

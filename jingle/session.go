@@ -68,7 +68,7 @@ func (c SessionConfig) withDefaults() SessionConfig {
 }
 
 // Session is one Jingle session as a function of its inputs: [Session.Receive], [Session.Do], [Session.Replied],
-// [Session.TransportFailed], [Session.PeerUnavailable], [Session.Heard] and [Session.Advance]. Each returns the effects
+// [Session.TransportFailed], [Session.PeerUnavailable], [Session.Heard], [Session.Ask] and [Session.Advance]. Each returns the effects
 // to be carried out. It is not safe for concurrent use.
 type Session struct {
 	cfg       SessionConfig
@@ -78,6 +78,7 @@ type Session struct {
 	nextN     uint64
 	gone      []string  // names of contents removed lately
 	goneUntil time.Time // the peer is unavailable and must be heard of until then; zero if it is available
+	unsure    *Message  // our session-accept, if it had no answer and nothing has shown that it came; see [Session.Ask]
 	out       []Effect
 }
 
@@ -172,6 +173,10 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 		// An error is an answer too: the peer is there.
 		s.goneUntil = time.Time{}
 	}
+	again := s.unsure == m
+	if m.Action == SessionAccept {
+		s.unsure = nil
+	}
 	if err == nil || s.state == Done {
 		return
 	}
@@ -185,6 +190,8 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 		// The peer has no such session (any more); a terminate would only earn the same error.
 		s.end(Ended{Reason: &Reason{Condition: Gone, Text: "The other side does not know this session any more."},
 			ByPeer: true, Err: err})
+	case fromPeer && again && se.Condition == "unexpected-request":
+		// It had come, and only the answer was lost.
 	case fromPeer && m.Action == SessionAccept && undelivered(se):
 		s.end(Ended{Reason: &Reason{Condition: Gone, Text: "The other side is not reachable any more."}, ByPeer: true, Err: err})
 	case fromPeer && m.Action == SessionAccept:
@@ -199,6 +206,9 @@ func (s *Session) replied(now time.Time, m *Message, err error) {
 		s.undo(now, m, jingleError("wait", "remote-server-timeout", "", ""))
 	default:
 		// Monal does not answer several actions at all, so silence alone ends nothing.
+		if m.Action == SessionAccept {
+			s.unsure = m
+		}
 		s.emit(RequestFailed{m, ErrNoReply})
 	}
 }
@@ -240,7 +250,24 @@ func (s *Session) PeerUnavailable(now time.Time) []Effect {
 }
 
 // Heard tells the session that the peer is there: a connectivity check or media came in.
-func (s *Session) Heard() { s.goneUntil = time.Time{} }
+func (s *Session) Heard() { s.goneUntil, s.unsure = time.Time{}, nil }
+
+// Ask asks the peer of a running session whether it still knows it, by an empty session-info (XEP-0166 section 6.8). A
+// session-accept of ours that may have been lost is sent again instead. heard tells that something has come by a connection of
+// the session at some time: then the session-accept has arrived, and clients like Conversations end a session that gets two.
+func (s *Session) Ask(now time.Time, heard bool) []Effect {
+	if heard {
+		s.unsure = nil
+	}
+	switch {
+	case s.state != Active || len(s.requests) >= s.cfg.MaxRequests:
+	case s.unsure != nil && s.outstanding(SessionAccept, nil) == nil:
+		s.request(now, s.unsure)
+	default:
+		s.request(now, &Message{Action: SessionInfo})
+	}
+	return s.take()
+}
 
 // Deadline returns when [Session.Advance] wants to be called next, and the zero time if never.
 func (s *Session) Deadline() time.Time {

@@ -192,20 +192,13 @@ func (e *Engine) Unavailable(peer jid.JID) {
 	}
 }
 
-// Ping asks the peers of running sessions whether they still know them, by an empty session-info (XEP-0166 section 6.8): those that
-// say they do not have ended. A bare address stands for all its resources, "" for everybody.
+// Ping asks the peers of running sessions whether they still know them, as [jingle.Session.Ask] does: those that say they do not
+// have ended. A bare address stands for all its resources, "" for everybody.
 func (e *Engine) Ping(peer jid.JID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	ask := func(s *Session) {
-		s.Post(func() {
-			if s.machine.State() != jingle.Active {
-				return
-			}
-			if err := s.Do(&jingle.Message{Action: jingle.SessionInfo}); err != nil {
-				s.log.Debug("ping", "err", err)
-			}
-		})
+		s.Post(func() { s.perform(s.machine.Ask(time.Now(), s.heard.Load() > 0)) })
 	}
 	if peer == "" {
 		for _, s := range e.sessions {
