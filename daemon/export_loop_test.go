@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"github.com/jingled/jingled/xmltree"
 )
@@ -17,3 +18,6 @@ func (d *Daemon) Ping(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Longest is for how long a handler of the first account has held up the others at most.
+func (d *Daemon) Longest() time.Duration { return d.all()[0].client.Stats().Longest }

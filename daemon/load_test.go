@@ -178,7 +178,7 @@ func plain(b *testing.B, path string, meanwhile func()) {
 
 // BenchmarkEventLoop asks how long others wait while a large file goes by: a request to the server and back through the
 // account's dispatcher, and one of the API. The baseline, "copy", is the same beside a plain copy over TCP that hashes at its
-// end: what a busy machine makes of it.
+// end: what a busy machine makes of it. "held" is for how long a handler has kept the dispatcher at most, the login included.
 func BenchmarkEventLoop(b *testing.B) {
 	srv := friends(b)
 	state := b.TempDir()
@@ -221,6 +221,7 @@ func BenchmarkEventLoop(b *testing.B) {
 		carry(b, alice, bob, path, jingledv1.Via_VIA_S5B, once)
 	}
 	report("loop")
+	figures = append(figures, figure{"held-max-ms", float64(max(alice.Longest(), bob.Longest()).Microseconds()) / 1000})
 	for _, f := range figures {
 		b.ReportMetric(f.ms, f.unit)
 	}

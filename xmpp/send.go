@@ -119,9 +119,10 @@ func (c *Client) request(to jid.JID, typ string, payload *xmltree.Element, timeo
 func (c *Client) guard(iq *IQ, run func()) {
 	began := time.Now()
 	defer func() {
-		v := recover()
+		v, d := recover(), time.Since(began)
+		c.stats.longest.Store(max(c.stats.longest.Load(), int64(d)))
 		if v == nil {
-			if d := time.Since(began); d > time.Second {
+			if d > time.Second {
 				c.log.Warn("a handler held up the dispatcher", "time", d)
 			}
 			return

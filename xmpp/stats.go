@@ -1,6 +1,9 @@
 package xmpp
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats counts what has happened since [New].
 type Stats struct {
@@ -15,12 +18,15 @@ type Stats struct {
 	Unmatched  uint64 // replies dropped: unknown id, or not from whom was asked
 	Unanswered uint64 // requests of others that no handler answered in time
 	Panics     uint64 // in handlers
+
+	Longest time.Duration // for which a handler has held the others up
 }
 
 type counters struct {
 	connected, in, out                               atomic.Uint64
 	malformed, oversize, overflow, forged, unmatched atomic.Uint64
 	unanswered, panics, blocked                      atomic.Uint64
+	longest                                          atomic.Int64 // of a handler, in nanoseconds
 }
 
 // Stats returns the counters.
@@ -30,5 +36,6 @@ func (c *Client) Stats() Stats {
 		Connected: s.connected.Load(), In: s.in.Load(), Out: s.out.Load(),
 		Malformed: s.malformed.Load(), Oversize: s.oversize.Load(), Overflow: s.overflow.Load(), Forged: s.forged.Load(),
 		Unmatched: s.unmatched.Load(), Unanswered: s.unanswered.Load(), Blocked: s.blocked.Load(), Panics: s.panics.Load(),
+		Longest: time.Duration(s.longest.Load()),
 	}
 }
