@@ -186,7 +186,7 @@ func (e *end) online() {
 // await returns the next event that is meant.
 func (e *end) await(what string, is func(*jingledv1.Event) bool) *jingledv1.Event {
 	e.b.Helper()
-	timeout := time.After(10 * time.Minute)
+	timeout := time.After(30 * time.Minute)
 	for {
 		select {
 		case ev := <-e.events:

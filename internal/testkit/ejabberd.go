@@ -85,6 +85,7 @@ func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
 			}
 		},
 		restart: func(t testing.TB, end func(*process)) {
+			time.Sleep(time.Until(e.changed.Add(written)))
 			end(e.proc)
 			if err := e.launch(t, e.ports); err != nil {
 				t.Fatalf("ejabberd does not start again: %v", err)
@@ -104,7 +105,11 @@ type ejabberd struct {
 	cfg            EjabberdConfig
 	ports          []int // c2s, direct TLS, HTTP, proxy65, components
 	proc           *process
+	changed        time.Time // when the API was used last
 }
+
+// written is how long Mnesia takes to write what it was told. Whoever is killed before that has lost accounts.
+const written = 5 * time.Second
 
 func (e *ejabberd) addr(i int) string { return e.cfg.Address + ":" + strconv.Itoa(e.ports[i]) }
 
@@ -147,6 +152,7 @@ func (e *ejabberd) listening() []string {
 // api calls one of ejabberd's commands.
 func (e *ejabberd) api(t testing.TB, command string, args map[string]any) {
 	t.Helper()
+	defer func() { e.changed = time.Now() }()
 	body, err := json.Marshal(args)
 	if err != nil {
 		t.Fatal(err)
