@@ -171,20 +171,40 @@ type lab struct {
 	users               int
 }
 
+// serverWithRelays is the server, which tells of our relay by all the ways to it (XEP-0215).
+func serverWithRelays(t *testing.T) *testkit.Server {
+	t.Helper()
+	ejabberd := testkit.Chosen(t) == testkit.KindEjabberd
+	var services strings.Builder
+	for _, host := range []string{turn4, turn6} {
+		for _, way := range []struct {
+			kind, transport string
+			port            int
+		}{{"stun", "udp", 3478}, {"turn", "udp", 3478}, {"turn", "tcp", 3478}, {"turns", "tcp", 443}} {
+			secured, secretly := way.kind != "stun", ""
+			if secured {
+				secretly = ` secret = true; algorithm = "turn"`
+			}
+			if ejabberd {
+				fmt.Fprintf(&services, "      - {host: %q, port: %d, type: %s, transport: %s, restricted: %t}\n", host, way.port, way.kind, way.transport, secured)
+			} else {
+				fmt.Fprintf(&services, "\n    { type = %q; transport = %q; host = %q; port = %d;%s };", way.kind, way.transport, host, way.port, secretly)
+			}
+		}
+	}
+	if ejabberd {
+		return testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress, NoModules: []string{"mod_proxy65"},
+			Modules: fmt.Sprintf("  mod_stun_disco:\n    access: all\n    offer_local_services: false\n    secret: %q\n    services:\n%s", secret, services.String())})
+	}
+	return testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true,
+		Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {%s\n  }", secret, services.String())})
+}
+
 func newLab(t *testing.T, program string) *lab {
 	t.Helper()
 	natlab.Enable(t, xmpp4+"/24", turn4+"/24", second4+"/24", xmpp6+"/64", turn6+"/64")
 	l := &lab{program: program, dir: t.TempDir()}
-	var services strings.Builder
-	for _, host := range []string{turn4, turn6} {
-		fmt.Fprintf(&services, `
-    { type = "stun"; transport = "udp"; host = %[1]q; port = 3478 };
-    { type = "turn"; transport = "udp"; host = %[1]q; port = 3478; secret = true };
-    { type = "turn"; transport = "tcp"; host = %[1]q; port = 3478; secret = true };
-    { type = "turns"; transport = "tcp"; host = %[1]q; port = 443; secret = true; algorithm = "turn" };`, host)
-	}
-	l.server = testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true,
-		Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {%s\n  }", secret, services.String())})
+	l.server = serverWithRelays(t)
 	forward(t, xmpp4, l.server.DirectTLSAddr)
 	forward(t, xmpp6, l.server.DirectTLSAddr)
 

@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"crypto/x509"
+	"os"
 	"testing"
 )
 
@@ -16,6 +17,21 @@ const (
 	KindProsody  Kind = "prosody"
 	KindEjabberd Kind = "ejabberd"
 )
+
+// Chosen is the server of a test that would take too long with [Each]: that of JINGLED_SERVER, "prosody" or "ejabberd", or
+// Prosody.
+func Chosen(t testing.TB) Kind {
+	t.Helper()
+	switch k := Kind(os.Getenv("JINGLED_SERVER")); k {
+	case "", KindProsody:
+		return KindProsody
+	case KindEjabberd:
+		return k
+	default:
+		t.Fatalf("JINGLED_SERVER is %q: it can be prosody or ejabberd", k)
+		return ""
+	}
+}
 
 // Server is a running XMPP server.
 type Server struct {

@@ -52,9 +52,19 @@ func TestPure(t *testing.T) {
 	}
 }
 
+func server(t *testing.T) *testkit.Server {
+	t.Helper()
+	if testkit.Chosen(t) == testkit.KindEjabberd {
+		return testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress, NoModules: []string{"mod_proxy65"}})
+	}
+	return testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true})
+}
+
 func TestPhone(t *testing.T) {
 	if os.Getenv(modulesEnv) == "" {
-		testkit.Binary(t, "prosody", "prosody")
+		if testkit.Chosen(t) == testkit.KindProsody {
+			testkit.Binary(t, "prosody", "prosody")
+		}
 		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
 		testkit.InNetwork(t, modulesEnv+"="+testkit.Npm(t, "web"))
 		return
@@ -62,7 +72,7 @@ func TestPhone(t *testing.T) {
 	if !testkit.InNetwork(t) {
 		return
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true})
+	srv := server(t)
 	names := []string{"alice", "bob", "carol", "dave", "erin"}
 	for _, name := range names {
 		srv.AddUser(t, name, "secret")
