@@ -167,8 +167,10 @@ type boshSession struct {
 	hold    int // requests that should be open
 	window  int // requests that may be open
 	polling time.Duration
-	patient time.Duration // for how long a request is repeated
-	held    time.Duration // for how long the server may hold one
+	held    time.Duration // for how long the server may hold a request
+	// repeat is for how long a request is repeated. It is 0 before there is a session: nothing is lost with that request, and
+	// there may be other ways to the server.
+	repeat time.Duration
 
 	open    map[int64]bool // requests without an answer
 	ready   map[int64]boshAnswer
@@ -191,7 +193,7 @@ type boshAnswer struct {
 }
 
 func (b *bosh) run() {
-	s := &boshSession{b: b, rid: 1 + rand.Int64N(1<<31), hold: boshHold, window: 1, patient: 0, held: boshWait * time.Second,
+	s := &boshSession{b: b, rid: 1 + rand.Int64N(1<<31), hold: boshHold, window: 1, held: boshWait * time.Second,
 		open: make(map[int64]bool), ready: make(map[int64]boshAnswer), answers: make(chan boshAnswer, 16), wrote: make(chan int64, 16)}
 	s.next = s.rid
 	var wg sync.WaitGroup
@@ -215,7 +217,7 @@ func (s *boshSession) loop(wg *sync.WaitGroup) error {
 			if body == nil {
 				break
 			}
-			rid, patient, held := s.rid, s.patient, s.held
+			rid, repeat, held := s.rid, s.repeat, s.held
 			s.rid++
 			s.open[rid], s.writing = true, rid
 			ctx := httptrace.WithClientTrace(s.b.ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
@@ -224,7 +226,7 @@ func (s *boshSession) loop(wg *sync.WaitGroup) error {
 				default:
 				}
 			}})
-			wg.Go(func() { s.answers <- s.b.ask(ctx, rid, body, empty, patient, held) })
+			wg.Go(func() { s.answers <- s.b.ask(ctx, rid, body, empty, repeat, held) })
 		}
 		var due <-chan time.Time
 		if next := s.due(); !next.IsZero() {
@@ -361,12 +363,12 @@ func (b *bosh) take(opening bool) []boshItem {
 }
 
 // ask makes one request, again and again with the same rid, until it has an answer (XEP-0124 sections 14.3 and 17.2).
-func (b *bosh) ask(ctx context.Context, rid int64, body []byte, empty bool, patient, held time.Duration) boshAnswer {
+func (b *bosh) ask(ctx context.Context, rid int64, body []byte, empty bool, repeat, held time.Duration) boshAnswer {
 	began := time.Now()
 	pause := boshRetry
 	for first := true; ; first = false {
 		answer, again, err := b.post(ctx, body, held+boshGrace)
-		if err == nil || !again || time.Since(began) > patient+held || b.ctx.Err() != nil {
+		if err == nil || !again || time.Since(began) >= repeat || b.ctx.Err() != nil {
 			return boshAnswer{rid: rid, empty: empty, again: !first, took: time.Since(began), body: answer, err: err}
 		}
 		b.cfg.Logger.Debug("a BOSH request is repeated", "err", err)
@@ -401,7 +403,7 @@ func (b *bosh) post(ctx context.Context, body []byte, limit time.Duration) (answ
 	switch code := resp.StatusCode; {
 	case code == http.StatusOK:
 	case code >= 500 || code == http.StatusTooManyRequests:
-		return nil, true, fmt.Errorf("HTTP status %d", code)
+		return nil, true, &Error{Kind: ErrUnreachable, Addr: b.addr.String(), Message: fmt.Sprintf("the server does not work there: HTTP status %d", code)}
 	case code == http.StatusNotFound:
 		return nil, false, &StreamError{Condition: "item-not-found", Text: "HTTP status 404"} // XEP-0124 section 17.1
 	default:
@@ -486,8 +488,8 @@ func (s *boshSession) created(start xml.StartElement) error {
 	s.hold = number("hold", boshHold, boshHold)
 	s.window = max(number("requests", s.hold+1, 4), 1)
 	s.polling = time.Duration(max(number("polling", 5, 60), 1)) * time.Second
-	s.patient = time.Duration(number("inactivity", 30, 120)) * time.Second
 	s.held = time.Duration(number("wait", boshWait, boshWait)) * time.Second
+	s.repeat = s.held + time.Duration(number("inactivity", 30, 120))*time.Second
 	s.from, s.id = attr(start, "from"), attr(start, "authid")
 	if s.from == "" {
 		s.from = s.domain
