@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
@@ -71,6 +72,10 @@ type StreamConfig struct {
 	// Window is how many blocks may be on their way without an answer at most (default 8). It begins with 4 KiB and grows for
 	// as long as the answers come quickly; where they come at once it stays with one block.
 	Window int
+	// Hold is how long the answer to the peer's <close/> waits for [Stream.Close] or [Stream.Abort] at most, so that it says
+	// whether we could keep what came. It must be less than peers wait for an answer, which is 30 s as a rule. With 0 the
+	// answer does not wait: most protocols have other words for that.
+	Hold time.Duration
 }
 
 // Expect registers a stream that the peer will open. opened is called once when it has; it must not block. Until then
@@ -110,7 +115,7 @@ func (r *Router) add(cfg StreamConfig, opened func()) (*Stream, error) {
 	if cfg.Window <= 0 {
 		cfg.Window = 8
 	}
-	s := &Stream{router: r, peer: cfg.Peer, sid: cfg.SID, blockSize: cfg.BlockSize, pace: newPace(cfg.BlockSize, cfg.Window), onOpen: opened}
+	s := &Stream{router: r, peer: cfg.Peer, sid: cfg.SID, hold: cfg.Hold, blockSize: cfg.BlockSize, pace: newPace(cfg.BlockSize, cfg.Window), onOpen: opened}
 	s.change.L = &s.mu
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +175,8 @@ func (r *Router) Len() int {
 }
 
 // Handle takes the payload of an IQ of type set in [NSIBB]. from is the sender's full address as stamped by the server.
-// answer is called exactly once, with nil for a result; for data perhaps later, when there is room.
+// answer is called exactly once, with nil for a result; perhaps later: for data when there is room, and for a <close/> as
+// [StreamConfig].Hold says.
 func (r *Router) Handle(from jid.JID, payload *xmltree.Element, answer func(*jingle.StanzaError)) {
 	s := r.find(from, payload.Attr("sid"))
 	if s == nil {
@@ -205,8 +211,7 @@ func (r *Router) Handle(from jid.JID, payload *xmltree.Element, answer func(*jin
 		}
 		defer s.fail(fmt.Errorf("%w: %w", ErrBadBlock, err), true)
 	case payload.Is(NSIBB, "close"):
-		answer(nil)
-		s.peerClosed()
+		s.peerClosed(answer)
 		return
 	default:
 		answer(&jingle.StanzaError{Type: "cancel", Condition: "feature-not-implemented"})

@@ -20,6 +20,10 @@ const (
 	maxBlocks = 8192
 )
 
+// abortGrace is how long a stream that was aborted waits for the peer to send something that can be answered with the reason,
+// before it is closed without one.
+const abortGrace = 2 * time.Second
+
 // Errors of a stream.
 var (
 	// ErrSequence says that a block is missing or came twice (XEP-0047 section 2.2).
@@ -33,11 +37,12 @@ var (
 )
 
 // Stream is one in-band bytestream. It implements [io.ReadWriteCloser]; Read and Write may be called from one goroutine
-// each, Close from any.
+// each, what ends it from any.
 type Stream struct {
 	router *Router
 	peer   jid.JID
 	sid    string
+	hold   time.Duration
 	onOpen func() // told once, when the peer has opened the stream; nil if we open it
 
 	mu        sync.Mutex
@@ -47,8 +52,14 @@ type Stream struct {
 	closed    bool  // by us
 	err       error // why reading and writing end; io.EOF if the peer closed in order
 
+	word    chan error                // the peer's, at the end; not nil while Finish waits for it
+	refused *jingle.StanzaError       // why we have aborted it; the peer has not heard yet
+	closing func(*jingle.StanzaError) // answers the peer's <close/>; nil if there is none, or it has its answer
+	timer   *time.Timer               // of closing or refused
+
 	sendSeq  uint16
-	inFlight int // blocks
+	inFlight int  // blocks
+	lost     bool // one of them was answered with an error
 	pace     pace
 
 	recvSeq uint16
@@ -143,6 +154,10 @@ func (s *Stream) writeError() error {
 func (s *Stream) answered(n int, sent time.Time, err error) {
 	if err != nil {
 		// XEP-0047 section 2.2: an error about data closes the stream. The block stays among those without an answer.
+		s.mu.Lock()
+		s.lost = true
+		s.change.Broadcast()
+		s.mu.Unlock()
 		s.fail(fmt.Errorf("in-band bytestream: %w", err), true)
 		return
 	}
@@ -154,11 +169,12 @@ func (s *Stream) answered(n int, sent time.Time, err error) {
 }
 
 // Flush waits until every block that was written has its answer, or the stream ends: then the error says why. Without one
-// the peer has everything.
+// the peer has everything. A peer that closes the stream may still answer: libpurple closes it before it answers the block
+// that made the file complete.
 func (s *Stream) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.inFlight > 0 && s.err == nil && !s.closed {
+	for s.inFlight > 0 && !s.lost && !s.closed && (s.err == nil || errors.Is(s.err, io.EOF)) {
 		s.change.Wait()
 	}
 	switch {
@@ -170,29 +186,6 @@ func (s *Stream) Flush() error {
 		return ErrPeerClosed
 	}
 	return s.err
-}
-
-// Close implements [io.Closer]. It does not wait for the peer.
-func (s *Stream) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
-	s.closed = true
-	tell := s.open && s.err == nil
-	held := s.held
-	s.held, s.blocks = nil, nil
-	s.change.Broadcast()
-	s.mu.Unlock()
-	s.router.remove(s)
-	for _, answer := range held {
-		answer(errNoStream())
-	}
-	if tell {
-		s.router.cfg.Stanzas.Request(s.peer, Close{s.sid}.Element(), func(error) {}) // libpurple never answers
-	}
-	return nil
 }
 
 // fail ends both directions with err. tell says that the peer has to hear of it.
@@ -246,6 +239,9 @@ func (s *Stream) received(d Data, answer func(*jingle.StanzaError)) {
 	var bad error
 	var se *jingle.StanzaError
 	switch {
+	case s.refused != nil:
+		se = s.refused
+		defer s.forget()
 	case s.closed || s.err != nil:
 		se = errNoStream()
 	case !s.open && s.onOpen != nil: // to our own <open/> data is an answer too
@@ -284,6 +280,3 @@ func (s *Stream) received(d Data, answer func(*jingle.StanzaError)) {
 		answer(nil)
 	}
 }
-
-// peerClosed takes the peer's <close/>. What has come until then can still be read.
-func (s *Stream) peerClosed() { s.fail(io.EOF, false) }

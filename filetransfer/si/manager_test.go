@@ -53,7 +53,9 @@ type account struct {
 	events chan transfers.Event
 	folder *store.Folder
 	accept func(transfers.Offered)
-	queue  chan func()
+	// storing, if not nil, is called when a file is complete and before it gets its name.
+	storing func()
+	queue   chan func()
 }
 
 func newWorld(t *testing.T, streamhosts bool) *world {
@@ -90,8 +92,13 @@ func (w *world) account(who jid.JID, streamhosts bool) *account {
 	a.accept = func(o transfers.Offered) { o.Transfer.Accept(a.folder) }
 	a.files, err = transfers.New(transfers.Config{
 		Events: func(e transfers.Event) {
-			if o, ok := e.(transfers.Offered); ok {
-				a.accept(o)
+			switch e := e.(type) {
+			case transfers.Offered:
+				a.accept(e)
+			case transfers.Storing:
+				if a.storing != nil {
+					a.storing()
+				}
 			}
 			a.events <- e
 		},
@@ -178,6 +185,22 @@ func (a *account) last() transfers.Event {
 			}
 		case <-time.After(20 * time.Second):
 			a.w.t.Fatalf("%s: nothing happens", a.jid)
+		}
+	}
+}
+
+// early reports whether a transfer says anything of its end while its receiver has not.
+func early(a *account) transfers.Event {
+	timeout := time.After(300 * time.Millisecond)
+	for {
+		select {
+		case e := <-a.events:
+			switch e.(type) {
+			case transfers.Done, transfers.Failed:
+				return e
+			}
+		case <-timeout:
+			return nil
 		}
 	}
 }

@@ -19,6 +19,10 @@ import (
 	"github.com/jingled/jingled/xmltree"
 )
 
+// storeTime is how long the sender of an in-band bytestream waits at most, after the last block, for the file to be stored.
+// Then it hears that all is well, before its own patience ends, which is 30 s with us and with slixmpp.
+const storeTime = 20 * time.Second
+
 // session is one offer, ours or a peer's. It implements [transfers.Signaling].
 type session struct {
 	m      *Manager
@@ -221,7 +225,7 @@ func (s *session) openInBand() {
 
 func (s *session) awaitInBand() {
 	// The block size is the requester's to choose (XEP-0047 section 2.1).
-	cfg := ibb.StreamConfig{Peer: s.key.peer, SID: s.key.id, BlockSize: ibb.MaxBlockSize}
+	cfg := ibb.StreamConfig{Peer: s.key.peer, SID: s.key.id, BlockSize: ibb.MaxBlockSize, Hold: storeTime}
 	stream, err := s.m.cfg.InBand.Expect(cfg, func() {
 		s.m.begin(func(context.Context) {
 			s.mu.Lock()
@@ -303,12 +307,12 @@ func (s *session) Sent(hashes.Sums) {
 	conn := s.conn
 	s.mu.Unlock()
 	s.m.begin(func(ctx context.Context) {
-		err := drain(ctx, conn)
+		no, err := drain(ctx, conn)
 		if ctx.Err() != nil {
 			return // nobody has said anything, and the transfer ends for its own reason
 		}
-		if err != nil {
-			s.driver.Ended(&jingle.Reason{Condition: jingle.ConnectivityError, Text: "The other side closed the stream before it had everything."}, true, err)
+		if no != nil {
+			s.driver.Ended(no, true, err)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.end()
@@ -318,16 +322,23 @@ func (s *session) Sent(hashes.Sums) {
 	})
 }
 
-// drain ends a stream in order. The blocks of one in-band were acknowledged one by one.
-func drain(ctx context.Context, conn io.ReadWriteCloser) error {
-	c, ok := conn.(*net.TCPConn)
-	if !ok {
-		return nil
+// drain ends a stream in order and waits for the receiver's word. The reason, if not nil, is that of a receiver that does not
+// have the file.
+func drain(ctx context.Context, conn io.ReadWriteCloser) (*jingle.Reason, error) {
+	switch c := conn.(type) {
+	case *ibb.Stream:
+		err := c.Finish(ctx)
+		return refused(err), err
+	case *net.TCPConn:
+		err := c.CloseWrite()
+		if err == nil {
+			err = awaitWord(ctx, c)
+		}
+		if err != nil {
+			return &jingle.Reason{Condition: jingle.ConnectivityError, Text: "The other side closed the stream before it had everything."}, err
+		}
 	}
-	if err := c.CloseWrite(); err != nil {
-		return err
-	}
-	return awaitWord(ctx, c)
+	return nil, nil
 }
 
 // awaitWord waits until the receiver has closed a stream. That is its word that it has everything, if by then it has
@@ -370,10 +381,22 @@ func (s *session) End(why *jingle.Reason) {
 	defer s.mu.Unlock()
 	if s.answering != nil {
 		s.do(s.answering.Decline(why)) // if it was not answered yet
-		if c, ok := s.conn.(*net.TCPConn); ok && why.Condition != jingle.Success {
-			// A stream that ends in order says that everything is well: this one breaks.
-			_ = c.SetLinger(0)
-		}
+		s.breakStream(why)
 	}
 	s.end()
+}
+
+// breakStream ends the stream of a file that is not kept. One that ends in order says that everything is well.
+func (s *session) breakStream(why *jingle.Reason) {
+	if why.Condition == jingle.Success {
+		return
+	}
+	switch c := s.conn.(type) {
+	case *net.TCPConn:
+		_ = c.SetLinger(0)
+	case *ibb.Stream:
+		if se := refusal(why); se != nil {
+			c.Abort(se)
+		}
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/jid"
@@ -58,22 +57,6 @@ func between(w *world, hold func(sender, receiver *net.TCPConn)) {
 		}
 		hold(s.(*net.TCPConn), c.(*net.TCPConn))
 	})
-}
-
-// early reports whether a transfer says anything of its end while its receiver has not.
-func early(a *account) transfers.Event {
-	timeout := time.After(300 * time.Millisecond)
-	for {
-		select {
-		case e := <-a.events:
-			switch e.(type) {
-			case transfers.Done, transfers.Failed:
-				return e
-			}
-		case <-timeout:
-			return nil
-		}
-	}
 }
 
 // TestClosedStreamIsAWordOnlyIfAllHasCome closes the receiver's direction of a stream while most of the file is in the

@@ -1,0 +1,7 @@
+package si
+
+// Refusal and Refused are refusal and refused.
+var (
+	Refusal = refusal
+	Refused = refused
+)
