@@ -30,17 +30,19 @@ func (r impatient) LookupNetIP(ctx context.Context, network, host string) ([]net
 	return r.Resolver.LookupNetIP(ctx, network, host)
 }
 
-// TestDNSFails breaks the resolver in each way there is while a daemon runs. The stream that there is goes on; once it is cut the
-// account says what is wrong, and is back after the repair without anybody's help.
+// TestDNSFails breaks the resolver in each way there is. A daemon that is online stays so, and is back by what DNS has said before
+// if its stream is cut, unless DNS denies the name. Who has to ask says what is wrong, and is online after the repair without
+// anybody's help.
 func TestDNSFails(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		fault testkit.DNSFault
 		says  string
+		back  bool // while DNS is broken
 	}{
-		{"silent", testkit.DNSSilent, "the name example.test could not be looked up: no answer in time"},
-		{"servfail", testkit.DNSServFail, "the name example.test could not be looked up: server misbehaving"},
-		{"no names", testkit.DNSNoNames, "there is no host called example.test"},
+		{"silent", testkit.DNSSilent, "the name example.test could not be looked up: no answer in time", true},
+		{"servfail", testkit.DNSServFail, "the name example.test could not be looked up: server misbehaving", true},
+		{"no names", testkit.DNSNoNames, "there is no host called example.test", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -57,11 +59,11 @@ func TestDNSFails(t *testing.T) {
 			dns := testkit.NewDNS(t)
 			dns.Host("xmpp.example.test", netip.MustParseAddr("127.0.0.1"))
 			dns.Service("_xmpp-client._tcp.example.test", "xmpp.example.test", uint16(number))
-			alice := act(t, srv, "alice", func(cfg *Config) {
+			byName := func(cfg *Config) {
 				a := &cfg.Accounts[0]
 				a.Connect, a.Resolver = "", impatient{dns.Resolver()}
-			})
-			bob := act(t, srv, "bob", nil)
+			}
+			alice, bob := act(t, srv, "alice", byName), act(t, srv, "bob", nil)
 
 			dns.Break(tc.fault)
 			asked := dns.Asked()
@@ -72,11 +74,24 @@ func TestDNSFails(t *testing.T) {
 				t.Errorf("DNS was asked %d times though the stream is there", n-asked)
 			}
 			cable.Cut()
-			alice.await("being offline for "+tc.says, func(e *jingledv1.Event) bool {
-				return strings.Contains(e.GetAccountChanged().GetError(), tc.says)
-			})
+			carol := begin(t, partOf(t, srv, "carol", byName))
+			says := func(a *actor) {
+				t.Helper()
+				a.await("being offline for "+tc.says, func(e *jingledv1.Event) bool {
+					return strings.Contains(e.GetAccountChanged().GetError(), tc.says)
+				})
+			}
+			says(carol)
+			if tc.back {
+				alice.online()
+			} else {
+				says(alice)
+			}
 			dns.Break(testkit.DNSWorks)
-			alice.online()
+			if !tc.back {
+				alice.online()
+			}
+			carol.online()
 		})
 	}
 }

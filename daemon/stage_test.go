@@ -56,6 +56,12 @@ type actor struct {
 // act starts a daemon for a user and waits until it is online. It ends with the test.
 func act(t *testing.T, srv *xmppserver.Server, user string, change func(*Config)) *actor {
 	t.Helper()
+	return perform(t, partOf(t, srv, user, change))
+}
+
+// partOf is the configuration of act.
+func partOf(t *testing.T, srv *xmppserver.Server, user string, change func(*Config)) Config {
+	t.Helper()
 	roots, err := xmpp.ParseCA(srv.CA())
 	if err != nil {
 		t.Fatal(err)
@@ -70,11 +76,19 @@ func act(t *testing.T, srv *xmppserver.Server, user string, change func(*Config)
 	if change != nil {
 		change(&cfg)
 	}
-	return perform(t, cfg)
+	return cfg
 }
 
 // perform is act with a whole configuration.
 func perform(t *testing.T, cfg Config) *actor {
+	t.Helper()
+	a := begin(t, cfg)
+	a.online()
+	return a
+}
+
+// begin is perform for who may not be online at once.
+func begin(t *testing.T, cfg Config) *actor {
 	t.Helper()
 	d, err := New(cfg)
 	if err != nil {
@@ -88,7 +102,6 @@ func perform(t *testing.T, cfg Config) *actor {
 	ctx, a.quit = context.WithCancel(context.Background())
 	go func() { a.done <- d.Run(ctx) }()
 	t.Cleanup(a.stop)
-	a.online()
 	return a
 }
 

@@ -36,6 +36,7 @@ type Client struct {
 	blocks     blockTable
 	peers      peerInfo
 	stats      counters
+	dns        *staleDNS
 
 	mu       sync.Mutex
 	link     *link // nil: no connection
@@ -97,8 +98,13 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	dns := newStaleDNS(cfg.Resolver, cfg.addresses)
+	if cfg.Resolver = dns; cfg.addresses != nil {
+		cfg.addresses = dns
+	}
 	c := &Client{
 		cfg:        cfg,
+		dns:        dns,
 		log:        cfg.Logger.With("account", cfg.JID),
 		handlers:   handlers{iq: make(map[xml.Name]func(*IQ))},
 		inbox:      newInbox(cfg.Limits, cfg.JID),
@@ -182,6 +188,7 @@ func (c *Client) Run(ctx context.Context) error {
 		c.inbox.drain()
 	}()
 	err := c.keepConnected(ctx)
+	c.dns.close()
 	c.setState(StateChange{State: Stopped, Err: err})
 	c.router.failAll(ErrOffline)
 	c.inbox.close()
