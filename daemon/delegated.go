@@ -59,8 +59,8 @@ func (hosted) SendVideo(bool, ...string) {}
 // AnswerWith implements [session]: the host is told the offer.
 func (h hosted) AnswerWith(audio.Source, audio.Sink, ...mediacall.Video) { h.Take() }
 
-// hostOffer is what a call with delegated media has: what the host of an outgoing call has told before there is a session,
-// and which device it is to go to. The account's lock guards it.
+// hostOffer is what a call with delegated media has: what the host of an outgoing call has told before it is answered, all of
+// which another device would need if the first one leaves, and which device it is to go to. The account's lock guards it.
 type hostOffer struct {
 	device     jid.JID // empty until one is known
 	sdp        string
@@ -69,7 +69,7 @@ type hostOffer struct {
 	ringing    *undecided // an incoming call's, until it is answered
 }
 
-// maxHostCandidates bounds the candidates that a host tells before there is a session.
+// maxHostCandidates bounds the candidates of a host that are kept until the call is answered.
 const maxHostCandidates = 256
 
 // checkDelegated is checkMedia for calls with delegated media.
@@ -109,10 +109,7 @@ func (c *call) dialDelegated(device jid.JID) error {
 	if err != nil {
 		return err
 	}
-	c.hosts(d)
-	a.mu.Lock()
-	late := c.host.candidates[len(candidates):] // told while the session began
-	a.mu.Unlock()
+	late := c.hosts(d)[len(candidates):] // told while the session began
 	for _, cs := range late {
 		a.media.Go(func() {
 			if err := d.AddCandidates(cs); err != nil {
@@ -123,14 +120,16 @@ func (c *call) dialDelegated(device jid.JID) error {
 	return nil
 }
 
-// hosts gives the call its session.
-func (c *call) hosts(d *delegated.Call) {
+// hosts gives the call its session, and returns the candidates that the host has told until then; it sends the later ones.
+func (c *call) hosts(d *delegated.Call) []delegated.Candidates {
 	c.account.mu.Lock()
 	c.host.session = d
+	told := c.host.candidates
 	c.account.mu.Unlock()
 	if c.connect(hosted{d}) {
 		d.HangUp(&jingle.Reason{Condition: jingle.Cancel}) // it was given up meanwhile
 	}
+	return told
 }
 
 // pickUpDelegated makes the application of an incoming session that was taken for a host already.
@@ -233,7 +232,7 @@ func (d *Daemon) SetDescription(_ context.Context, req *jingledv1.SetDescription
 	a.mu.Lock()
 	s := c.host.session
 	first := s == nil && !c.incoming && kind == delegated.Offer && c.host.sdp == ""
-	device := c.host.device
+	device, media := c.host.device, c.media
 	if first {
 		c.host.sdp = req.GetSdp()
 	}
@@ -241,7 +240,7 @@ func (d *Daemon) SetDescription(_ context.Context, req *jingledv1.SetDescription
 	switch {
 	case first:
 		if err = delegated.CheckOffer(req.GetSdp()); err == nil && device != "" {
-			err = c.dialDelegated(device)
+			err = c.dial(device, media)
 		}
 		if err != nil {
 			a.mu.Lock()
@@ -281,24 +280,29 @@ func (d *Daemon) AddCandidates(_ context.Context, req *jingledv1.AddCandidatesRe
 		return nil, err
 	}
 	cs := delegated.Candidates{MID: req.GetMid(), Lines: req.GetCandidates()}
-	c.account.mu.Lock()
-	s := c.host.session
-	if s == nil {
-		n := len(cs.Lines)
-		for _, known := range c.host.candidates {
-			n += len(known.Lines)
-		}
-		if n <= maxHostCandidates {
-			c.host.candidates = append(c.host.candidates, cs)
-		}
-	}
-	c.account.mu.Unlock()
+	s, kept := c.keepCandidates(cs)
 	if s != nil {
-		if err := s.AddCandidates(cs); err != nil {
+		// Kept candidates of a session that has just ended are for the next one, if there is one.
+		if err := s.AddCandidates(cs); err != nil && !(kept && errors.Is(err, delegated.ErrOver)) {
 			return nil, hostError(err)
 		}
 	}
 	return &jingledv1.AddCandidatesResponse{}, nil
+}
+
+// keepCandidates keeps what a host tells before its call is answered, for the session or for the next one. It returns the session,
+// if there is one.
+func (c *call) keepCandidates(cs delegated.Candidates) (s *delegated.Call, kept bool) {
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	n := len(cs.Lines)
+	for _, known := range c.host.candidates {
+		n += len(known.Lines)
+	}
+	if kept = !c.incoming && c.state < jingledv1.CallState_CALL_STATE_CONNECTING && n <= maxHostCandidates; kept {
+		c.host.candidates = append(c.host.candidates, cs)
+	}
+	return c.host.session, kept
 }
 
 // SetConnected says that the host's media is connected.

@@ -25,6 +25,9 @@ type host struct {
 	mu    sync.Mutex // of signalling
 	kinds map[string]int
 	got   map[string][]*rtp.Packet
+
+	told     int           // candidates; to be read when gathered is closed
+	gathered chan struct{} // there are no more
 }
 
 func newHost(a *actor, sid string) *host {
@@ -39,12 +42,15 @@ func newHost(a *actor, sid string) *host {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	h := &host{t: a.t, d: a, sid: sid, pc: pc, kinds: map[string]int{}, got: map[string][]*rtp.Packet{}}
+	h := &host{t: a.t, d: a, sid: sid, pc: pc, kinds: map[string]int{}, got: map[string][]*rtp.Packet{}, gathered: make(chan struct{})}
+	var once sync.Once // it gathers again when ICE is restarted
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c == nil {
+			once.Do(func() { close(h.gathered) })
 			return
 		}
 		init := c.ToJSON()
+		h.told++
 		_, _ = a.AddCandidates(context.Background(), &jingledv1.AddCandidatesRequest{Sid: sid, Mid: *init.SDPMid, Candidates: []string{init.Candidate}})
 	})
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {

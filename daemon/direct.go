@@ -56,10 +56,9 @@ func (c *call) redirect(e mediacall.Ended) bool {
 	a := c.account
 	a.mu.Lock()
 	life, peer, tried, media := a.life, c.peer.Bare(), c.tried, c.media
-	open := len(tried) > 0 && !c.ended && !c.unwanted && c.state < jingledv1.CallState_CALL_STATE_CONNECTING &&
-		!media.GetDelegated() // its host has told that session what a new one would need
+	open := len(tried) > 0 && !c.ended && !c.unwanted && c.state < jingledv1.CallState_CALL_STATE_CONNECTING
 	if open {
-		c.phone = nil
+		c.phone, c.host.session = nil, nil
 	}
 	a.mu.Unlock()
 	c.dialing.Unlock()

@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/internal/xmppserver"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
@@ -23,6 +26,7 @@ type oldTimes struct {
 	mu           sync.Mutex
 	modern, away func(jid.JID) bool
 	called       []jid.JID
+	last         *xmltree.Element      // the session-initiate to the last of them
 	held         chan *xmltree.Element // takes what comes back, if it is not nil
 }
 
@@ -54,7 +58,7 @@ func (o *oldTimes) tap(from jid.JID, stanza *xmltree.Element) *xmltree.Element {
 	to := jid.JID(stanza.Attr("to"))
 	initiate := j != nil && j.Attr("action") == string(jingle.SessionInitiate)
 	if initiate {
-		o.called = append(o.called, to)
+		o.called, o.last = append(o.called, to), j
 	}
 	if j == nil || !o.away(to) {
 		return stanza
@@ -140,6 +144,72 @@ func TestDeviceHasLeft(t *testing.T) {
 	other.ended(sid)
 	alice.idle()
 	byAddress[first].idle()
+}
+
+// TestDeviceOfADelegatedCallHasLeft: the next device hears what the caller's host has told the first one, and the host hears
+// nothing of it.
+func TestDeviceOfADelegatedCallHasLeft(t *testing.T) {
+	srv := newOldTimes(t)
+	alice := act(t, srv.Server, "alice", nil)
+	desk, phone := act(t, srv.Server, "bob", nil), act(t, srv.Server, "bob", nil)
+	alice.seesBob(2)
+	var first jid.JID
+	srv.held = make(chan *xmltree.Element, 1)
+	srv.set(&srv.away, func(to jid.JID) bool {
+		if first == "" {
+			first = to
+		}
+		return to == first
+	})
+	res, err := alice.StartCall(t.Context(), &jingledv1.StartCallRequest{Peer: "bob@example.test", Media: delegatedMedia})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sid := res.GetSid()
+	h := newHost(alice, sid)
+	h.sends(webrtc.MimeTypeOpus, 960, tone(t, 1000))
+	h.offer(nil)
+	bounced := srv.bounced(t)
+	select {
+	case <-h.gathered:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the host still gathers")
+	}
+	srv.Deliver(alice.accounts[0].client.JID(), bounced)
+	other := desk
+	if desk.accounts[0].client.JID() == first {
+		other = phone
+	}
+	if got := other.incoming().GetSid(); got != sid {
+		t.Fatalf("the call is %s, not %s", got, sid)
+	}
+	srv.mu.Lock()
+	transport := srv.last.Child(jingle.NS, "content").Child(ice.NSUDP, "transport")
+	srv.mu.Unlock()
+	candidates := 0
+	for e := range transport.Elements() {
+		if e.Is(ice.NSUDP, "candidate") {
+			candidates++
+		}
+	}
+	if candidates != h.told || candidates == 0 {
+		t.Errorf("the second device is told %d candidates, the host has %d", candidates, h.told)
+	}
+	if _, err := other.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{Sid: sid, Media: &jingledv1.Media{AudioIn: "tone:440"}}); err != nil {
+		t.Fatal(err)
+	}
+	alice.connected(sid)
+	h.eventually("the tone of the second device", h.hears(440))
+	h.eventually("one answer", func() bool { return h.kinds["answer"] == 1 })
+	if slices.ContainsFunc(alice.seen, func(e *jingledv1.Event) bool { return e.GetCallEnded() != nil }) {
+		t.Errorf("of a call that goes on the host is told %v", alice.seen)
+	}
+	alice.hangUp(sid, "")
+	if e := alice.ended(sid); e.GetReason() != "success" || !e.GetWasConnected() {
+		t.Errorf("ended with %v", e)
+	}
+	other.ended(sid)
+	alice.idle()
 }
 
 // TestAllDevicesHaveLeft: each device is called once, and one that the user has named has no substitute.
