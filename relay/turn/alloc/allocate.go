@@ -13,7 +13,6 @@ import (
 type pending struct {
 	ctx        context
 	want       [2]bool // families
-	required   int     // the family without which there is no allocation; -1: either will do
 	even, pair bool
 	claimed    bool // by RESERVATION-TOKEN: only this port will do
 	tries      int
@@ -21,9 +20,64 @@ type pending struct {
 	next       netip.AddrPort
 }
 
+// wanted is what an Allocate request asks for.
+type wanted struct {
+	tcp        bool
+	families   [2]bool
+	either     bool // of the families will do
+	even, pair bool
+	token      []byte // RESERVATION-TOKEN; nil for any port
+}
+
+// readAllocate checks the attributes by which a request chooses its relayed address: RFC 8656 section 7.2, whose steps the
+// numbers are. The code is that of the error to answer with, 0 for none.
+func readAllocate(m *message, overStream, tcpRelay bool) (w wanted, code int) {
+	// 3: REQUESTED-TRANSPORT.
+	proto, ok := m.get(stun.AttrRequestedTransport)
+	if !ok || len(proto) != 4 {
+		return w, codeBadRequest
+	}
+	w.tcp = proto[0] == protocolTCP
+	if proto[0] != protocolUDP && !(w.tcp && tcpRelay) {
+		return w, codeUnsupportedTransport
+	}
+	even, hasEven := m.get(stun.AttrEvenPort)
+	token, hasToken := m.get(stun.AttrReservationToken)
+	req, hasReq := m.get(stun.AttrRequestedAddressFamily)
+	add, hasAdd := m.get(attrAdditionalFamily)
+	bad := hasEven && len(even) != 1 || hasToken && len(token) != 8 || hasReq && len(req) != 4 || hasAdd && len(add) != 4
+	// RFC 6062 section 5.1: TCP relays only for clients on TCP or TLS, and without these attributes.
+	bad = bad || w.tcp && (!overStream || hasEven || hasToken || m.has(stun.AttrDontFragment))
+	// 5: RESERVATION-TOKEN excludes the attributes that would choose a port or family.
+	bad = bad || hasToken && (hasEven || hasReq || hasAdd)
+	// 6: only one of the two family attributes, and an additional family can only be IPv6.
+	bad = bad || hasReq && hasAdd || hasAdd && add[0] != familyIPv6
+	w.even = hasEven
+	w.pair = hasEven && len(even) == 1 && even[0]&0x80 != 0
+	// 9: a reserved pair of two families would need two tokens.
+	bad = bad || w.pair && hasAdd
+	if bad {
+		return w, codeBadRequest
+	}
+	if hasToken {
+		w.token = token
+	}
+	switch {
+	case hasAdd:
+		w.families, w.either = [2]bool{true, true}, true
+	case hasReq && req[0] == familyIPv6:
+		w.families[1] = true
+	case hasReq && req[0] != familyIPv4:
+		return w, codeFamilyNotSupported
+	default:
+		// 6: without the attribute the relayed address is IPv4.
+		w.families[0] = true
+	}
+	return w, 0
+}
+
 // allocate follows RFC 8656 section 7.2; the numbers are its steps.
 func (t *Table) allocate(now time.Time, c *context, m *message, who identity) {
-	p := &pending{required: -1}
 	// 1: authentication is done. 2: the 5-tuple must be free, unless this is a retransmission.
 	if a := t.byTuple[c.tuple]; a != nil {
 		if a.tid == c.tid && a.username == who.username && t.now-a.created < instant(retransmitWindow) {
@@ -33,70 +87,39 @@ func (t *Table) allocate(now time.Time, c *context, m *message, who identity) {
 		t.refuse(c, codeAllocationMismatch)
 		return
 	}
-	// 3: REQUESTED-TRANSPORT.
-	proto, ok := m.get(stun.AttrRequestedTransport)
-	if !ok || len(proto) != 4 {
-		t.refuse(c, codeBadRequest)
-		return
-	}
-	tcp := proto[0] == protocolTCP
-	if proto[0] != protocolUDP && !(tcp && t.cfg.TCPRelay) {
-		t.refused(c, who, codeUnsupportedTransport)
-		return
-	}
-	even, hasEven := m.get(stun.AttrEvenPort)
-	token, hasToken := m.get(stun.AttrReservationToken)
-	req, hasReq := m.get(stun.AttrRequestedAddressFamily)
-	add, hasAdd := m.get(attrAdditionalFamily)
-	bad := hasEven && len(even) != 1 || hasToken && len(token) != 8 || hasReq && len(req) != 4 || hasAdd && len(add) != 4
-	// RFC 6062 section 5.1: TCP relays only for clients on TCP or TLS, and without these attributes.
-	bad = bad || tcp && (!c.tuple.Transport.Stream() || hasEven || hasToken || m.has(stun.AttrDontFragment))
-	// 5: RESERVATION-TOKEN excludes the attributes that would choose a port or family.
-	bad = bad || hasToken && (hasEven || hasReq || hasAdd)
-	// 6: only one of the two family attributes, and an additional family can only be IPv6.
-	bad = bad || hasReq && hasAdd || hasAdd && add[0] != familyIPv6
-	p.even = hasEven
-	p.pair = hasEven && len(even) == 1 && even[0]&0x80 != 0
-	// 9: a reserved pair of two families would need two tokens.
-	bad = bad || p.pair && hasAdd
-	if bad {
-		t.refuse(c, codeBadRequest)
-		return
-	}
-	switch {
-	case hasAdd:
-		p.want = [2]bool{true, true}
-	case hasReq && req[0] == familyIPv6:
-		p.want[1], p.required = true, 1
-	case hasReq && req[0] != familyIPv4:
-		t.refused(c, who, codeFamilyNotSupported)
+	w, code := readAllocate(m, c.tuple.Transport.Stream(), t.cfg.TCPRelay)
+	switch code {
+	case 0:
+	case codeBadRequest:
+		t.refuse(c, code)
 		return
 	default:
-		// Section 7.2 step 6: without the attribute the relayed address is IPv4.
-		p.want[0], p.required = true, 0
+		t.refused(c, who, code)
+		return
 	}
 	if t.cfg.Draining {
 		t.alternate(c, who)
 		return
 	}
-	if hasToken {
+	p := &pending{want: w.families, even: w.even, pair: w.pair}
+	if w.token != nil {
 		// 5: an unknown or used token is 508.
-		addr, ok := t.seed.Ports.Claim(now, [8]byte(token), who.cred.User)
+		addr, ok := t.seed.Ports.Claim(now, [8]byte(w.token), who.cred.User)
 		if !ok {
 			t.refused(c, who, codeInsufficientCapacity)
 			return
 		}
 		p.claimed, p.next = true, addr
 		p.want = [2]bool{}
-		p.want[family(addr.Addr())], p.required = true, family(addr.Addr())
+		p.want[family(addr.Addr())] = true
 	}
 	a := &Allocation{
-		tuple: c.tuple, username: who.username, alg: who.alg, cred: who.cred, tid: c.tid, tcp: tcp, pend: p,
+		tuple: c.tuple, username: who.username, alg: who.alg, cred: who.cred, tid: c.tid, tcp: w.tcp, pend: p,
 		created: t.now, heap: -1,
 	}
 	for f, want := range p.want {
 		if want && !p.claimed && len(t.relayAddrs(c.tuple, f)) == 0 {
-			if !hasAdd {
+			if !w.either {
 				// 6: a family we do not have.
 				t.refused(c, who, codeFamilyNotSupported)
 				return
