@@ -78,8 +78,12 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 	keyboard := openKeyboard(p)
 	defer keyboard.restore()
 	var keys <-chan byte // once they mean something
+	// A call that is over already is no error; its end comes as an event.
 	hangUp := func(reason string) error {
 		_, err := s.Calls.EndCall(ctx, &jingledv1.EndCallRequest{Account: c.account, Sid: c.sid, Reason: reason})
+		if connect.CodeOf(err) == connect.CodeNotFound {
+			return nil
+		}
 		return err
 	}
 	for {
@@ -98,7 +102,7 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 		case key := <-keys:
 			switch err := c.press(ctx, s, p, key); {
 			case errors.Is(err, errHungUp):
-				if err := hangUp(""); err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+				if err := hangUp(""); err != nil {
 					return s.cause(err)
 				}
 			case err != nil:
@@ -107,7 +111,7 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 			continue
 		case <-interrupted:
 			interrupted, patience = nil, time.After(hangUpTime)
-			if err := hangUp(""); err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+			if err := hangUp(""); err != nil {
 				return s.cause(err)
 			}
 			continue
@@ -131,11 +135,8 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 			if c.flags.duration > 0 {
 				over = time.After(c.flags.duration)
 			}
-			if c.flags.dtmf != "" {
-				req := &jingledv1.SendDtmfRequest{Account: c.account, Sid: c.sid, Digits: c.flags.dtmf}
-				if _, err := s.Calls.SendDtmf(ctx, req); err != nil {
-					return errors.Join(err, hangUp(""))
-				}
+			if err := c.dial(ctx, s); err != nil {
+				return errors.Join(err, hangUp(""))
 			}
 		case *jingledv1.Event_CallTransferAsked:
 			if c.sentOn = b.CallTransferAsked.GetTo(); keys != nil {
@@ -149,6 +150,15 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 			return endOfCall(b.CallEnded, c.connected, p.tty)
 		}
 	}
+}
+
+// dial presses the digits that were asked for.
+func (c *conversation) dial(ctx context.Context, s *session) error {
+	if c.flags.dtmf == "" {
+		return nil
+	}
+	_, err := s.Calls.SendDtmf(ctx, &jingledv1.SendDtmfRequest{Account: c.account, Sid: c.sid, Digits: c.flags.dtmf})
+	return err
 }
 
 // hangUpTime is how long the end of a call may take after an interrupt.
