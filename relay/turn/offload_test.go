@@ -16,7 +16,6 @@ import (
 type ledger struct {
 	mu       sync.Mutex
 	free     []uint32
-	puts     int
 	have     map[uint16]Shortcut
 	grants   map[uint32][2]uint64
 	used     [4]OffloadUsage
@@ -51,7 +50,6 @@ func (l *ledger) Put(_ uint32, s Shortcut) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.have[s.Channel] = s
-	l.puts++
 	return nil
 }
 
@@ -127,6 +125,11 @@ func (m *meter) Charge(_ time.Time, _ alloc.Direction, n int) bool {
 func TestOffloader(t *testing.T) {
 	for _, limited := range []bool{false, true} {
 		l := newLedger()
+		t.Cleanup(func() { // after the server's end
+			if !l.closed {
+				t.Error("the offloader was not closed")
+			}
+		})
 		c := testConfig(t)
 		var addrs []netip.Addr
 		c.Offload = func(a []netip.Addr) (Offloader, error) { addrs = a; return l, nil }
