@@ -20,11 +20,12 @@ import (
 
 // login takes one connection from its first byte to a bound resource. Its goroutine is the connection's reader.
 type login struct {
-	srv  *Server
-	conn net.Conn
-	in   *reader
-	tls  *tls.ConnectionState // nil while there is no TLS
-	user string               // once the client has proved it
+	srv   *Server
+	conn  net.Conn
+	in    *reader
+	tls   *tls.ConnectionState // nil while there is no TLS
+	user  string               // once the client has proved it
+	tries int                  // that have failed
 }
 
 // maxTries is how often a client may try to log in on one connection (RFC 6120 section 6.4.4: 2 to 5).
@@ -37,58 +38,63 @@ func (l *login) run(ctx context.Context, direct bool) (*session, error) {
 			return nil, err
 		}
 	}
-	for tries := 0; ; {
+	for {
 		if err := l.open(); err != nil {
 			return nil, err
 		}
 		if l.user != "" {
 			return l.bind()
 		}
-		restart := false
-		for !restart {
+		for restart := false; !restart; {
 			e, err := l.in.next()
 			if err != nil {
 				return nil, err
 			}
-			switch {
-			case e.Is(nsTLS, "starttls") && l.tls == nil:
-				// What was sent before the handshake must not be read as if it came after.
-				if l.in.br.Buffered() > 0 {
-					return nil, &streamError{"policy-violation", "data sent between <starttls/> and the handshake"}
-				}
-				if err := l.write("<proceed xmlns='" + nsTLS + "'/>"); err != nil {
-					return nil, err
-				}
-				if err := l.startTLS(ctx); err != nil {
-					return nil, err
-				}
-				restart = true
-			case e.Is(nsSASL, "auth") && l.mayLogIn():
-				err := l.authenticate(e)
-				var refused saslError
-				if err != nil && !errors.As(err, &refused) {
-					return nil, err
-				}
-				if err == nil {
-					restart = true
-					break
-				}
-				l.srv.cfg.Logger.Info("login refused", "remote", l.conn.RemoteAddr(), "reason", string(refused))
-				if err := l.write("<failure xmlns='" + nsSASL + "'><" + condition(err) + "/></failure>"); err != nil {
-					return nil, err
-				}
-				if tries++; tries == maxTries {
-					return nil, &streamError{"policy-violation", "too many failed logins"}
-				}
-			case e.Name.Space == nsSASL && e.Name.Local == "abort":
-				if err := l.write("<failure xmlns='" + nsSASL + "'><aborted/></failure>"); err != nil {
-					return nil, err
-				}
-			default:
-				return nil, &streamError{"not-authorized", "log in first"}
+			if restart, err = l.negotiate(ctx, e); err != nil {
+				return nil, err
 			}
 		}
 	}
+}
+
+// negotiate handles what comes before the login. With restart the client opens its stream again.
+func (l *login) negotiate(ctx context.Context, e *xmltree.Element) (restart bool, err error) {
+	switch {
+	case e.Is(nsTLS, "starttls") && l.tls == nil:
+		// What was sent before the handshake must not be read as if it came after.
+		if l.in.br.Buffered() > 0 {
+			return false, &streamError{"policy-violation", "data sent between <starttls/> and the handshake"}
+		}
+		if err := l.write("<proceed xmlns='" + nsTLS + "'/>"); err != nil {
+			return false, err
+		}
+		return true, l.startTLS(ctx)
+	case e.Is(nsSASL, "auth") && l.mayLogIn():
+		return l.tryLogin(e)
+	case e.Name.Space == nsSASL && e.Name.Local == "abort":
+		return false, l.write("<failure xmlns='" + nsSASL + "'><aborted/></failure>")
+	}
+	return false, &streamError{"not-authorized", "log in first"}
+}
+
+// tryLogin says whether the client has logged in. An error ends the connection.
+func (l *login) tryLogin(e *xmltree.Element) (bool, error) {
+	err := l.authenticate(e)
+	if err == nil {
+		return true, nil
+	}
+	refused, ok := errors.AsType[saslError](err)
+	if !ok {
+		return false, err
+	}
+	l.srv.cfg.Logger.Info("login refused", "remote", l.conn.RemoteAddr(), "reason", string(refused))
+	if err := l.write("<failure xmlns='" + nsSASL + "'><" + string(refused) + "/></failure>"); err != nil {
+		return false, err
+	}
+	if l.tries++; l.tries == maxTries {
+		return false, &streamError{"policy-violation", "too many failed logins"}
+	}
+	return false, nil
 }
 
 func (l *login) mayLogIn() bool { return l.tls != nil || l.srv.cfg.AllowPlain }
@@ -124,8 +130,7 @@ func (l *login) open() error {
 	head := "<?xml version='1.0'?><stream:stream xmlns='" + nsClient + "' xmlns:stream='" + nsStream +
 		"' version='1.0' xml:lang='en' id='" + rand.Text() + "' from='" + l.srv.cfg.Domain + "'>"
 	if err != nil {
-		var se *streamError
-		if errors.As(err, &se) {
+		if _, ok := errors.AsType[*streamError](err); ok {
 			err = errors.Join(err, l.write(head))
 		}
 		return err

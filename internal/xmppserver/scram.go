@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"hash"
 	"strconv"
@@ -210,13 +209,4 @@ func decodeSASL(text string) (string, error) {
 		return "", errEncoding
 	}
 	return string(b), nil
-}
-
-// condition returns what to send for a failed login.
-func condition(err error) string {
-	var s saslError
-	if errors.As(err, &s) {
-		return string(s)
-	}
-	return "temporary-auth-failure"
 }
