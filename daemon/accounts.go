@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -268,7 +269,7 @@ func (d *Daemon) AddAccount(ctx context.Context, req *jingledv1.AddAccountReques
 	}
 	d.mu.Lock()
 	if err = d.mayAdd(cfg.JID); err == nil {
-		d.accounts = append(d.accounts[:len(d.accounts):len(d.accounts)], a) // readers keep the old one
+		d.accounts = append(slices.Clip(d.accounts), a) // readers keep the old one
 		d.begin(a)
 	}
 	d.mu.Unlock()

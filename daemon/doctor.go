@@ -130,11 +130,10 @@ func (x *doctor) login(ctx context.Context) bool {
 
 func (x *doctor) refused(err error, acc *jingledv1.Account) {
 	text, advice := "The server has not answered yet.", "Wait a moment, and try again."
-	var why *xmpp.Error
 	if err != nil {
 		text, advice = err.Error()+".", ""
 	}
-	if errors.As(err, &why) {
+	if why, ok := errors.AsType[*xmpp.Error](err); ok {
 		text, advice = why.Message+".", why.Advice
 		if why.Addr != "" {
 			text = why.Message + " (" + why.Addr + ")."

@@ -16,9 +16,8 @@ func (c *call) answerHidden(m *jingledv1.Media) error {
 	return c.decide(func(u *undecided, s *engine.Session, own *mediacall.Call) {
 		mc, err := mediacall.PickUp(s, u.initial, c.account.callConfig(c, m.GetIce(), false))
 		if err != nil {
-			var rejected *engine.Rejection
 			reason := media.Reason(err)
-			if errors.As(err, &rejected) {
+			if rejected, ok := errors.AsType[*engine.Rejection](err); ok {
 				reason = rejected.Reason
 			}
 			s.Terminate(reason)

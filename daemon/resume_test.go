@@ -317,7 +317,7 @@ func TestOtherClients(t *testing.T) {
 			w := newWire(t)
 			w.change(func(from jid.JID, stanza *xmltree.Element) {
 				if j := stanza.Child(jingle.NS, "jingle"); j != nil && j.Attr("action") == "session-initiate" {
-					for _, local := range strings.Fields(c.strip) {
+					for local := range strings.FieldsSeq(c.strip) {
 						without(j, local)
 					}
 				}

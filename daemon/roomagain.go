@@ -84,8 +84,8 @@ func (r *room) lose(now time.Time) {
 	clear(r.legs)
 	r.mu.Lock()
 	for _, o := range r.people {
-		if real := jid.JID(o.GetJid()).Bare(); real != "" {
-			w.members[real] = true
+		if address := jid.JID(o.GetJid()).Bare(); address != "" {
+			w.members[address] = true
 		}
 	}
 	clear(r.people)

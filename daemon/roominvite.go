@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"slices"
-	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/jid"
@@ -17,10 +16,9 @@ import (
 
 // roomInvitation is one that we have got: to a call (XEP-0482), or to a room.
 type roomInvitation struct {
-	id    string // that clients of the API have for it
-	call  string // its id in XEP-0482, "" if it is none
-	to    muc.Invitation
-	since time.Time
+	id   string // that clients of the API have for it
+	call string // its id in XEP-0482, "" if it is none
+	to   muc.Invitation
 }
 
 // maxInvitations bounds those that are remembered.
@@ -83,7 +81,6 @@ func (a *account) callInvitation(m *xmpp.Message, x *xmltree.Element) {
 
 // invited tells of an invitation.
 func (a *account) invited(i *roomInvitation, video bool) {
-	i.since = time.Now()
 	a.mu.Lock()
 	a.invitations = append(a.invitations, i)
 	if over := len(a.invitations) - maxInvitations; over > 0 {

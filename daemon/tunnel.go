@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -92,7 +93,7 @@ func (d *Daemon) enterTunnel(name string, t *tunnel.Tunnel, a *account) (context
 	if err := d.mayEnter(a.cfg.JID); err != nil {
 		return nil, err
 	}
-	d.accounts = append(d.accounts[:len(d.accounts):len(d.accounts)], a) // readers keep the old one
+	d.accounts = append(slices.Clip(d.accounts), a) // readers keep the old one
 	d.tunnels[name] = t
 	d.lent.Add(1)
 	return d.life, nil

@@ -1,6 +1,7 @@
 package filetransfer
 
 import (
+	"slices"
 	"time"
 
 	"github.com/jingled/jingled/filetransfer/hashes"
@@ -177,7 +178,7 @@ func (r *Receiving) Checksum(_ time.Time, c Checksum) []Effect {
 	if r.state >= receiveMending || !sameContent(r.cfg.Content, c.Name) {
 		return r.take()
 	}
-	r.expect = append(r.expect[:len(r.expect):len(r.expect)], c.File.Hashes...)
+	r.expect = append(slices.Clip(r.expect), c.File.Hashes...)
 	if g := c.File.Range; g != nil && g.Start() == r.offset && (g.Length == nil || *g.Length == r.length) {
 		r.expectOf = append(r.expectOf, g.Hashes...)
 	}

@@ -1,5 +1,7 @@
 package jingle
 
+import "slices"
+
 // NS is the namespace of the <jingle/> element (XEP-0166 section 14).
 const NS = "urn:xmpp:jingle:1"
 
@@ -37,12 +39,7 @@ var Actions = []Action{
 
 // Known reports whether a is one of [Actions].
 func (a Action) Known() bool {
-	for _, k := range Actions {
-		if a == k {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Actions, a)
 }
 
 // Role is a party's part in a session; it never changes while the session lives.

@@ -1,6 +1,7 @@
 package jingle
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/jingled/jingled/xmltree"
@@ -63,12 +64,7 @@ func misspelt(local string) (Condition, bool) {
 
 // Known reports whether c is one of [Conditions].
 func (c Condition) Known() bool {
-	for _, k := range Conditions {
-		if c == k {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Conditions, c)
 }
 
 // ParseReason reads a <reason/>. It never fails: an unknown or missing condition is read as [GeneralError], because a

@@ -28,7 +28,7 @@ func (s *Session) receive(now time.Time, iq string, m *Message) *StanzaError {
 	case SessionInitiate:
 		return s.receiveInitiate(iq, m)
 	case SessionAccept:
-		return s.receiveAccept(now, iq, m)
+		return s.receiveAccept(iq, m)
 	case SessionTerminate:
 		r := m.Reason
 		if r == nil {
@@ -120,7 +120,7 @@ func (s *Session) checkInitiate(m *Message) *StanzaError {
 	return nil
 }
 
-func (s *Session) receiveAccept(now time.Time, iq string, m *Message) *StanzaError {
+func (s *Session) receiveAccept(iq string, m *Message) *StanzaError {
 	if s.state == Active {
 		// Movim answers so as the initiator, too.
 		if known, _ := s.inPhase(m, offeredByUs); s.cfg.Role == Initiator || len(known) > 0 {

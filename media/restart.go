@@ -126,7 +126,8 @@ func (g *Group) Add(info ice.Transport) (restarts bool, err error) {
 		if len(info.Candidates) == 0 && g.cfg.Controlling {
 			return false, ErrRestartTieBreak
 		}
-		return false, g.answered(next, info)
+		g.answered(next, info)
+		return false, nil
 	}
 	if g.conn.Load() == nil || g.old != nil {
 		return false, ErrRestart
@@ -141,7 +142,7 @@ func (g *Group) Add(info ice.Transport) (restarts bool, err error) {
 }
 
 // answered takes the peer's credentials for a restart of ours. The answers to offers that were replaced come first.
-func (g *Group) answered(next *link, info ice.Transport) error {
+func (g *Group) answered(next *link, info ice.Transport) {
 	g.mu.Lock()
 	g.unanswered--
 	last := g.unanswered == 0
@@ -155,7 +156,6 @@ func (g *Group) answered(next *link, info ice.Transport) error {
 		next.add(info)
 		g.poke()
 	}
-	return nil
 }
 
 // GiveUp ends a restart of ours that the peer has refused, by an error to what told it or one of its candidates.

@@ -30,12 +30,12 @@ func TestNetworkIsLeft(t *testing.T) {
 	ip("addr add " + second + "/24 dev other")
 	ip("link set other-peer up")
 	ip("link set other up")
-	real := func(c *Config) {
+	overNetwork := func(c *Config) {
 		c.ICE.LoopbackOnly = false
 		c.ICE.Address = netip.Addr.Is4
 		c.Codecs = []*audio.Codec{audio.PCMU()}
 	}
-	a, b := newParty(t, nil, jingle.Initiator, real), newParty(t, nil, jingle.Responder, real)
+	a, b := newParty(t, nil, jingle.Initiator, overNetwork), newParty(t, nil, jingle.Responder, overNetwork)
 	hangUp := dial(t, a, b)
 	pair := await[Connected](t, a, "connection", nil).Pair
 	await[Heard](t, a, "sound", nil)

@@ -34,8 +34,7 @@ type sender struct {
 	// DTMF has its own clock, which is that of the audio unless the peer has no such.
 	eventTime  uint32
 	eventStep  uint32
-	eventStart uint32 // in eventTime
-	eventAudio uint32 // the same in the audio's timestamp
+	eventAudio uint32 // the audio's timestamp when the key went down
 }
 
 // ours is the source of the packets that are not passed on.
@@ -119,7 +118,7 @@ func (w *sender) frame(pcm []float32) error {
 	switch {
 	case isKey:
 		if key.Marker {
-			w.eventStart, w.eventAudio = key.Timestamp, w.timestamp
+			w.eventAudio = w.timestamp
 		}
 		h.PayloadType, h.Marker, h.Timestamp = a.eventPT, key.Marker, w.eventAudio
 		w.payload = key.Event.Append(w.payload[:0])

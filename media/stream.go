@@ -132,30 +132,33 @@ func (s *stream) received(h *rtp.Header, payload []byte, now time.Duration) {
 		if in.passed && in.codec != nil && in.codec.ClockRate == clock {
 			s.pass(in.codec, h, payload, true)
 		}
+	} else if p.Duration = codec.Duration(payload); p.Duration > 0 {
+		s.sound(in, codec, h, payload)
 	} else {
-		p.Duration = codec.Duration(payload)
-		if p.Duration == 0 {
-			return
-		}
-		passed := s.passes(codec)
-		if codec != in.codec || in.passed != passed {
-			in.codec, in.passed, in.player = codec, passed, nil
-			if !passed {
-				in.player = s.newPlayer(codec)
-			}
-		}
-		if passed {
-			s.pass(codec, h, payload, false)
-		}
-		s.listen(in, codec, h, payload)
-		if !in.heard && decodes(codec, payload) {
-			in.heard = true
-			s.pending = append(s.pending, Heard{Codec: codec.Name, At: time.Now()})
-		}
+		return
 	}
 	if in.player != nil {
 		p.Payload = append([]byte(nil), payload...)
 		in.player.Push(p, now)
+	}
+}
+
+// sound takes a packet of audio for all but the player, and gives the source the player that it needs; s.mu is held.
+func (s *stream) sound(in *incoming, codec *audio.Codec, h *rtp.Header, payload []byte) {
+	passed := s.passes(codec)
+	if codec != in.codec || in.passed != passed {
+		in.codec, in.passed, in.player = codec, passed, nil
+		if !passed {
+			in.player = s.newPlayer(codec)
+		}
+	}
+	if passed {
+		s.pass(codec, h, payload, false)
+	}
+	s.listen(in, codec, h, payload)
+	if !in.heard && decodes(codec, payload) {
+		in.heard = true
+		s.pending = append(s.pending, Heard{Codec: codec.Name, At: time.Now()})
 	}
 }
 
@@ -272,9 +275,9 @@ func (s *stream) run(ctx context.Context) error {
 		reports.maybe(s.now())
 		next = next.Add(frameTime)
 		if behind := time.Since(next); behind > late {
-			skipped := behind / frameTime
-			next = next.Add(skipped * frameTime)
-			send.skip(int(skipped))
+			skipped := int(behind / frameTime)
+			next = next.Add(time.Duration(skipped) * frameTime)
+			send.skip(skipped)
 		}
 		timer.Reset(time.Until(next))
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -74,9 +75,7 @@ type advertiser interface {
 func (e *external) refresh(ctx context.Context, srv advertiser) {
 	e.mu.Lock()
 	names := make(map[netip.Addr]string, len(e.names))
-	for b, n := range e.names {
-		names[b] = n
-	}
+	maps.Copy(names, e.names)
 	e.mu.Unlock()
 	for bind, name := range names {
 		network := "ip4"

@@ -48,8 +48,7 @@ func Parse(b []byte) (Config, error) {
 
 // explain turns go-toml's errors into sentences with a line.
 func explain(err error) error {
-	var strict *toml.StrictMissingError
-	if errors.As(err, &strict) {
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
 		var lines []string
 		for i := range strict.Errors {
 			e := &strict.Errors[i]
@@ -58,8 +57,7 @@ func explain(err error) error {
 		}
 		return errors.New(strings.Join(lines, "; "))
 	}
-	var dec *toml.DecodeError
-	if errors.As(err, &dec) {
+	if dec, ok := errors.AsType[*toml.DecodeError](err); ok {
 		row, col := dec.Position()
 		what := strings.TrimPrefix(dec.Error(), "toml: ")
 		if k := strings.Join(dec.Key(), "."); k != "" {

@@ -75,8 +75,7 @@ func TestTargets(t *testing.T) {
 			got = append(got, s)
 		}
 		if err != nil {
-			var e *Error
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*Error](err); ok {
 				got = append(got, e.Kind.Error())
 			}
 		}

@@ -191,8 +191,7 @@ func (l *login) challenge(p profile) (data []byte, success bool, err error) {
 
 func (l *login) saslError(cause error) *Error {
 	e := &Error{Kind: ErrAuth, Addr: l.addr, Err: cause}
-	var more *continueError
-	if errors.As(cause, &more) {
+	if more, ok := errors.AsType[*continueError](cause); ok {
 		e.Message = fmt.Sprintf("login as %s is not complete: %v", l.cfg.JID, more)
 		e.Advice = "A second factor cannot be given here: make a password for this program alone at your provider, if it has such, " +
 			"or take the second factor off the account; a password that has to be changed is changed with another client"

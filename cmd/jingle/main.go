@@ -71,8 +71,7 @@ func run() int {
 	code := exitCode(err)
 	if text := message(err); code != exitDone && text != "" {
 		fmt.Fprintln(os.Stderr, "jingle: "+cleanLines(text))
-		var usage *usageError
-		if errors.As(err, &usage) {
+		if _, ok := errors.AsType[*usageError](err); ok {
 			fmt.Fprintf(os.Stderr, "Try \"%s --help\".\n", cmd.CommandPath())
 		}
 	}
@@ -81,8 +80,7 @@ func run() int {
 
 // message is an error in words for people, without the code in front that Connect gives it.
 func message(err error) string {
-	var ce *connect.Error
-	if errors.As(err, &ce) {
+	if ce, ok := errors.AsType[*connect.Error](err); ok {
 		return ce.Message()
 	}
 	if err == nil {

@@ -127,8 +127,7 @@ func problem(w http.ResponseWriter, err error) {
 		status = http.StatusServiceUnavailable
 	}
 	text := err.Error()
-	var c *connect.Error
-	if errors.As(err, &c) {
+	if c, ok := errors.AsType[*connect.Error](err); ok {
 		text = c.Message()
 	}
 	tell(w, status, sentence(text))

@@ -233,7 +233,7 @@ func TestGarbage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if b, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || !strings.Contains(string(b), `"version":"of a test"`) {
+	if b, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(b), `"version":"of a test"`) {
 		t.Errorf("%d %s %v", res.StatusCode, b, err)
 	}
 }

@@ -208,8 +208,7 @@ func explain(err error) error {
 		line, _ := e.Position()
 		return fmt.Errorf("line %d: there is no setting %q", line, strings.Join(e.Key(), "."))
 	}
-	var decode *toml.DecodeError
-	if errors.As(err, &decode) {
+	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, _ := decode.Position()
 		return fmt.Errorf("line %d: %s", line, strings.TrimPrefix(decode.Error(), "toml: "))
 	}

@@ -28,7 +28,7 @@ import (
 func (v *visitor) upload(name string, body io.Reader, size int64) *http.Response {
 	v.t.Helper()
 	q := url.Values{"peer": {"bob@example.test"}, "name": {name}}
-	req, err := http.NewRequestWithContext(v.t.Context(), "POST", v.base+"/upload?"+q.Encode(), body)
+	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, v.base+"/upload?"+q.Encode(), body)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestUploadsAreBounded(t *testing.T) {
 	empty(t, dir)
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		res := v.upload("a", strings.NewReader("x"), 1)
-		if res.StatusCode == 400 {
+		if res.StatusCode == http.StatusBadRequest {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -124,7 +124,7 @@ func (s *served) signIn() *visitor {
 	base, token := s.open()
 	res := s.enter(base, token)
 	var said struct{ Key string }
-	if err := json.NewDecoder(res.Body).Decode(&said); err != nil || res.StatusCode != 200 {
+	if err := json.NewDecoder(res.Body).Decode(&said); err != nil || res.StatusCode != http.StatusOK {
 		s.t.Fatalf("%s, %v", res.Status, err)
 	}
 	v := &visitor{served: s, base: base, key: said.Key}
@@ -360,7 +360,7 @@ func TestEvents(t *testing.T) {
 	v := serve(t, nil).signIn()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", v.base+"/v1/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.base+"/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

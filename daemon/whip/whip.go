@@ -44,7 +44,6 @@ type Config struct {
 
 // Server is made by [New] and driven by [Server.Run].
 type Server struct {
-	cfg    Config
 	token  string
 	server *local.Server
 }
@@ -59,7 +58,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Daemon == nil {
 		return nil, errors.New("whip: no daemon")
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{}
 	var err error
 	if s.token, err = token(cfg.StateDir); err != nil {
 		return nil, fmt.Errorf("whip: %w", err)

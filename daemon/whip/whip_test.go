@@ -239,7 +239,7 @@ func TestProtocol(t *testing.T) {
 	}
 	res, answer := s.do("POST", "active/whip", sdp, nil)
 	location := res.Header.Get("Location")
-	if res.StatusCode != 201 || res.Header.Get("Content-Type") != "application/sdp" || res.Header.Get("ETag") == "" ||
+	if res.StatusCode != http.StatusCreated || res.Header.Get("Content-Type") != "application/sdp" || res.Header.Get("ETag") == "" ||
 		!strings.HasPrefix(location, "/v1/calls/"+sid+"/whip/") {
 		t.Fatalf("POST: %s %v", res.Status, res.Header)
 	}
@@ -252,7 +252,7 @@ func TestProtocol(t *testing.T) {
 			t.Errorf("%s: %s", method, res.Status)
 		}
 	}
-	if res, _ := s.do("DELETE", location, "", nil); res.StatusCode != 200 {
+	if res, _ := s.do("DELETE", location, "", nil); res.StatusCode != http.StatusOK {
 		t.Errorf("DELETE: %s", res.Status)
 	}
 	s.alice.Forget()
@@ -262,7 +262,7 @@ func TestProtocol(t *testing.T) {
 		s.bob.WantEnd(t, id, "success", true)
 		s.alice.WantEnd(t, id, "success", false)
 	}
-	if res, _ := s.do("POST", sid+"/whip", sdp, nil); res.StatusCode != 404 {
+	if res, _ := s.do("POST", sid+"/whip", sdp, nil); res.StatusCode != http.StatusNotFound {
 		t.Errorf("after the call: %s", res.Status)
 	}
 }

@@ -25,9 +25,9 @@ type Each struct {
 	Path, Rel string
 }
 
-// Files lists the regular files in a folder, at most max; with more the error is [ErrTooMany]. Links and devices are left
+// Files lists the regular files in a folder, at most limit; with more the error is [ErrTooMany]. Links and devices are left
 // out, and so are empty folders.
-func Files(dir string, max int) ([]Each, error) {
+func Files(dir string, limit int) ([]Each, error) {
 	var out []Each
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -37,8 +37,8 @@ func Files(dir string, max int) ([]Each, error) {
 		if err != nil {
 			return err
 		}
-		if len(out) == max {
-			return fmt.Errorf("%s: %w: more than %d are sent as an archive only", dir, ErrTooMany, max)
+		if len(out) == limit {
+			return fmt.Errorf("%s: %w: more than %d are sent as an archive only", dir, ErrTooMany, limit)
 		}
 		out = append(out, Each{Path: p, Rel: path.Join(filepath.Base(dir), filepath.ToSlash(rel))})
 		return nil

@@ -22,9 +22,9 @@ var ErrUnsafe = errors.New("the archive is not unpacked")
 const maxSame = 10_000
 
 // Unpack takes an archive apart into a new folder of the given name in dir, and returns the new folder's path and how many
-// files it has. Names are made safe as those of received files; nothing that exists is touched. max bounds the bytes of all
+// files it has. Names are made safe as those of received files; nothing that exists is touched. limit bounds the bytes of all
 // files together. When it fails nothing is left.
-func Unpack(ctx context.Context, archive io.Reader, dir, name string, max int64) (made string, files int, err error) {
+func Unpack(ctx context.Context, archive io.Reader, dir, name string, limit int64) (made string, files int, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", 0, fmt.Errorf("unpack: %w", err)
@@ -44,7 +44,7 @@ func Unpack(ctx context.Context, archive io.Reader, dir, name string, max int64)
 	if err != nil {
 		return "", 0, fmt.Errorf("unpack: %w", err)
 	}
-	u := &unpacking{ctx: ctx, root: in, left: max}
+	u := &unpacking{ctx: ctx, root: in, left: limit}
 	err = u.all(tar.NewReader(archive))
 	if err = errors.Join(err, in.Close()); err != nil {
 		return "", 0, err

@@ -16,7 +16,7 @@ import (
 const routerPort = 5351
 
 // askRouter sends a request to a router until it answers, as RFC 6886 section 3.1 has it. fits says whether an answer is to it.
-func askRouter(ctx context.Context, cfg *Config, make func(local netip.Addr) []byte, fits func([]byte) bool) ([]byte, error) {
+func askRouter(ctx context.Context, cfg *Config, request func(local netip.Addr) []byte, fits func([]byte) bool) ([]byte, error) {
 	to, err := cfg.Router()
 	if err != nil {
 		return nil, err
@@ -28,10 +28,10 @@ func askRouter(ctx context.Context, cfg *Config, make func(local netip.Addr) []b
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	request := make(conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap())
+	message := request(conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap())
 	buf := [1100]byte{}
 	for wait := 250 * time.Millisecond; ; wait *= 2 {
-		if _, err := conn.Write(request); err != nil {
+		if _, err := conn.Write(message); err != nil {
 			return nil, err
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {

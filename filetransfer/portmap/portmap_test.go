@@ -24,7 +24,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeRouter speaks what it is told to, on the loopback.
 type fakeRouter struct {
-	t        *testing.T
 	pcp, pmp bool
 	external netip.Addr
 	conn     *net.UDPConn
@@ -40,7 +39,7 @@ func newRouter(t *testing.T, pcp, pmp bool) *fakeRouter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &fakeRouter{t: t, pcp: pcp, pmp: pmp, external: netip.MustParseAddr("203.0.113.7"), conn: conn, ports: map[uint16]uint32{}}
+	r := &fakeRouter{pcp: pcp, pmp: pmp, external: netip.MustParseAddr("203.0.113.7"), conn: conn, ports: map[uint16]uint32{}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -50,7 +50,7 @@ func Offers(m *jingle.Message) bool {
 // Incoming takes a session of a peer; it has the form of [engine.Config.Incoming]. Contents that are no offers of a
 // file we can take are left out when the session is accepted; if there is no other, the session is refused.
 func (m *Manager) Incoming(s *engine.Session, msg *jingle.Message) (engine.Application, error) {
-	app := &application{m: m}
+	app := &application{}
 	app.bind(s)
 	factories := m.cfg.Transports(s.Peer(), false)
 	var no *jingle.Reason
@@ -144,7 +144,6 @@ func requests(c *jingle.Content, d filetransfer.Description) bool {
 
 // application is one session with files. It belongs to the session's goroutine.
 type application struct {
-	m     *Manager
 	s     *engine.Session
 	items []*item
 }

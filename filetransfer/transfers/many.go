@@ -22,7 +22,7 @@ func (m *Manager) SendMany(e *engine.Engine, peer jid.JID, srcs []Source, opts S
 	if opts.MediaType == filetransfer.MediaTypeDashed {
 		opts.MediaType = filetransfer.MediaTypeBoth
 	}
-	app := &application{m: m}
+	app := &application{}
 	var ts []*Transfer
 	sid := engine.NewSID()
 	for i, src := range srcs {

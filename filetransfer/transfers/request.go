@@ -3,6 +3,7 @@ package transfers
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jingled/jingled/filetransfer"
@@ -47,7 +48,7 @@ func (m *Manager) Request(e *engine.Engine, peer jid.JID, requests []Request, op
 	if len(requests) == 0 || len(requests) > maxRequests {
 		return nil, fmt.Errorf("transfers: %d files are asked for; from 1 to %d can be", len(requests), maxRequests)
 	}
-	app := &application{m: m}
+	app := &application{}
 	var ts []*Transfer
 	sid := engine.NewSID()
 	for i, r := range requests {
@@ -99,7 +100,7 @@ func (t *Transfer) granted(answer *filetransfer.File) {
 	if file.Name == "" {
 		file.Name = t.request.File.Name
 	}
-	file.Hashes = append(file.Hashes[:len(file.Hashes):len(file.Hashes)], t.request.File.Hashes...)
+	file.Hashes = append(slices.Clip(file.Hashes), t.request.File.Hashes...)
 	receiving, why := filetransfer.NewReceiving(filetransfer.ReceivingConfig{
 		Content: t.content, Offer: file, MaxSize: t.m.cfg.MaxSize, ChecksumGrace: t.m.cfg.ChecksumGrace,
 		Mend: t.m.cfg.Mend != nil && (asked == nil || asked.Length == nil),

@@ -80,8 +80,6 @@ func (m *memory) Keep() error             { return m.end("keep") }
 func (m *memory) Discard() error          { return m.end("discard") }
 func (m *memory) Part() string            { return "memory" }
 
-func number(n int64) *int64 { return &n }
-
 // ask lets romeo ask juliet for a file.
 func (w *world) ask(want filetransfer.File, target transfers.Target) *transfers.Transfer {
 	w.t.Helper()
@@ -179,7 +177,7 @@ func TestGiant(t *testing.T) {
 					byChannel(t, w)
 				}
 				target := &memory{}
-				w.ask(filetransfer.File{Name: "giant", Range: &filetransfer.Range{Offset: number(r[0]), Length: number(r[1])}}, target)
+				w.ask(filetransfer.File{Name: "giant", Range: &filetransfer.Range{Offset: new(r[0]), Length: new(r[1])}}, target)
 				if e, ok := first(w.romeo.wait()).(transfers.Done); !ok || e.Bytes != r[1] || e.Verified != hashes.SHA256 {
 					t.Fatalf("%+v", e)
 				}
@@ -206,8 +204,8 @@ func TestRequestRefused(t *testing.T) {
 		"nothing is shared":      {want: filetransfer.File{Name: "f"}, reason: jingle.FailedApplication, app: true},
 		"another name":           {want: filetransfer.File{Name: "../f"}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication, app: true},
 		"no file behind it":      {want: filetransfer.File{Name: "odd"}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication, app: true},
-		"a range over the end":   {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: number(1), Length: number(1000)}}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication},
-		"a range behind the end": {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: number(math.MaxInt64)}}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication},
+		"a range over the end":   {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: new(int64(1)), Length: new(int64(1000))}}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication},
+		"a range behind the end": {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: new(int64(math.MaxInt64))}}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication},
 		"too large for us":       {want: filetransfer.File{Name: "f"}, files: transfers.Config{Shared: shared, MaxSize: 999}, reason: jingle.MediaError},
 		"an answer without a size": {want: filetransfer.File{Name: "f"}, files: transfers.Config{Shared: shared}, reason: jingle.FailedApplication,
 			tamper: func(action string, e *xmltree.Element) {
@@ -215,7 +213,7 @@ func TestRequestRefused(t *testing.T) {
 					edit(e, "size", func(s *xmltree.Element) { s.Name.Local = "length" })
 				}
 			}},
-		"an answer with another range": {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: number(10), Length: number(10)}}, files: transfers.Config{Shared: shared},
+		"an answer with another range": {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: new(int64(10)), Length: new(int64(10))}}, files: transfers.Config{Shared: shared},
 			reason: jingle.FailedApplication, tamper: func(action string, e *xmltree.Element) {
 				if action == "session-accept" {
 					edit(e, "range", func(s *xmltree.Element) { s.Set("offset", "11") })
@@ -239,7 +237,7 @@ func TestRequestRefused(t *testing.T) {
 					edit(e, "hash", setText("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
 				}
 			}},
-		"another hash of a part": {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: number(10), Length: number(10)}}, files: transfers.Config{Shared: shared}, reason: jingle.MediaError,
+		"another hash of a part": {want: filetransfer.File{Name: "f", Range: &filetransfer.Range{Offset: new(int64(10)), Length: new(int64(10))}}, files: transfers.Config{Shared: shared}, reason: jingle.MediaError,
 			tamper: func(action string, e *xmltree.Element) {
 				if action == "session-info" {
 					edit(e, "hash", setText("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))

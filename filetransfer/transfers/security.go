@@ -224,12 +224,12 @@ func (t *Transfer) prove(p jingle.Payload) jingle.Payload {
 // <hash-used/> may be another than the sender wrote. It belongs to the goroutine of run.
 func (t *Transfer) proves(c filetransfer.Checksum) bool {
 	computed := t.receiving.Algos()
-	comparable := func(h hashes.Hash) bool {
+	canCompare := func(h hashes.Hash) bool {
 		return h.Usable() && h.Algo.Offered() && slices.Contains(computed, h.Algo.Canonical())
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.secured == nil || c.File.Range != nil || !slices.ContainsFunc(c.File.Hashes, comparable) {
+	if t.secured == nil || c.File.Range != nil || !slices.ContainsFunc(c.File.Hashes, canCompare) {
 		return false
 	}
 	for _, e := range c.File.Extra {

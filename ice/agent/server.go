@@ -155,7 +155,7 @@ func frameSize(b []byte) int {
 	if len(b) < 4 {
 		return 0
 	}
-	size := 0
+	var size int
 	switch {
 	case b[0]&0xc0 == 0x40: // a channel's number
 		size = 4 + (int(binary.BigEndian.Uint16(b[2:]))+3)&^3

@@ -23,7 +23,7 @@ func TestOperationsDocNamesTestsThatExist(t *testing.T) {
 		if err != nil {
 			t.Errorf("no tests in %s: %v", n[1], err)
 		}
-		for _, test := range strings.Split(strings.TrimSuffix(n[2], ", "), ", ") {
+		for test := range strings.SplitSeq(strings.TrimSuffix(n[2], ", "), ", ") {
 			if !regexp.MustCompile(`(?m)^func ` + test + `$`).Match(out) {
 				t.Errorf("docs/operations.md names %s of %s, which does not exist", test, n[1])
 			}

@@ -75,8 +75,7 @@ func (s *Server) serveComponent(c net.Conn) {
 	me, err := s.handshake(c, in)
 	if err != nil {
 		log.Info("no component", "error", err)
-		var se *streamError
-		if errors.As(err, &se) {
+		if se, ok := errors.AsType[*streamError](err); ok {
 			_, _ = c.Write(append(se.xml(), "</stream:stream>"...))
 		}
 		return

@@ -182,8 +182,7 @@ func (s *Server) serve(ctx context.Context, c net.Conn, direct bool) {
 	me, err := l.run(ctx, direct)
 	if err != nil {
 		log.Info("no login", "error", err)
-		var se *streamError
-		if errors.As(err, &se) {
+		if se, ok := errors.AsType[*streamError](err); ok {
 			_, _ = l.conn.Write(append(se.xml(), "</stream:stream>"...))
 			linger(l.conn)
 		}
@@ -369,8 +368,7 @@ func (s *session) send(e *xmltree.Element) { s.out.push(e.AppendXML(nil, nsClien
 // end closes the stream, with an error if the client is to be told one.
 func (s *session) end(err error) {
 	var last []byte
-	var se *streamError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*streamError](err); ok {
 		last = se.xml()
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {

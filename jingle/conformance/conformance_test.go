@@ -18,8 +18,8 @@ import (
 
 // example is a line of the manifest.
 type example struct {
-	file, xep, set, kind string
-	wellFormed           bool
+	file, xep, set string
+	wellFormed     bool
 }
 
 // beside finds a file in a folder "shared" beside or above the module, and returns "" if there is none.
@@ -65,7 +65,7 @@ func manifest(t testing.TB, file string) []example {
 		if len(f) < 8 || f[0] == "file" {
 			continue
 		}
-		out = append(out, example{f[0], f[1], f[2], f[3], f[6] == "yes" && f[7] == "yes"})
+		out = append(out, example{f[0], f[1], f[2], f[6] == "yes" && f[7] == "yes"})
 	}
 	return out
 }

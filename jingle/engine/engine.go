@@ -122,11 +122,9 @@ func (e *Engine) enter(s *Session) error {
 		return err
 	}
 	e.sessions[s.machine] = s
-	e.running.Add(1)
-	go func() {
-		defer e.running.Done()
+	e.running.Go(func() {
 		s.run()
-	}()
+	})
 	return nil
 }
 

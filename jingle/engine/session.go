@@ -132,8 +132,7 @@ func (s *Session) abandon(err error) {
 		return
 	}
 	r := &jingle.Reason{Condition: jingle.GeneralError, Text: err.Error()}
-	var rej *Rejection
-	if errors.As(err, &rej) {
+	if rej, ok := errors.AsType[*Rejection](err); ok {
 		r = rej.Reason
 	}
 	if s.machine.State() != jingle.Idle {
@@ -274,8 +273,7 @@ func (s *Session) receive(m *jingle.Message, answer func(*jingle.StanzaError)) {
 
 func (s *Session) receiveInitiate(m *jingle.Message, answer func(*jingle.StanzaError)) {
 	app, err := s.engine.cfg.Incoming(s, m)
-	var se *jingle.StanzaError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*jingle.StanzaError](err); ok {
 		// The place is free before the peer hears of it: it may try again at once.
 		s.close()
 		s.queued.Add(-1)
@@ -293,8 +291,7 @@ func (s *Session) receiveInitiate(m *jingle.Message, answer func(*jingle.StanzaE
 		s.carryOutAll()
 	case err != nil:
 		r := &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}
-		var rej *Rejection
-		if errors.As(err, &rej) {
+		if rej, ok := errors.AsType[*Rejection](err); ok {
 			r = rej.Reason
 		}
 		s.Terminate(r)

@@ -177,7 +177,7 @@ func (p *Proposal) started() {
 }
 
 // fromPeer takes a message of the other party.
-func (p *Proposal) fromPeer(now time.Time, in Inbound) []Effect {
+func (p *Proposal) fromPeer(in Inbound) []Effect {
 	m := in.Message
 	switch m.Kind {
 	case Ringing:

@@ -219,7 +219,7 @@ func (s *Set) Receive(now time.Time, in Inbound) []Effect {
 	if s.stale(now, in) && !ends(in.Message.Kind) {
 		return nil
 	}
-	return s.settle(p, p.fromPeer(now, in))
+	return s.settle(p, p.fromPeer(in))
 }
 
 func ends(k Kind) bool { return k == Retract || k == Reject || k == Finish }

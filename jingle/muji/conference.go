@@ -295,10 +295,10 @@ func (c *Conference) joined() []Effect {
 func Plan(others []Participant, able []rtp.Capabilities) []jingle.Content {
 	var out []jingle.Content
 	used, names := taken(others)
-	for _, cap := range able {
-		name := cmp.Or(names[cap.Media], cap.Media)
-		d := rtp.Description{Media: cap.Media}
-		for _, pt := range cap.PayloadTypes {
+	for _, can := range able {
+		name := cmp.Or(names[can.Media], can.Media)
+		d := rtp.Description{Media: can.Media}
+		for _, pt := range can.PayloadTypes {
 			if id, ok := choose(pt, used); ok {
 				pt.ID = id
 				used[id] = pt

@@ -106,7 +106,7 @@ func TestCrossingJoins(t *testing.T) {
 			r.enter(fmt.Sprintf("p%d", i), Config{Able: able()})
 		}
 		joined := make(map[*person]bool)
-		for steps := 0; steps < 200; steps++ {
+		for range 200 {
 			p := r.people[rnd.IntN(n)]
 			if !joined[p] && rnd.IntN(4) == 0 {
 				joined[p] = true

@@ -295,7 +295,7 @@ func TestReject(t *testing.T) {
 func TestAlign(t *testing.T) {
 	read := func(mids string) *sdp.Session {
 		text := "v=0\r\n"
-		for _, mid := range strings.Fields(mids) {
+		for mid := range strings.FieldsSeq(mids) {
 			text += "m=audio 9 RTP/AVP 0\r\na=mid:" + mid + "\r\n"
 		}
 		s, err := sdp.Parse(text)

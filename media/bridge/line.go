@@ -233,7 +233,7 @@ func (l *Line) newSource() uint32 {
 }
 
 // latest reports whether c is, or becomes with this packet, the one in *who; l.mu is held.
-func latest(who **Client, c *Client) (is, new bool) {
+func latest(who **Client, c *Client) (is, becomes bool) {
 	if *who == nil || (*who).order < c.order {
 		*who = c
 		return true, true

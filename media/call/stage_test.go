@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -90,12 +91,7 @@ func (g signaler) Send(to jid.JID, m *jingle.Message, done func(error)) {
 func (s *stage) sent(line string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, l := range s.log {
-		if l == line {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.log, line)
 }
 
 func newStage(t *testing.T, incoming func(*engine.Session, *jingle.Message) (engine.Application, error)) *stage {

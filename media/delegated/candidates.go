@@ -1,6 +1,8 @@
 package delegated
 
 import (
+	"slices"
+
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/sdp"
@@ -20,7 +22,7 @@ func readCandidates(lines []string) []ice.Candidate {
 
 func addCandidates(c *jingle.Content, cs []ice.Candidate) {
 	if t, ok := transportOf(*c); ok && len(t.Candidates)+len(cs) <= ice.MaxCandidates {
-		t.Candidates = append(t.Candidates[:len(t.Candidates):len(t.Candidates)], cs...)
+		t.Candidates = append(slices.Clip(t.Candidates), cs...)
 		setTransport(c, t)
 	}
 }

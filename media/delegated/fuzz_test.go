@@ -44,9 +44,8 @@ func FuzzOffer(f *testing.F) {
 	f.Add(offer + strings.ReplaceAll(offer[strings.Index(offer, "m="):], "a=mid:0", "a=mid:1"))
 	f.Fuzz(func(t *testing.T, text string) {
 		err := CheckOffer(text)
-		var bad *DescriptionError
 		if err != nil {
-			if !errors.As(err, &bad) {
+			if _, ok := errors.AsType[*DescriptionError](err); !ok {
 				t.Fatal(err)
 			}
 			return

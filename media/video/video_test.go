@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,8 +88,8 @@ func copyAll(t *testing.T, source Source, sink Sink) {
 	var held []Packet
 	seq := uint16(65530)
 	flush := func() {
-		for i := len(held) - 1; i >= 0; i-- {
-			if err := sink.Write(source.Codec(), seq+uint16(i), held[i]); err != nil {
+		for i, h := range slices.Backward(held) {
+			if err := sink.Write(source.Codec(), seq+uint16(i), h); err != nil {
 				t.Fatal(err)
 			}
 		}

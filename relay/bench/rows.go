@@ -120,5 +120,4 @@ type figures struct {
 	// whole is the CPU time of server and generator in seconds per million packets. In a report, the generator's own, as it is
 	// without any server, is taken off.
 	whole float64
-	runs  int
 }

@@ -305,7 +305,7 @@ func (b *bench) report(list []contender, took time.Duration) {
 				mid[name] = f
 			}
 		}
-		m, n := print(os.Stdout, &r, order, mid)
+		m, n := printRow(os.Stdout, &r, order, mid)
 		met, missed = met+m, missed+n
 	}
 	fmt.Fprintf(os.Stdout, "\n%d goals met, %d missed\n", met, missed)

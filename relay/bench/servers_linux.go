@@ -89,7 +89,6 @@ var (
 type running struct {
 	cmd *exec.Cmd
 	gen *loadgen.Generator
-	out io.Closer
 }
 
 // start runs a contender on its CPU and waits until it answers.
@@ -128,7 +127,6 @@ func (b *bench) start(c *contender) (*running, error) {
 			r.gen.Close()
 			return nil, err
 		}
-		r.out = out
 	}
 	if err := b.spawn(r.cmd); err != nil {
 		r.gen.Close()

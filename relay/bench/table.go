@@ -25,7 +25,7 @@ func median(runs []figures) figures {
 		cpu: mid(cpu), rate: mid(rate), p50: mid(func(f figures) float64 { return f.p50 }), p99: mid(p99),
 		loss: mid(func(f figures) float64 { return f.loss }), busy: mid(func(f figures) float64 { return f.busy }),
 		foreign: mid(func(f figures) float64 { return f.foreign }), offered: mid(func(f figures) float64 { return f.offered }),
-		memory: mid(memory), slab: mid(func(f figures) float64 { return f.slab }), whole: mid(whole), missed: mid(func(f figures) float64 { return f.missed }), runs: len(runs),
+		memory: mid(memory), slab: mid(func(f figures) float64 { return f.slab }), whole: mid(whole), missed: mid(func(f figures) float64 { return f.missed }),
 	}
 }
 
@@ -59,8 +59,8 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// print writes one row's table and its goals. It says whether all goals were met that could be judged.
-func print(w io.Writer, r *row, order []string, got map[string]figures) (met, missed int) {
+// printRow writes one row's table and its goals. It says whether all goals were met that could be judged.
+func printRow(w io.Writer, r *row, order []string, got map[string]figures) (met, missed int) {
 	fmt.Fprintf(w, "\n%s [%s]\n", r.title, r.name)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	switch r.group {

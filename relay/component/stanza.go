@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -193,8 +194,8 @@ func (s *scanner) start(t xml.StartElement, scope *map[string]string) *element {
 			*scope = decl
 		}
 	}
-	for i := len(s.ns) - 1; i >= 0; i-- {
-		if v, ok := s.ns[i][t.Name.Space]; ok {
+	for _, v := range slices.Backward(s.ns) {
+		if v, ok := v[t.Name.Space]; ok {
 			e.space = v
 			break
 		}
@@ -227,7 +228,7 @@ func (b *builder) tag(name string, attrs ...string) *builder {
 func (b *builder) empty() *builder { b.WriteString("/>"); return b }
 
 // more ends the tag of an element with content.
-func (b *builder) more() *builder { b.WriteByte('>'); return b }
+func (b *builder) more() { b.WriteByte('>') }
 
 func (b *builder) end(name string) *builder {
 	b.WriteString("</")

@@ -55,7 +55,7 @@ func key(alg Algorithm, username, realm, password string) []byte {
 // opaque applies the OpaqueString profile (RFC 8265 section 4.2). Plain ASCII is already in its form.
 func opaque(s string) (string, error) {
 	ascii := s != ""
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e {
 			ascii = false
 			break

@@ -72,7 +72,7 @@ func TestFlood(t *testing.T) {
 		captured := rawUDP(t, server)
 		captured.allocate()
 		replay := captured.build(stun.MethodRefresh, stun.NewTransactionID())
-		for i, make := range []func(r *rand.Rand) []byte{
+		for i, junk := range []func(r *rand.Rand) []byte{
 			func(r *rand.Rand) []byte { return random(r, r.IntN(200)) },
 			func(r *rand.Rand) []byte { return corrupt(r, replay) },
 			func(*rand.Rand) []byte { return replay },
@@ -90,7 +90,7 @@ func TestFlood(t *testing.T) {
 						continue
 					}
 					for range 20 {
-						if _, err := conn.Write(make(r)); err == nil {
+						if _, err := conn.Write(junk(r)); err == nil {
 							sent.Add(1)
 						}
 					}

@@ -194,19 +194,15 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	for _, sh := range s.shards {
 		opened++
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			sh.io.run(ctx)
 			sh.shutdown()
-		}()
+		})
 	}
 	for _, a := range streams {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			a.run(ctx)
-		}()
+		})
 	}
 	s.log.Info("turn server ready", "listeners", len(s.bound), "loops", len(s.shards), "fast", fast)
 	<-ctx.Done()

@@ -316,7 +316,7 @@ func (r *Room) Receive(now time.Time, e *xmltree.Element) []Effect {
 	case "error":
 		return r.refused(now, from, e)
 	case "unavailable":
-		return r.gone(now, readUser(e, from))
+		return r.gone(readUser(e, from))
 	case "":
 		return r.here(now, readUser(e, from))
 	}
@@ -397,7 +397,7 @@ func (r *Room) shown() []Effect {
 }
 
 // gone follows the end of somebody's presence.
-func (r *Room) gone(now time.Time, u user) []Effect {
+func (r *Room) gone(u user) []Effect {
 	nick := u.occupant.Nick
 	self := u.statuses[statusSelf] || nick == r.nick
 	if u.destroy != nil && (self || nick == "") {

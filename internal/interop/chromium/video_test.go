@@ -206,7 +206,7 @@ func videoCalls(t *testing.T, script []byte, srv *testkit.Server) {
 		film, _ := framesOf(t, in("camera.ivf"))
 		sent := func(s sight, what string) float64 { n, _ := s.Sent[0][what].(float64); return n }
 		before := do[sight](b, "see", map[string]any{"sid": sid})
-		after := before
+		var after sight
 		for deadline := time.Now().Add(2 * patience); ; time.Sleep(50 * time.Millisecond) {
 			after = do[sight](b, "see", map[string]any{"sid": sid})
 			if after.Decoded[0] >= film*3/4 && sent(after, "frames") > sent(before, "frames")+10 && sent(after, "nacks") > 0 {

@@ -4,6 +4,7 @@ package ours
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,12 +112,7 @@ func (s *Side) Saw(is func(*jingledv1.Event) bool) bool {
 			continue
 		default:
 		}
-		for _, e := range s.seen {
-			if is(e) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(s.seen, is)
 	}
 }
 

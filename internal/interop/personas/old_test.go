@@ -46,10 +46,7 @@ func (r *peer) decoder() func(payloadType uint8, payload []byte) ([]float32, err
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		pt := c.PayloadType
-		if pt >= 96 {
-			pt = 96
-		}
+		pt := min(c.PayloadType, 96)
 		decoders[pt] = d
 	}
 	return func(pt uint8, payload []byte) ([]float32, error) {

@@ -57,7 +57,7 @@ func parse(text string) (*persona, error) {
 	p := &persona{stanzas: make(map[string]*template.Template)}
 	set := func(s string) map[string]bool {
 		m := make(map[string]bool)
-		for _, f := range strings.Fields(s) {
+		for f := range strings.FieldsSeq(s) {
 			m[f] = true
 		}
 		return m

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -204,10 +205,8 @@ func (o *output) until(t *testing.T, is func(string) bool) {
 		more := o.lines[n:]
 		n = len(o.lines)
 		o.mu.Unlock()
-		for _, line := range more {
-			if is(line) {
-				return
-			}
+		if slices.ContainsFunc(more, is) {
+			return
 		}
 		select {
 		case <-o.news:

@@ -1,13 +1,11 @@
 package alloc
 
 import (
-	"time"
-
 	"github.com/pion/stun/v4"
 )
 
 // refresh follows RFC 8656 section 8.2, and RFC 8016 section 3.2 when a mobility ticket comes along.
-func (t *Table) refresh(now time.Time, c *context, m *message, who identity) {
+func (t *Table) refresh(c *context, m *message, who identity) {
 	var a *Allocation
 	if ticket, ok := m.get(attrMobilityTicket); ok {
 		if a = t.move(c, ticket, who); a == nil {

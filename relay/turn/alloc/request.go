@@ -8,6 +8,7 @@ import (
 	"errors"
 	"hash"
 	"hash/crc32"
+	"slices"
 
 	"github.com/pion/stun/v4"
 )
@@ -58,7 +59,7 @@ func (m *message) decode(b []byte) error {
 	m.mi, m.mi256, m.fingerprint = nil, nil, false
 	m.unknown = m.unknown[:0]
 	// Capped, so that nothing done to Raw reaches the bytes behind it.
-	m.Raw = b[:len(b):len(b)]
+	m.Raw = slices.Clip(b)
 	if err := m.Decode(); err != nil {
 		return errMalformed
 	}

@@ -41,10 +41,10 @@ func playFile(t *testing.T, name string) {
 	}
 	w := newWorld(t)
 	var out strings.Builder
-	for _, block := range strings.Split(strings.TrimRight(string(raw), "\n"), "\n\n") {
+	for block := range strings.SplitSeq(strings.TrimRight(string(raw), "\n"), "\n\n") {
 		input, want, _ := strings.Cut(block, "\n----")
 		w.trace.Reset()
-		for _, line := range strings.Split(input, "\n") {
+		for line := range strings.SplitSeq(input, "\n") {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 				w.play(line)
 			}
@@ -72,7 +72,7 @@ func playFile(t *testing.T, name string) {
 }
 
 func commentOnly(s string) bool {
-	for _, l := range strings.Split(s, "\n") {
+	for l := range strings.SplitSeq(s, "\n") {
 		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") {
 			return false
 		}

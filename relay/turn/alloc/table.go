@@ -257,7 +257,7 @@ func (t *Table) Message(now time.Time, from FiveTuple, b []byte) []Effect {
 	case stun.MethodAllocate:
 		t.allocate(now, &c, m, who)
 	case stun.MethodRefresh:
-		t.refresh(now, &c, m, who)
+		t.refresh(&c, m, who)
 	case stun.MethodCreatePermission:
 		t.createPermission(&c, m)
 	case stun.MethodChannelBind:
