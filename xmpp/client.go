@@ -16,6 +16,7 @@ import (
 	"github.com/jingled/jingled/xmpp/caps"
 	"github.com/jingled/jingled/xmpp/disco"
 	"github.com/jingled/jingled/xmpp/roster"
+	"github.com/jingled/jingled/xmpp/sm"
 )
 
 // Client is one account's connection. It is made by [New] and driven by [Client.Run]. Handlers are set before Run; all
@@ -52,7 +53,7 @@ type Client struct {
 	lostAt    time.Time // when the connection of a stream was lost that may be resumed
 	noBinding bool
 	scramOnly bool
-	redirect  string
+	redirect  target // where the server has sent us; without an address: nowhere
 	web       target // the WebSocket or BOSH that worked last
 }
 
@@ -303,10 +304,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		worst = err
 	}
-	if c.redirect != "" && len(targets) > 0 && targets[0].method == overTCP {
-		targets = append([]target{{addr: c.redirect, direct: targets[0].direct}}, targets...)
-		c.redirect = ""
-	}
+	targets = append(c.named(), targets...)
 	if l, final, err := c.try(ctx, targets[:min(len(targets), maxTargets)], &worst); final {
 		return l, err
 	}
@@ -384,15 +382,18 @@ func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, er
 			c.log.Info("logged in", "jid", l.jid, "addr", t.addr, "method", t.method.String(), "mechanism", l.mechanism, "tls", l.private, "resumed", l.resumed)
 			if l.resumed {
 				lnk := l.previous.continued(l.conn, l.private)
-				lnk.csi = l.csi
+				lnk.csi, lnk.via = l.csi, t
 				lnk.theirs.set(l.limits)
 				return lnk, nil
 			}
 			c.abandon()
 			lnk := newLink(l.conn, l.jid, l.private, c.cfg.Limits, l.sm)
-			lnk.csi, lnk.carbons = l.csi, l.carbons
+			lnk.csi, lnk.carbons, lnk.via = l.csi, l.carbons, t
 			lnk.theirs.set(l.limits)
 			return lnk, nil
+		}
+		if errors.Is(err, sm.ErrAck) || errors.Is(err, sm.ErrMalformed) {
+			c.abandon() // it would be resumed like that again
 		}
 		var refused *SASLError
 		if l.usedToken && errors.As(err, &refused) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +21,7 @@ type link struct {
 	conn   *conn
 	jid    jid.JID
 	secure bool
+	via    target
 	out    *outbox
 	stop   chan struct{} // closed to end the writer at once
 	// resumed says that the link goes on where another one ended (XEP-0198 section 5).
@@ -80,6 +80,15 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 	} else {
 		c.goOffline(l, time.Now())
 		l.out.end()
+		if !survives(err) {
+			// RFC 6120 section 4.4, RFC 7395 section 3.6: whose stream is ended ends it, too, before the connection.
+			l.conn.SetWriteDeadline(time.Now().Add(c.cfg.Timeouts.Close))
+			select {
+			case e := <-writeEnd:
+				writeEnd <- e
+			case <-time.After(c.cfg.Timeouts.Close):
+			}
+		}
 	}
 	l.conn.Close()
 	_, _ = <-readEnd, <-writeEnd // their errors come of closing
@@ -90,7 +99,12 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 // closed by either side (XEP-0198 section 5).
 func survives(err error) bool {
 	var se *StreamError
-	return err != nil && !errors.As(err, &se) && !errors.Is(err, ErrConflict) && !errors.Is(err, errStreamClosed) && !errors.Is(err, errDeaf)
+	for _, end := range []error{ErrConflict, errStreamClosed, errDeaf, sm.ErrAck, sm.ErrMalformed} {
+		if errors.Is(err, end) {
+			return false
+		}
+	}
+	return err != nil && !errors.As(err, &se)
 }
 
 // errDeaf says that a resumed stream is of no use. Prosody up to 0.12.3 reads a resumed stream with the parser of the connection that was
@@ -108,9 +122,9 @@ func (c *Client) streamEnd(l *link, err error) error {
 		e.Advice = "Give each client its own resource"
 	case errors.As(err, &se):
 		e.Kind, e.Message = ErrProtocol, se.Error()
-		if _, _, err := net.SplitHostPort(se.Host); err == nil && l.secure {
-			c.redirect = se.Host // RFC 6120 section 4.9.3.19; who is not authenticated must not send us elsewhere
-		}
+		c.redirect, _ = l.elsewhere(se.Host) // RFC 6120 section 4.9.3.19
+	case errors.Is(err, sm.ErrAck), errors.Is(err, sm.ErrMalformed):
+		e.Kind, e.Message = ErrProtocol, err.Error()
 	case errors.Is(err, errStreamClosed):
 		e.Message = "the server closed the stream"
 	case errors.Is(err, io.EOF):
@@ -271,11 +285,10 @@ func (l *link) takeAck(e *xmltree.Element) error {
 	if err == nil {
 		err = l.out.acknowledged(h)
 	}
-	if err != nil {
-		// XEP-0198 section 4: a stream error, and no stream that could be resumed.
-		return &StreamError{Condition: "undefined-condition", Text: err.Error()}
+	if errors.Is(err, sm.ErrAck) {
+		l.out.accuse(h)
 	}
-	return nil
+	return err
 }
 
 // route hands a stanza to the router or the inbox.

@@ -27,6 +27,7 @@ type outbox struct {
 	spare            []byte // the buffer that was written last
 	count            int
 	ending           bool
+	accused          bool          // the server has been told that it is wrong: nothing but the end follows
 	wake             chan struct{} // holds one token
 }
 
@@ -183,12 +184,25 @@ func (o *outbox) end() {
 	defer o.mu.Unlock()
 	if !o.ending {
 		o.ending = true
-		if o.sm != nil {
+		if o.sm != nil && !o.accused {
 			o.buf = o.sm.Ack().AppendXML(o.buf, nsClient) // so that nothing comes to us twice
 		}
 		o.buf = append(o.buf, "</stream:stream>"...)
 		o.signal()
 	}
+}
+
+// accuse tells the server in a stream error that its count is too high. The end of the stream follows.
+func (o *outbox) accuse(h uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ending {
+		return
+	}
+	o.accused = true
+	// With its namespace, as on a WebSocket no header declares it.
+	o.buf = append(o.buf, "<stream:error xmlns:stream='"+nsStream+"'><undefined-condition xmlns='"+nsStreamErrs+"'/>"...)
+	o.buf = append(o.sm.TooHigh(h).AppendXML(o.buf, nsClient), "</stream:error>"...)
 }
 
 func (o *outbox) signal() {

@@ -94,6 +94,7 @@ func TestInlineResume(t *testing.T) {
 		if e, _ := q.stanza(); !e.Is(sm.NS, "a") || e.Attr("h") != "2" {
 			t.Errorf("acknowledged with %s", e)
 		}
+		synctest.Wait()
 		if want := "connecting, online, offline, connecting, online resumed"; seen.String() != want {
 			t.Errorf("states are %s", seen.String())
 		}

@@ -19,7 +19,7 @@ const NS = "urn:xmpp:sm:3"
 // DefaultMax is how long a stream is taken as resumable where the server does not say.
 const DefaultMax = 5 * time.Minute
 
-// ErrAck says that the other side acknowledged more than was sent (section 4, handled-count-too-high).
+// ErrAck says that the other side acknowledged more than was sent (section 6, [TooHigh]).
 var ErrAck = errors.New("stream management: more was acknowledged than sent")
 
 // ErrMalformed says that an answer of the server makes no sense.
@@ -28,8 +28,9 @@ var ErrMalformed = errors.New("stream management: malformed answer")
 // Stream counts the stanzas of one stream, over all connections that carry it. Handled and Received may be called from
 // another goroutine than the rest.
 type Stream struct {
-	id  string // "" if it cannot be resumed
-	max time.Duration
+	id       string // "" if it cannot be resumed
+	max      time.Duration
+	location string
 
 	handled atomic.Uint32
 	acked   uint32
@@ -45,7 +46,7 @@ func Enabled(e *xmltree.Element) *Stream {
 	if !e.Is(NS, "enabled") {
 		return nil
 	}
-	s := &Stream{max: DefaultMax}
+	s := &Stream{max: DefaultMax, location: e.Attr("location")}
 	if r := e.Attr("resume"); r == "true" || r == "1" {
 		s.id = e.Attr("id")
 	}
@@ -57,6 +58,10 @@ func Enabled(e *xmltree.Element) *Stream {
 
 // Resumable reports whether the server lets the stream be resumed, and for how long after the connection was lost.
 func (s *Stream) Resumable() (limit time.Duration, ok bool) { return s.max, s.id != "" }
+
+// Location returns where the server would like the stream to be resumed (section 3), in its own words: a host, perhaps with a
+// port; "" for where it was.
+func (s *Stream) Location() string { return s.location }
 
 // Resume returns the element that asks to resume the stream.
 func (s *Stream) Resume() *xmltree.Element {
@@ -119,6 +124,12 @@ func (s *Stream) Acknowledge(h uint32) error {
 	s.queue = slices.Delete(s.queue, 0, int(n))
 	s.acked = h
 	return nil
+}
+
+// TooHigh returns what tells the other side of [ErrAck] in a stream error of the kind undefined-condition (section 6).
+func (s *Stream) TooHigh(h uint32) *xmltree.Element {
+	return xmltree.New(NS, "handled-count-too-high").Set("h", strconv.FormatUint(uint64(h), 10)).
+		Set("send-count", strconv.FormatUint(uint64(s.acked+uint32(len(s.queue))), 10))
 }
 
 // Unacknowledged returns what the other side has not confirmed, the oldest first.
