@@ -96,13 +96,13 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 		password = a.askPassword
 	}
 	a.journals.wake, a.share = make(chan struct{}, 1), store.NewShared(cfg.Share.Dir)
-	a.journals.untold = make(map[jid.JID][]givenUp)
+	a.journals.untold = make(map[jid.JID][]*givenUp)
 	var err error
 	if err = a.openTrust(); err != nil {
 		return nil, err
 	}
 	stream := xmpp.Config{
-		JID: cfg.JID, Password: password, Resource: cfg.Resource, Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
+		JID: cfg.JID, Password: password, Resource: d.resource(cfg), Connect: cfg.Connect, Proxy: cfg.Proxy, TLS: cfg.TLS,
 		RootCAs: cfg.RootCAs, PinnedSHA256: cfg.PinnedSHA256, Resolver: cfg.Resolver, FailFast: cfg.FailFast,
 		Features: a.features(), Caps: d.caps, Blocked: d.lastBlocked(cfg.JID), Presence: xmpp.Presence{Priority: cfg.Priority},
 		Bind2: cfg.Bind2, Tokens: tokens{a}, Logger: d.cfg.Log,
