@@ -96,7 +96,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 		password = a.askPassword
 	}
 	a.journals.wake, a.share = make(chan struct{}, 1), store.NewShared(cfg.Share.Dir)
-	a.journals.untold = make(map[jid.JID][]givenUp)
+	a.journals.untold = make(map[jid.JID][]*givenUp)
 	var err error
 	if err = a.openTrust(); err != nil {
 		return nil, err

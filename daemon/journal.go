@@ -39,8 +39,8 @@ type journals struct {
 	wake    chan struct{} // there may be something to try
 	tasks   tasks
 	// The account's lock guards the rest.
-	hashing int                   // answers about blocks that are being computed
-	untold  map[jid.JID][]givenUp // by the bare address of who has not heard it yet
+	hashing int                    // answers about blocks that are being computed
+	untold  map[jid.JID][]*givenUp // by the bare address of who has not heard it yet
 }
 
 const (
@@ -124,10 +124,24 @@ func (a *account) strike(x *transfer) {
 	had := x.j != nil
 	a.mu.Unlock()
 	if had {
-		a.d.keep("end of a transfer", func(ctx context.Context, s *state.Store) error {
-			return s.Forget(ctx, a.cfg.JID.String(), x.id)
-		})
+		a.strikeRow(x.id)
 	}
+}
+
+// strikeOut takes rows out of the journal that are no transfers any more.
+func (a *account) strikeOut(ids ...string) {
+	a.journals.writing.Lock()
+	defer a.journals.writing.Unlock()
+	for _, id := range ids {
+		a.strikeRow(id)
+	}
+}
+
+// strikeRow takes a row out of the journal; writing is held.
+func (a *account) strikeRow(id string) {
+	a.d.keep("end of a transfer", func(ctx context.Context, s *state.Store) error {
+		return s.Forget(ctx, a.cfg.JID.String(), id)
+	})
 }
 
 // recall reads what a daemon before this one left unfinished.
@@ -140,6 +154,12 @@ func (a *account) recall(ctx context.Context) error {
 		return err
 	}
 	for _, u := range rows {
+		if u.Phase == state.GivenUp {
+			if !a.addUntold(&u) {
+				a.strikeOut(u.ID)
+			}
+			continue
+		}
 		x := &transfer{id: u.ID, peer: jid.JID(u.Peer), incoming: u.Incoming, name: filetransfer.SafeName(u.Name), path: u.Path,
 			since: u.Began, state: jingledv1.TransferState_TRANSFER_STATE_WAITING, resumable: resumable{j: &u}}
 		known, _, err := a.d.state.Ended(ctx, u.Account, x.peer.Bare().String(), u.ID, u.Incoming)
@@ -180,6 +200,7 @@ func gone(dir, name string) bool {
 
 // expire gives up what has waited for too long, and what is too much.
 func (a *account) expire(now time.Time) {
+	a.expireUntold(now)
 	a.mu.Lock()
 	var old []*transfer
 	var oldest *transfer

@@ -20,6 +20,7 @@ const maxGreeted = 1024
 func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 	for _, gone := range p.Gone {
 		a.engine.Unavailable(gone)
+		a.leftUntold(gone)
 		a.mu.Lock()
 		delete(a.greeted, gone)
 		delete(a.greeted, gone.Bare()) // whoever comes back has to be shown again
@@ -32,7 +33,7 @@ func (a *account) receivePresence(p *xmpp.PresenceStanza) {
 	if p.Type != "" || p.From.IsBare() || p.From.Bare() == a.cfg.JID {
 		return
 	}
-	a.peerBack(p.From.Bare())
+	a.peerBack(p.From)
 	a.elsewhere(p.From)
 	a.engine.Ping(p.From) // if it was away, too
 	a.mu.Lock()

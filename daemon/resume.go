@@ -139,12 +139,13 @@ func (a *account) expects(peer jid.JID) bool {
 	return false
 }
 
-// peerBack tries at once what waits for a peer, or for anybody if bare is "".
-func (a *account) peerBack(bare jid.JID) {
-	if bare == "" {
+// peerBack tries at once what waits for a peer, one device of which has shown itself, or for anybody if device is "".
+func (a *account) peerBack(device jid.JID) {
+	bare := device.Bare()
+	if device == "" {
 		a.allUntold()
 	} else {
-		a.tellUntold(bare)
+		a.tellUntold(device)
 	}
 	a.mu.Lock()
 	found := false

@@ -325,10 +325,10 @@ func (a *account) transferEvent(e transfers.Event) {
 			return
 		}
 		x := a.update(e.Transfer, nil)
+		a.failed(x, &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
 		if !x.incoming && !e.ByPeer {
 			a.tellEnded(x)
 		}
-		a.failed(x, &jingledv1.TransferFailed{Reason: string(e.Reason), Text: e.Text, ByPeer: e.ByPeer})
 	}
 }
 

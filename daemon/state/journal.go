@@ -20,9 +20,11 @@ const (
 	PausedByPeer = "paused-by-peer"
 	// Storing is a received file that is complete and verified and is being given its name.
 	Storing = "storing"
+	// GivenUp is one that has ended, of which the other side has not heard yet.
+	GivenUp = "given-up"
 )
 
-// Unfinished is a file transfer that has begun and not ended.
+// Unfinished is a file transfer that has begun and not ended, for both sides.
 type Unfinished struct {
 	Account, ID           string // the key; ID is the name that clients of the API know
 	Peer                  string // the device, as it was last seen
