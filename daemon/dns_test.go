@@ -10,6 +10,7 @@ import (
 	"time"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/ice/extdisco"
 	"github.com/jingled/jingled/internal/testkit"
 )
 
@@ -94,4 +95,33 @@ func TestDNSFails(t *testing.T) {
 			carol.online()
 		})
 	}
+}
+
+// TestRelaysWithoutDNS makes a call while the names of the relays cannot be looked up, by the resolver of the account: it goes
+// by the paths that there are.
+func TestRelaysWithoutDNS(t *testing.T) {
+	srv, dns := newServer(t), testkit.NewDNS(t)
+	dns.Break(testkit.DNSSilent)
+	alice, bob := act(t, srv, "alice", func(cfg *Config) { cfg.Accounts[0].Resolver = dns.Resolver() }), act(t, srv, "bob", nil)
+	for _, a := range alice.accounts {
+		a.awaitRelays(t.Context())
+		a.relays.mu.Lock()
+		a.relays.services = []extdisco.Service{{Type: "stun", Host: "relay.example.test"},
+			{Type: "turn", Host: "relay.example.test", Transport: "udp", Username: "u", Password: "p"},
+			{Type: "turns", Host: "relay.example.test", Transport: "tcp", Username: "u", Password: "p"}}
+		a.relays.mu.Unlock()
+	}
+	sid := alice.call(bob.jid)
+	bob.answer(bob.incoming().GetSid())
+	alice.connected(sid)
+	bob.connected(sid)
+	for end := time.Now().Add(20 * time.Second); dns.Asked() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the account's resolver was not asked for the relays")
+		}
+	}
+	alice.hangUp(sid, "")
+	alice.ended(sid)
+	bob.ended(sid)
+	alice.idle()
 }

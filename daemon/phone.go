@@ -66,7 +66,7 @@ func (c *call) openAll(m *jingledv1.Media) (source audio.Source, sink audio.Sink
 func (a *account) callConfig(c *call, policy jingledv1.IcePolicy, bundle bool) mediacall.Config {
 	cfg := mediacall.Config{
 		Certificate: a.certificate,
-		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(c.peer), Log: a.log},
+		ICE:         a.iceConfig(c.peer),
 		Encryption:  a.d.cfg.CallEncryption,
 		InBandDTMF:  a.d.cfg.InBandDTMF,
 		Bundle:      bundle,

@@ -141,6 +141,11 @@ func (a *account) iceServers() []agent.Server {
 	return out
 }
 
+// iceConfig is how a path to a peer is looked for.
+func (a *account) iceConfig(peer jid.JID) agent.Config {
+	return agent.Config{Servers: a.iceServers(), Names: a.client, LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(peer), Log: a.log}
+}
+
 // findProxies looks among the server's services for SOCKS5 proxies and asks them where they listen.
 func (a *account) findProxies(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, discoverTime)

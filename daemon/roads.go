@@ -53,7 +53,7 @@ func (f *files) addRoads(a *account) error {
 
 // fileICE is how a path for a data channel is looked for.
 func (a *account) fileICE(peer jid.JID) agent.Config {
-	cfg := agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(peer), Log: a.log}
+	cfg := a.iceConfig(peer)
 	if a.d.cfg.RelayOnly {
 		cfg.Policy = agent.RelayOnly
 	}

@@ -158,7 +158,7 @@ func (r *room) config(l *leg) (mediacall.Config, error) {
 	a := r.account
 	cfg := mediacall.Config{
 		Certificate: a.certificate,
-		ICE:         agent.Config{Servers: a.iceServers(), LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(l.peer), Log: a.log},
+		ICE:         a.iceConfig(l.peer),
 		Notify:      func(e mediacall.Event) { r.inbox.post(func() { r.legEvent(l, e) }) },
 		Go:          a.media.Go,
 		Log:         a.log,

@@ -69,7 +69,7 @@ func isNotFound(err error) bool {
 // is. A question that takes longer is asked to its end, for the next time.
 type staleDNS struct {
 	service Resolver
-	hosts   addressResolver // nil: Dial looks them up
+	hosts   addressResolver
 
 	ctx    context.Context // of the client's life
 	cancel context.CancelFunc
@@ -82,6 +82,9 @@ type staleDNS struct {
 }
 
 func newStaleDNS(service Resolver, hosts addressResolver) *staleDNS {
+	if hosts == nil {
+		hosts = net.DefaultResolver
+	}
 	d := &staleDNS{service: service, hosts: hosts}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
@@ -113,6 +116,12 @@ func (d *staleDNS) LookupNetIP(ctx context.Context, network, host string) ([]net
 	return ask(ctx, d, &d.addrs, network+" "+host, func(ctx context.Context) ([]netip.Addr, error) {
 		return d.hosts.LookupNetIP(ctx, network, host)
 	})
+}
+
+// LookupNetIP looks up the addresses of a host as the client does for itself: while DNS fails, what it said last holds. It is as
+// that of a [net.Resolver].
+func (c *Client) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	return c.dns.LookupNetIP(ctx, network, host)
 }
 
 // ask asks DNS, and what is on the shelf where DNS fails. d.mu guards the shelf.

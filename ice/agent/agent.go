@@ -98,7 +98,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	if cfg.Net == nil {
 		var secure secureServers
 		uris, secure = ourTLS(uris)
-		own, err := newNet(cfg.Socket, secure)
+		own, err := newNet(cfg, secure)
 		if err != nil {
 			return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
 		}

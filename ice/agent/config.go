@@ -114,6 +114,8 @@ type Config struct {
 	Generation int
 	// Net is the network; nil is the machine's. It is for tests on a virtual one.
 	Net transport.Net
+	// Names looks up the servers on the machine's network; nil is [net.DefaultResolver].
+	Names Names
 	// Socket is handed every UDP socket of the machine's network and returns what is to be used in its place. nil takes
 	// them as they are.
 	Socket func(transport.UDPConn) transport.UDPConn

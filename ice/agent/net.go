@@ -27,13 +27,14 @@ type network struct {
 	ctx    context.Context // of the agent's life
 	cancel context.CancelFunc
 	secure secureServers
+	names  Names
 
 	mu   sync.Mutex
 	open []server // sockets to servers
 	over bool
 }
 
-func newNet(socket func(transport.UDPConn) transport.UDPConn, secure secureServers) (*network, error) {
+func newNet(cfg Config, secure secureServers) (*network, error) {
 	std, err := stdnet.NewNet()
 	if err != nil {
 		return nil, err
@@ -42,7 +43,10 @@ func newNet(socket func(transport.UDPConn) transport.UDPConn, secure secureServe
 	if err != nil {
 		return nil, err
 	}
-	n := &network{Net: std, six: onlySix(ifaces), socket: socket, secure: secure}
+	n := &network{Net: std, six: onlySix(ifaces), socket: cfg.Socket, secure: secure, names: cfg.Names}
+	if n.names == nil {
+		n.names = net.DefaultResolver
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n, nil
 }

@@ -53,31 +53,6 @@ func (n *network) Interfaces() ([]*transport.Interface, error) {
 	return append(ifaces, none), nil
 }
 
-// ResolveUDPAddr implements [transport.Net].
-func (n *network) ResolveUDPAddr(network, address string) (*net.UDPAddr, error) {
-	if n.six && network != "udp6" {
-		if a, err := n.Net.ResolveUDPAddr("udp6", address); err == nil {
-			return a, nil
-		}
-	}
-	return n.Net.ResolveUDPAddr(network, address)
-}
-
-// ResolveTCPAddr implements [transport.Net].
-func (n *network) ResolveTCPAddr(network, address string) (*net.TCPAddr, error) {
-	if n.six && network != "tcp6" {
-		if a, err := n.Net.ResolveTCPAddr("tcp6", address); err == nil {
-			n.secure.resolved(address, a)
-			return a, nil
-		}
-	}
-	a, err := n.Net.ResolveTCPAddr(network, address)
-	if err == nil {
-		n.secure.resolved(address, a)
-	}
-	return a, err
-}
-
 // isDummy reports whether a host, or host and port, is the address that is none.
 func isDummy(address string) bool {
 	if host, _, err := net.SplitHostPort(address); err == nil {

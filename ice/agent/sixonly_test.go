@@ -51,7 +51,7 @@ func TestDummyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	n, err := newNet(nil, secureServers{})
+	n, err := newNet(Config{}, secureServers{})
 	if err != nil {
 		t.Fatal(err)
 	}
