@@ -439,7 +439,7 @@ func (p *pausing) restart(t *testing.T, site *fileSite) {
 // TestUploadBeginsAnew pauses an upload and stops the daemon in the middle of it. There is nothing to go on with, but the
 // file gets there.
 func TestUploadBeginsAnew(t *testing.T) {
-	srv := testkit.Uploading(t, testkit.KindProsody, 10_000_000)
+	srv := testkit.Uploading(t, testkit.Chosen(t), 10_000_000)
 	for _, u := range []string{"alice", "bob"} {
 		srv.AddUser(t, u, "secret")
 	}

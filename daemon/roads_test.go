@@ -201,7 +201,7 @@ func TestRatesAreLimited(t *testing.T) {
 
 // TestWeb goes by the web server of the XMPP server to somebody who is not there yet.
 func TestWeb(t *testing.T) {
-	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {
+	for _, kind := range testkit.Kinds(t) {
 		t.Run(string(kind), func(t *testing.T) { byWeb(t, testkit.Uploading(t, kind, 10_000_000)) })
 	}
 }
@@ -263,7 +263,7 @@ func fetched(t *testing.T, juliet *home, data []byte) bool {
 
 // TestWebAllowed goes by the server because nobody is there, as the configuration allows.
 func TestWebAllowed(t *testing.T) {
-	srv := testkit.Uploading(t, testkit.KindProsody, 10_000_000)
+	srv := testkit.Uploading(t, testkit.Chosen(t), 10_000_000)
 	for _, u := range []string{"romeo", "juliet"} {
 		srv.AddUser(t, u, "pw")
 	}

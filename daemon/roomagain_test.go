@@ -22,12 +22,7 @@ import (
 // their sessions have gone on, but for those that have broken meanwhile, which are made anew.
 func TestRoomsAgain(t *testing.T) {
 	// Without stream management a connection that is lost is a stream that is lost.
-	t.Run("prosody", func(t *testing.T) {
-		roomsAgain(t, testkit.ProsodyWith(t, testkit.ProsodyConfig{NoModules: []string{"smacks"}}))
-	})
-	t.Run("ejabberd", func(t *testing.T) {
-		roomsAgain(t, testkit.EjabberdWith(t, testkit.EjabberdConfig{NoModules: []string{"mod_stream_mgmt"}}))
-	})
+	testkit.EachWith(t, testkit.Options{NoResumption: true}, roomsAgain)
 }
 
 func roomsAgain(t *testing.T, s *testkit.Server) {

@@ -10,14 +10,15 @@ import (
 
 // TestInactive has servers hold presence back from a device that nobody uses, until somebody does.
 func TestInactive(t *testing.T) {
-	for kind, launch := range map[testkit.Kind]func(*testing.T) *testkit.Server{
+	launch := map[testkit.Kind]func(*testing.T) *testkit.Server{
 		testkit.KindProsody: func(t *testing.T) *testkit.Server {
 			return testkit.ProsodyWith(t, testkit.ProsodyConfig{Modules: []string{"csi_simple"}})
 		},
 		testkit.KindEjabberd: func(t *testing.T) *testkit.Server { return testkit.SharedServer(t, testkit.KindEjabberd) },
-	} {
+	}
+	for _, kind := range testkit.Kinds(t) {
 		t.Run(string(kind), func(t *testing.T) {
-			s := launch(t)
+			s := launch[kind](t)
 			aliceJID, bobJID := jid.MustParse(s.AddUser(t, "alice", "secret")), jid.MustParse(s.AddUser(t, "bob", "secret"))
 			s.Befriend(t, "alice", "bob")
 			idle, used := watch(t, account(s, aliceJID, "idle")), watch(t, account(s, aliceJID, "used"))

@@ -131,7 +131,10 @@ func TestBlockList(t *testing.T) {
 
 // TestBlockListOfOurOwn is at a server that keeps no block lists.
 func TestBlockListOfOurOwn(t *testing.T) {
-	s := testkit.ProsodyWith(t, testkit.ProsodyConfig{NoModules: []string{"blocklist"}})
+	testkit.EachWith(t, testkit.Options{NoBlockList: true}, blockListOfOurOwn)
+}
+
+func blockListOfOurOwn(t *testing.T, s *testkit.Server) {
 	alice, bob := jid.MustParse(s.AddUser(t, "alice", "secret")), jid.MustParse(s.AddUser(t, "bob", "secret"))
 	got := make(chan string, 100)
 	cfg := account(s, alice, "phone")

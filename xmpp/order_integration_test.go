@@ -37,7 +37,7 @@ func (twoRecords) LookupSRV(_ context.Context, service, _, _ string) (string, []
 // TestConnectionOrder closes one way after the other: what is configured, direct TLS and STARTTLS by the domain's SRV
 // records, then a WebSocket and BOSH by its host-meta.
 func TestConnectionOrder(t *testing.T) {
-	s := testkit.SharedServer(t, testkit.KindProsody)
+	s := testkit.SharedServer(t, testkit.Chosen(t))
 	account := jid.MustParse(s.AddUser(t, "anywhere", "secret"))
 	const meta = `{"links":[{"rel":"urn:xmpp:alt-connections:xbosh","href":"https://example.test/http-bind"},
 		{"rel":"urn:xmpp:alt-connections:websocket","href":"wss://ws.example.test/xmpp-websocket"}]}`

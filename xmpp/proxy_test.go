@@ -137,7 +137,7 @@ func proxies(t *testing.T, s *testkit.Server) {
 
 // TestProxyEnvironment takes ALL_PROXY for every server that is not on this machine, and NO_PROXY's exceptions.
 func TestProxyEnvironment(t *testing.T) {
-	s := testkit.SharedServer(t, testkit.KindProsody)
+	s := testkit.SharedServer(t, testkit.Chosen(t))
 	inside := jid.MustParse(s.AddUser(t, "inside", "secret"))
 	addr, used := listenProxy(t, func(r *bufio.Reader, c net.Conn) (string, error) {
 		to, err := socksProxy(r, c)
@@ -151,8 +151,9 @@ func TestProxyEnvironment(t *testing.T) {
 	t.Setenv("ALL_PROXY", "socks5://user:p%40ss@"+addr)
 	t.Setenv("NO_PROXY", "")
 	start(t, cfg, nil)
-	if used.Load() != 1 {
-		t.Errorf("the proxy was used %d times", used.Load())
+	far := used.Load() // more than once where the first login tries a channel binding in vain
+	if far == 0 {
+		t.Error("the proxy was not used")
 	}
 	near := account(s, inside, "near")
 	start(t, near, nil)
@@ -164,8 +165,8 @@ func TestProxyEnvironment(t *testing.T) {
 	if err := c.Run(t.Context()); err == nil {
 		t.Error("connected without the proxy")
 	}
-	if used.Load() != 1 {
-		t.Errorf("the proxy was used %d times", used.Load())
+	if used.Load() != far {
+		t.Errorf("the proxy was used %d times, and then %d", far, used.Load())
 	}
 }
 

@@ -79,32 +79,10 @@ func account(s *testkit.Server, j jid.JID, resource string) xmpp.Config {
 	return xmpp.Config{JID: j, Resource: resource, Password: password("secret"), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool()}
 }
 
-// withServices starts servers that know a STUN and a TURN server.
-var withServices = map[testkit.Kind]func(testing.TB) *testkit.Server{
-	testkit.KindProsody: func(t testing.TB) *testkit.Server {
-		return testkit.ProsodyWith(t, testkit.ProsodyConfig{Host: `
-  external_service_secret = "relay secret"
-  external_services = {
-    { type = "stun"; transport = "udp"; host = "127.0.0.1"; port = 3478 };
-    { type = "turn"; transport = "udp"; host = "127.0.0.1"; port = 3478; secret = true };
-  }`})
-	},
-	testkit.KindEjabberd: func(t testing.TB) *testkit.Server {
-		return testkit.EjabberdWith(t, testkit.EjabberdConfig{Modules: `  mod_stun_disco:
-    access: all
-    offer_local_services: false
-    secret: "relay secret"
-    services:
-      - {host: "127.0.0.1", port: 3478, type: stun, transport: udp, restricted: false}
-      - {host: "127.0.0.1", port: 3478, type: turn, transport: udp, restricted: true}
-`})
-	},
-}
-
 func TestLogin(t *testing.T) {
-	for kind, launch := range withServices {
-		t.Run(string(kind), func(t *testing.T) { logins(t, launch(t)) })
-	}
+	testkit.EachWith(t, testkit.Options{Secret: "relay secret", Relays: []testkit.Relay{
+		{Type: "stun", Transport: "udp", Host: "127.0.0.1", Port: 3478}, {Type: "turn", Transport: "udp", Host: "127.0.0.1", Port: 3478},
+	}}, logins)
 }
 
 func logins(t *testing.T, s *testkit.Server) {
@@ -298,10 +276,15 @@ func message(to jid.JID, text string) *xmltree.Element {
 
 // eachOwn runs a test once with every server, started for it alone.
 func eachOwn(t *testing.T, run func(t *testing.T, s *testkit.Server)) {
-	t.Run("prosody", func(t *testing.T) {
-		run(t, testkit.ProsodyWith(t, testkit.ProsodyConfig{Global: `conflict_resolve = "kick_old"`}))
-	})
-	t.Run("ejabberd", func(t *testing.T) { run(t, testkit.Ejabberd(t)) })
+	launch := map[testkit.Kind]func(*testing.T) *testkit.Server{
+		testkit.KindProsody: func(t *testing.T) *testkit.Server {
+			return testkit.ProsodyWith(t, testkit.ProsodyConfig{Global: `conflict_resolve = "kick_old"`})
+		},
+		testkit.KindEjabberd: func(t *testing.T) *testkit.Server { return testkit.Ejabberd(t) },
+	}
+	for _, kind := range testkit.Kinds(t) {
+		t.Run(string(kind), func(t *testing.T) { run(t, launch[kind](t)) })
+	}
 }
 
 // TestConflictAndRestart logs in with a resource that is taken: the first of the two clients ends and does not fight. Then

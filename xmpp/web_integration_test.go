@@ -44,7 +44,7 @@ func bodies(into chan string) func(*xmpp.Client) {
 
 // TestWeb logs in by WebSocket and by BOSH at both servers, asks, and sends stanzas both ways in their order.
 func TestWeb(t *testing.T) {
-	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {
+	for _, kind := range testkit.Kinds(t) {
 		t.Run(string(kind), func(t *testing.T) {
 			s := testkit.SharedServer(t, kind)
 			for _, scheme := range []string{"ws", "http"} {
@@ -234,7 +234,7 @@ func discoverWeb(t *testing.T, s *testkit.Server) {
 
 // TestWebCertificate takes no WebSocket and no BOSH of a host whose certificate is for another, but a pinned one.
 func TestWebCertificate(t *testing.T) {
-	s := testkit.SharedServer(t, testkit.KindProsody)
+	s := testkit.SharedServer(t, testkit.Chosen(t))
 	careful := jid.MustParse(s.AddUser(t, "careful", "secret"))
 	srv, ca := front(t, s, "other.test", "", "")
 	pool, err := xmpp.ParseCA(ca)

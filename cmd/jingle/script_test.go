@@ -46,14 +46,12 @@ func TestScripts(t *testing.T) {
 // themselves there, as that is where the server is.
 func TestServers(t *testing.T) {
 	// With stream management they would wait for minutes before they tell anybody that a client is gone.
-	t.Run("prosody", func(t *testing.T) {
-		t.Parallel()
-		scriptsAt(t, testkit.ProsodyWith(t, testkit.ProsodyConfig{NoProxy: true, NoModules: []string{"smacks"}}))
-	})
-	t.Run("ejabberd", func(t *testing.T) {
-		t.Parallel()
-		scriptsAt(t, testkit.EjabberdWith(t, testkit.EjabberdConfig{NoModules: []string{"mod_proxy65", "mod_stream_mgmt"}}))
-	})
+	for _, kind := range testkit.Kinds(t) {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			scriptsAt(t, testkit.Start(t, kind, testkit.Options{NoProxy: true, NoResumption: true}))
+		})
+	}
 }
 
 func scriptsAt(t *testing.T, srv *testkit.Server) {

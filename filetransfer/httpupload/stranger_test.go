@@ -22,7 +22,7 @@ import (
 // TestServers uploads to Prosody's mod_http_file_share and to ejabberd's mod_http_upload, tells another account and fetches
 // there.
 func TestServers(t *testing.T) {
-	for _, kind := range []testkit.Kind{testkit.KindProsody, testkit.KindEjabberd} {
+	for _, kind := range testkit.Kinds(t) {
 		t.Run(string(kind), func(t *testing.T) { uploads(t, testkit.Uploading(t, kind, 2_000_000)) })
 	}
 }

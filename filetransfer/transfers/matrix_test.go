@@ -74,14 +74,15 @@ func (p *ourProxy) activate(who jid.JID, e *xmltree.Element, done func(error)) {
 
 // theirProxy is that of a server, with two accounts that are logged in there, as it believes nobody else.
 type theirProxy struct {
+	server  string
 	clients [2]*xmpp.Client
 	found   []s5b.StreamHost
 }
 
 func newTheirProxy(t *testing.T) *theirProxy {
 	t.Helper()
-	srv := testkit.Prosody(t)
-	p := &theirProxy{}
+	srv := testkit.SharedServer(t, testkit.Chosen(t))
+	p := &theirProxy{server: string(srv.Kind)}
 	for i, user := range []string{"romeo", "juliet"} {
 		c, err := xmpp.New(xmpp.Config{JID: jid.JID(srv.AddUser(t, user, "pw")), Password: func() (string, error) { return "pw", nil },
 			Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true})
@@ -146,12 +147,12 @@ func roads(t *testing.T) []road {
 	return []road{
 		{"S5B", s5b.NS, false, direct, nil},
 		{"S5B by the proxy of jingle-relay", s5b.NS, false, options{proxy: ours}, nil},
-		{"S5B by the proxy of Prosody", s5b.NS, false, options{proxy: theirs}, nil},
+		{"S5B by the proxy of " + theirs.server, s5b.NS, false, options{proxy: theirs}, nil},
 		{"IBB", ibb.NS, false, options{noS5B: true}, nil},
 		{"data channel", ice.NSDataChannel, false, options{noS5B: true}, byChannel},
 		{"SI over S5B", s5b.NSBytestreams, true, direct, nil},
 		{"SI by the proxy of jingle-relay", s5b.NSBytestreams, true, options{proxy: ours}, nil},
-		{"SI by the proxy of Prosody", s5b.NSBytestreams, true, options{proxy: theirs}, nil},
+		{"SI by the proxy of " + theirs.server, s5b.NSBytestreams, true, options{proxy: theirs}, nil},
 		{"SI over IBB", ibb.NSIBB, true, options{noS5B: true}, nil},
 	}
 }
@@ -220,10 +221,10 @@ func TestEveryRoad(t *testing.T) {
 }
 
 // resize changes what an offer says of the size.
-func resize(to string) func(r road, who, action string, e *xmltree.Element) {
-	return func(r road, who, action string, e *xmltree.Element) {
+func resize(to string) func(r road, sender bool, action string, e *xmltree.Element) {
+	return func(r road, sender bool, action string, e *xmltree.Element) {
 		switch {
-		case who != "romeo":
+		case !sender:
 		case r.si:
 			edit(e, "file", func(f *xmltree.Element) { f.Set("size", to) })
 		case action == "session-initiate":
@@ -259,7 +260,7 @@ func TestEveryRoadWithLiars(t *testing.T) {
 	for name, c := range map[string]struct {
 		files  transfers.Config
 		store  store.Config
-		tamper func(r road, who, action string, e *xmltree.Element)
+		tamper func(r road, sender bool, action string, e *xmltree.Element)
 		inBand func(e *xmltree.Element)
 		stops  bool
 		reason jingle.Condition // at the receiver; "" is any
@@ -268,9 +269,9 @@ func TestEveryRoadWithLiars(t *testing.T) {
 		"sends more": {tamper: resize("9000"), reason: jingle.MediaError, text: "More bytes came than the 9000"},
 		"sends less": {tamper: resize("10001"), files: short},
 		"stops":      {files: short, stops: true},
-		"wrong hash": {reason: jingle.MediaError, text: "damaged", tamper: func(r road, who, action string, e *xmltree.Element) {
+		"wrong hash": {reason: jingle.MediaError, text: "damaged", tamper: func(r road, sender bool, action string, e *xmltree.Element) {
 			switch {
-			case who != "romeo":
+			case !sender:
 			case r.si:
 				edit(e, "file", func(f *xmltree.Element) { f.Set("hash", strings.Repeat("ab", 16)) })
 			case action == "session-info":
@@ -278,9 +279,9 @@ func TestEveryRoadWithLiars(t *testing.T) {
 			}
 		}},
 		// By stream initiation there is no word for it: the receiver waits for a stream, or on it.
-		"wrong range": {files: transfers.Config{StallTimeout: 2 * time.Second, ConnectTimeout: 2 * time.Second}, tamper: func(r road, who, action string, e *xmltree.Element) {
+		"wrong range": {files: transfers.Config{StallTimeout: 2 * time.Second, ConnectTimeout: 2 * time.Second}, tamper: func(r road, sender bool, action string, e *xmltree.Element) {
 			switch {
-			case who != "juliet":
+			case sender:
 			case r.si:
 				edit(e, "file", func(f *xmltree.Element) {
 					f.Children = nil
@@ -306,7 +307,7 @@ func TestEveryRoadWithLiars(t *testing.T) {
 				w := r.world(t, c.files, c.store)
 				if c.tamper != nil {
 					w.tamper = func(from jid.JID, e *xmltree.Element) *xmltree.Element {
-						c.tamper(r, from.Local(), e.Attr("action"), e)
+						c.tamper(r, from == w.romeo.jid, e.Attr("action"), e)
 						return e
 					}
 				}

@@ -10,10 +10,14 @@ import (
 	"github.com/jingled/jingled/xmltree"
 )
 
-// TestServerHoldsRates sends a file in-band through a Prosody that takes 10 kB/s of its clients, as Debian's does. What is sent
+// TestServerHoldsRates sends a file in-band through servers that hold their clients to rates, as Debian's do. What is sent
 // beyond that waits in queues; a ping in the middle must not wait for the file.
 func TestServerHoldsRates(t *testing.T) {
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Modules: []string{"limits"}, Global: `limits = { c2s = { rate = "10kb/s" } }`})
+	testkit.EachWith(t, testkit.Options{Rates: true}, holdsRates)
+}
+
+func holdsRates(t *testing.T, srv *testkit.Server) {
+	t.Parallel() // it waits for the server
 	for _, user := range []string{"romeo", "juliet"} {
 		srv.AddUser(t, user, "secret")
 	}

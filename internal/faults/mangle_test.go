@@ -3,6 +3,7 @@ package faults
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -21,6 +22,7 @@ import (
 // mangler is a proxy between a client and its server that reads their XML and, when it is on, loses, doubles, delays,
 // truncates and invents stanzas.
 type mangler struct {
+	seed  uint64 // of the decisions
 	ln    net.Listener
 	to    string
 	on    atomic.Bool
@@ -41,15 +43,15 @@ const (
 	invent   // something before it
 )
 
-func newMangler(t *testing.T, to string) *mangler {
+func newMangler(t *testing.T, to string, seed uint64) *mangler {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mangler{ln: ln, to: to}
+	m := &mangler{ln: ln, to: to, seed: seed}
 	m.wg.Go(func() {
-		for {
+		for stream := uint64(0); ; stream += 2 {
 			in, err := ln.Accept()
 			if err != nil {
 				return
@@ -67,8 +69,8 @@ func newMangler(t *testing.T, to string) *mangler {
 			}
 			m.mu.Unlock()
 			both := func() { in.Close(); out.Close() }
-			m.wg.Go(func() { defer both(); m.pump(out, in, false) })
-			m.wg.Go(func() { defer both(); m.pump(in, out, true) })
+			m.wg.Go(func() { defer both(); m.pump(out, in, stream, false) })
+			m.wg.Go(func() { defer both(); m.pump(in, out, stream+1, true) })
 		}
 	})
 	t.Cleanup(func() {
@@ -85,7 +87,8 @@ func newMangler(t *testing.T, to string) *mangler {
 }
 
 // pump copies a stream piece by piece. What is no stanza passes as it is.
-func (m *mangler) pump(to io.Writer, from io.Reader, toClient bool) {
+func (m *mangler) pump(to io.Writer, from io.Reader, stream uint64, toClient bool) {
+	random := rand.New(rand.NewPCG(m.seed, stream))
 	in := bufio.NewReaderSize(from, 1<<20)
 	var held []byte
 	for {
@@ -94,9 +97,9 @@ func (m *mangler) pump(to io.Writer, from io.Reader, toClient bool) {
 			return
 		}
 		fate := pass
-		if stanza && m.on.Load() && rand.IntN(12) == 0 {
-			fate = 1 + rand.IntN(5)
-			if fate == truncate && rand.IntN(4) != 0 {
+		if stanza && m.on.Load() && random.IntN(12) == 0 {
+			fate = 1 + random.IntN(5)
+			if fate == truncate && random.IntN(4) != 0 {
 				fate = lose // connections that break are another test's
 			}
 		}
@@ -114,7 +117,7 @@ func (m *mangler) pump(to io.Writer, from io.Reader, toClient bool) {
 			return
 		case invent:
 			if toClient {
-				out = append(out, inventions[rand.IntN(len(inventions))]...)
+				out = append(out, inventions[random.IntN(len(inventions))]...)
 			}
 			out = append(out, piece...)
 		default:
@@ -199,6 +202,8 @@ func next(in *bufio.Reader) (piece []byte, stanza bool, err error) {
 	}
 }
 
+var mangleSeed = flag.Uint64("mangle-seed", 0, "what TestMangled does to stanzas; 0 is something else each time")
+
 // TestMangled makes calls and sends files over streams that lose, double, delay, truncate and invent stanzas. Then the streams are
 // good again: everything that was under way has ended or gone on, every file that came is whole, and all works.
 func TestMangled(t *testing.T) {
@@ -207,7 +212,12 @@ func TestMangled(t *testing.T) {
 	if err := srv.Befriend("romeo", "juliet"); err != nil {
 		t.Fatal(err)
 	}
-	manglers := []*mangler{newMangler(t, srv.Addr()), newMangler(t, srv.Addr())}
+	seed := *mangleSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-mangle-seed %d has the same fates for the stanzas of each stream", seed)
+	manglers := []*mangler{newMangler(t, srv.Addr(), seed), newMangler(t, srv.Addr(), seed+1)}
 	var people []*person
 	for i, user := range []string{"romeo", "juliet"} {
 		people = append(people, stay(t, &testkit.Server{Domain: srv.Domain(), Addr: manglers[i].ln.Addr().String(), CA: srv.CA()}, user, func(c *daemon.Config) {

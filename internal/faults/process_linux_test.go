@@ -157,7 +157,7 @@ func suspended(t *testing.T, srv *testkit.Server) {
 // TestNoFilesLeft: without file descriptors a call cannot be made, which is said, and nothing else breaks; with them the next
 // one can.
 func TestNoFilesLeft(t *testing.T) {
-	srv := testkit.Prosody(t)
+	srv := testkit.SharedServer(t, testkit.Chosen(t))
 	a, b := pair(t, srv, "mercutio")
 	c := stay(t, srv, "mercutio", nil)
 	sid, err := call(a, b)
@@ -255,7 +255,7 @@ func small(t *testing.T, size string) (dir string, fill func(on bool)) {
 // TestFullDisk: with a full disk calls are made as usual, only their history is missing; a file is refused before it is sent,
 // with words; and all is well when there is room.
 func TestFullDisk(t *testing.T) {
-	srv := testkit.Prosody(t)
+	srv := testkit.SharedServer(t, testkit.Chosen(t))
 	srv.AddUser(t, "romeo", "secret")
 	srv.AddUser(t, "juliet", "secret")
 	srv.Befriend(t, "romeo", "juliet")

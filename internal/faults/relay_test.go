@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -54,47 +53,24 @@ func turn(t *testing.T, ip string) (port uint16, kill func()) {
 // TestRelayDies: a call that goes through a relay that ends goes on through another one.
 func TestRelayDies(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	for name, launch := range map[string]func(t *testing.T, services []turnService) *testkit.Server{
-		"prosody": func(t *testing.T, services []turnService) *testkit.Server {
-			var lua strings.Builder
-			for _, s := range services {
-				fmt.Fprintf(&lua, "{ type = \"turn\"; transport = \"udp\"; host = %q; port = %d; secret = true };\n", s.ip, s.port)
-			}
-			return testkit.ProsodyWith(t, testkit.ProsodyConfig{
-				Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {\n%s  }", relaySecret, lua.String()),
-			})
-		},
-		"ejabberd": func(t *testing.T, services []turnService) *testkit.Server {
-			var yaml strings.Builder
-			for _, s := range services {
-				fmt.Fprintf(&yaml, "      - {host: %q, port: %d, type: turn, transport: udp, restricted: true}\n", s.ip, s.port)
-			}
-			return testkit.EjabberdWith(t, testkit.EjabberdConfig{Modules: fmt.Sprintf("  mod_stun_disco:\n    access: all\n"+
-				"    offer_local_services: false\n    secret: %q\n    services:\n%s", relaySecret, yaml.String())})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, kind := range testkit.Kinds(t) {
+		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			relayDies(t, launch)
+			relayDies(t, kind)
 		})
 	}
 }
 
-type turnService struct {
-	ip   string
-	port uint16
-}
-
-func relayDies(t *testing.T, launch func(t *testing.T, services []turnService) *testkit.Server) {
+func relayDies(t *testing.T, kind testkit.Kind) {
 	ips := []string{"127.0.0.2", "127.0.0.3"}
 	kills := map[string]func(){}
-	var services []turnService
+	o := testkit.Options{Secret: relaySecret}
 	for _, ip := range ips {
 		port, kill := turn(t, ip)
 		kills[ip] = kill
-		services = append(services, turnService{ip, port})
+		o.Relays = append(o.Relays, testkit.Relay{Type: "turn", Transport: "udp", Host: ip, Port: int(port)})
 	}
-	srv := launch(t, services)
+	srv := testkit.Start(t, kind, o)
 	srv.AddUser(t, "romeo", "secret")
 	srv.AddUser(t, "juliet", "secret")
 	srv.Befriend(t, "romeo", "juliet")

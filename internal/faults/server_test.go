@@ -26,43 +26,40 @@ func pair(t testing.TB, srv *testkit.Server, others ...string) (a, b *person) {
 // that went through the server goes on where it was.
 func TestServerRestarts(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	for _, c := range []struct {
-		name  string
-		start func(testing.TB) *testkit.Server
-		away  func(*testkit.Server, testing.TB)
-	}{
-		{"prosody restarted", testkit.Prosody, (*testkit.Server).Restart},
-		{"prosody killed", testkit.Prosody, (*testkit.Server).Crash},
-		{"ejabberd killed", testkit.Ejabberd, (*testkit.Server).Crash},
+	for name, away := range map[string]func(*testkit.Server, testing.TB){
+		"restarted": (*testkit.Server).Restart, "killed": (*testkit.Server).Crash,
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			srv := c.start(t)
-			a, b := pair(t, srv)
-			sid, err := call(a, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			path, sum := file(t, t.TempDir(), 3<<20)
-			since := b.now()
-			if _, err := a.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: b.jid, Path: path, Via: jingledv1.Via_VIA_IBB}); err != nil {
-				t.Fatal(err)
-			}
-			b.must(b.afterAny(since, "a part of the file", func(e *jingledv1.Event) bool { return e.GetTransferProgress().GetBytes() > 0 }))
-			marks := [2]uint64{a.now(), b.now()}
-			c.away(srv, t)
-			for i, p := range []*person{a, b} {
-				p.must(p.online(marks[i]))
-				if err := p.heard(sid); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := sent(b, path, sum); err != nil {
-				t.Errorf("%v\n%s", err, a.transfers())
-			}
-			if err := hangUp(a, b, sid); err != nil {
-				t.Error(err)
-			}
+		t.Run(name, func(t *testing.T) {
+			testkit.EachWith(t, testkit.Options{}, func(t *testing.T, srv *testkit.Server) { isAway(t, srv, away) })
 		})
+	}
+}
+
+func isAway(t *testing.T, srv *testkit.Server, away func(*testkit.Server, testing.TB)) {
+	a, b := pair(t, srv)
+	sid, err := call(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, sum := file(t, t.TempDir(), 3<<20)
+	since := b.now()
+	if _, err := a.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: b.jid, Path: path, Via: jingledv1.Via_VIA_IBB}); err != nil {
+		t.Fatal(err)
+	}
+	b.must(b.afterAny(since, "a part of the file", func(e *jingledv1.Event) bool { return e.GetTransferProgress().GetBytes() > 0 }))
+	marks := [2]uint64{a.now(), b.now()}
+	away(srv, t)
+	for i, p := range []*person{a, b} {
+		p.must(p.online(marks[i]))
+		if err := p.heard(sid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sent(b, path, sum); err != nil {
+		t.Errorf("%v\n%s", err, a.transfers())
+	}
+	if err := hangUp(a, b, sid); err != nil {
+		t.Error(err)
 	}
 }
 

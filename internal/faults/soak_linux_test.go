@@ -20,10 +20,7 @@ import (
 	"github.com/jingled/jingled/internal/testkit"
 )
 
-var (
-	soak       = flag.Duration("soak", 3*time.Minute, "how long TestSoak runs")
-	soakServer = flag.String("soak-server", string(testkit.KindProsody), "the server of TestSoak: prosody or ejabberd")
-)
+var soak = flag.Duration("soak", 3*time.Minute, "how long TestSoak runs")
 
 // faultEvery is how often something breaks.
 const faultEvery = 5 * time.Second
@@ -86,7 +83,7 @@ type tally struct{ done, failed atomic.Int64 }
 // TestSoak makes calls and sends files, one after the other, while something breaks every five seconds. In the end nothing is
 // held that was not after the first tenth of the time, and every file that has come was whole.
 func TestSoak(t *testing.T) {
-	a, b := pair(t, testkit.SharedServer(t, testkit.Kind(*soakServer)))
+	a, b := pair(t, testkit.SharedServer(t, testkit.Chosen(t)))
 	people := []*person{a, b}
 	var calls, files tally
 	dir := t.TempDir()

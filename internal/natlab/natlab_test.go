@@ -174,30 +174,17 @@ type lab struct {
 // serverWithRelays is the server, which tells of our relay by all the ways to it (XEP-0215).
 func serverWithRelays(t *testing.T) *testkit.Server {
 	t.Helper()
-	ejabberd := testkit.Chosen(t) == testkit.KindEjabberd
-	var services strings.Builder
+	o := testkit.Options{Address: testkit.NetworkAddress, NoProxy: true, Secret: secret}
 	for _, host := range []string{turn4, turn6} {
-		for _, way := range []struct {
-			kind, transport string
-			port            int
-		}{{"stun", "udp", 3478}, {"turn", "udp", 3478}, {"turn", "tcp", 3478}, {"turns", "tcp", 443}} {
-			secured, secretly := way.kind != "stun", ""
-			if secured {
-				secretly = ` secret = true; algorithm = "turn"`
-			}
-			if ejabberd {
-				fmt.Fprintf(&services, "      - {host: %q, port: %d, type: %s, transport: %s, restricted: %t}\n", host, way.port, way.kind, way.transport, secured)
-			} else {
-				fmt.Fprintf(&services, "\n    { type = %q; transport = %q; host = %q; port = %d;%s };", way.kind, way.transport, host, way.port, secretly)
-			}
+		for _, way := range []testkit.Relay{
+			{Type: "stun", Transport: "udp", Port: 3478}, {Type: "turn", Transport: "udp", Port: 3478},
+			{Type: "turn", Transport: "tcp", Port: 3478}, {Type: "turns", Transport: "tcp", Port: 443},
+		} {
+			way.Host = host
+			o.Relays = append(o.Relays, way)
 		}
 	}
-	if ejabberd {
-		return testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress, NoModules: []string{"mod_proxy65"},
-			Modules: fmt.Sprintf("  mod_stun_disco:\n    access: all\n    offer_local_services: false\n    secret: %q\n    services:\n%s", secret, services.String())})
-	}
-	return testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true,
-		Host: fmt.Sprintf("  external_service_secret = %q\n  external_services = {%s\n  }", secret, services.String())})
+	return testkit.Start(t, testkit.Chosen(t), o)
 }
 
 func newLab(t *testing.T, program string) *lab {

@@ -26,6 +26,8 @@ type EjabberdConfig struct {
 	Listen string
 	// NoModules are left out, e.g. mod_stream_mgmt.
 	NoModules []string
+	// Rates holds clients to the rates of Debian's configuration.
+	Rates bool
 	// Address is where it listens, 127.0.0.1 if empty; another one is for a network of [InNetwork].
 	Address string
 }
@@ -175,6 +177,10 @@ func (e *ejabberd) api(t testing.TB, command string, args map[string]any) {
 }
 
 func (e *ejabberd) config() string {
+	shaper := "none"
+	if e.cfg.Rates {
+		shaper = "c2s_shaper"
+	}
 	text := fmt.Sprintf(`# Made for one test.
 hosts: [%[1]q]
 loglevel: info
@@ -186,11 +192,13 @@ api_permissions:
   "all":
     who: all
     what: "*"
+shaper:
+  normal: {rate: 3000, burst_size: 20000}
 shaper_rules:
-  proxy65_shaper: none
+  c2s_shaper: normal
 listen:
-  - {port: %[4]d, ip: %[11]q, module: ejabberd_c2s, access: all, shaper: none, starttls_required: true}
-  - {port: %[5]d, ip: %[11]q, module: ejabberd_c2s, access: all, shaper: none, tls: true}
+  - {port: %[4]d, ip: %[11]q, module: ejabberd_c2s, access: all, shaper: %[12]s, starttls_required: true}
+  - {port: %[5]d, ip: %[11]q, module: ejabberd_c2s, access: all, shaper: %[12]s, tls: true}
   - port: %[6]d
     ip: %[11]q
     module: ejabberd_http
@@ -225,7 +233,7 @@ listen:
   mod_stream_mgmt: {resend_on_timeout: if_offline}
   mod_vcard: {}
 %[9]s`, Domain, filepath.Join(e.dir, "server.pem"), filepath.Join(e.dir, "ca.pem"),
-		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen, e.cfg.Address)
+		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen, e.cfg.Address, shaper)
 	for _, m := range e.cfg.NoModules {
 		text = regexp.MustCompile(`(?m)^  `+m+`:.*\n`).ReplaceAllString(text, "")
 	}

@@ -47,7 +47,7 @@ func InNetwork(t *testing.T, env ...string) bool {
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
-		t.Skipf("skipped: a network namespace needs root or unprivileged user namespaces: %v", err)
+		Missing(t, "a network namespace needs root or unprivileged user namespaces: "+err.Error())
 	}
 	err := cmd.Wait()
 	t.Logf("in a network of its own:\n%s", out.String())

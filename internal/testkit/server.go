@@ -18,19 +18,24 @@ const (
 	KindEjabberd Kind = "ejabberd"
 )
 
-// Chosen is the server of a test that would take too long with [Each]: that of JINGLED_SERVER, "prosody" or "ejabberd", or
-// Prosody.
-func Chosen(t testing.TB) Kind {
+// Kinds are the servers of other people that tests run with: all, or the one that JINGLED_SERVER names.
+func Kinds(t testing.TB) []Kind {
 	t.Helper()
 	switch k := Kind(os.Getenv("JINGLED_SERVER")); k {
-	case "", KindProsody:
-		return KindProsody
-	case KindEjabberd:
-		return k
+	case "":
+		return []Kind{KindProsody, KindEjabberd}
+	case KindProsody, KindEjabberd:
+		return []Kind{k}
 	default:
 		t.Fatalf("JINGLED_SERVER is %q: it can be prosody or ejabberd", k)
-		return ""
+		return nil
 	}
+}
+
+// Chosen is the server of a test that would take too long with each of [Kinds]: the first, which is Prosody if nobody chooses.
+func Chosen(t testing.TB) Kind {
+	t.Helper()
+	return Kinds(t)[0]
 }
 
 // Server is a running XMPP server.

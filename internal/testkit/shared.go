@@ -24,13 +24,21 @@ func logOnFailure(t testing.TB, s *Server, name string) {
 	}
 }
 
-// Each runs a test once with every server of other people, all tests of a package with the same two. The accounts that a
+// Each runs a test once with each of [Kinds], all tests of a package with the same servers. The accounts that a
 // test makes are its own, whatever it calls them, and so are its rooms ([Server.Room]), but it must not stop or restart the
 // server. The package's TestMain ends them, see [Main].
 func Each(t *testing.T, run func(t *testing.T, s *Server)) {
 	t.Helper()
-	for _, kind := range []Kind{KindProsody, KindEjabberd} {
+	for _, kind := range Kinds(t) {
 		t.Run(string(kind), func(t *testing.T) { run(t, SharedServer(t, kind)) })
+	}
+}
+
+// EachWith is [Each] with servers of the test's own.
+func EachWith(t *testing.T, o Options, run func(t *testing.T, s *Server)) {
+	t.Helper()
+	for _, kind := range Kinds(t) {
+		t.Run(string(kind), func(t *testing.T) { run(t, Start(t, kind, o)) })
 	}
 }
 

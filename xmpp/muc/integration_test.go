@@ -21,11 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestServers runs all that follows against the servers of other people.
 func TestServers(t *testing.T) {
-	servers := map[string]func(testing.TB) *testkit.Server{"prosody": testkit.Prosody, "ejabberd": testkit.Ejabberd}
-	for name, begin := range servers {
-		t.Run(name, func(t *testing.T) {
+	for _, kind := range testkit.Kinds(t) {
+		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			s := begin(t)
+			s := testkit.Start(t, kind, testkit.Options{})
 			for _, user := range []string{"alice", "bob", "carol"} {
 				s.AddUser(t, user, "secret")
 			}

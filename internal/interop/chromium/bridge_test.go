@@ -18,12 +18,12 @@ import (
 //go:embed web/bridge.js
 var bridgePage []byte
 
-// TestBridge calls from a page to a page, through two daemons and a Prosody.
+// TestBridge calls from a page to a page, through two daemons and a server.
 func TestBridge(t *testing.T) {
 	if !testkit.InNetwork(t) {
 		return
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	srv := testkit.Start(t, testkit.Chosen(t), testkit.Options{Address: testkit.NetworkAddress})
 	us := map[string]*ours.Side{}
 	mux := http.NewServeMux()
 	for _, user := range []string{"juliet", "romeo"} {

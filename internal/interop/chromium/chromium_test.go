@@ -28,7 +28,7 @@ const theirTone = 1000
 func alone(t *testing.T) (script []byte, ok bool) {
 	t.Helper()
 	if os.Getenv(bundleEnv) == "" {
-		testkit.Binary(t, "prosody", "prosody")
+		testkit.Installed(t, testkit.Kinds(t)...)
 		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
 		testkit.InNetwork(t, bundleEnv+"="+bundle(t))
 		return nil, false
@@ -44,18 +44,15 @@ func alone(t *testing.T) (script []byte, ok bool) {
 }
 
 func TestCalls(t *testing.T) {
-	testkit.Binary(t, "erl", "ejabberd")
 	script, ok := alone(t)
 	if !ok {
 		return
 	}
-	t.Run("prosody", func(t *testing.T) {
-		srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	testkit.EachWith(t, testkit.Options{Address: testkit.NetworkAddress}, func(t *testing.T, srv *testkit.Server) {
 		calls(t, script, srv)
-		t.Run("video", func(t *testing.T) { videoCalls(t, script, srv) })
-	})
-	t.Run("ejabberd", func(t *testing.T) {
-		calls(t, script, testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress}))
+		if srv.Kind == testkit.Chosen(t) {
+			t.Run("video", func(t *testing.T) { videoCalls(t, script, srv) })
+		}
 	})
 }
 

@@ -31,10 +31,10 @@ const tunnelEnv = "JINGLED_TEST_TUNNEL"
 
 // TestDelegated has a page whose own WebRTC is the media of calls, by the script of examples/delegated-page: to a daemon with
 // media of its own, to another such page, and from a daemon whose stream another program owns. Signalling goes through a
-// Prosody.
+// server of other people.
 func TestDelegated(t *testing.T) {
 	if os.Getenv(tunnelEnv) == "" {
-		testkit.Binary(t, "prosody", "prosody")
+		testkit.Installed(t, testkit.Chosen(t))
 		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
 		program := filepath.Join(t.TempDir(), "tunnel-go")
 		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../../examples/tunnel-go").CombinedOutput(); err != nil {
@@ -50,7 +50,7 @@ func TestDelegated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	srv := testkit.Start(t, testkit.Chosen(t), testkit.Options{Address: testkit.NetworkAddress})
 	for _, user := range []string{"juliet", "romeo", "nurse"} {
 		srv.AddUser(t, user, "secret")
 	}

@@ -32,7 +32,7 @@ func TestFiles(t *testing.T) {
 	if !ok {
 		return
 	}
-	srv := testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress})
+	srv := testkit.Start(t, testkit.Chosen(t), testkit.Options{Address: testkit.NetworkAddress})
 	srv.AddUser(t, "juliet", "secret")
 	srv.AddUser(t, "romeo", "secret")
 	srv.Befriend(t, "juliet", "romeo")

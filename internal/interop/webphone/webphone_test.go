@@ -52,19 +52,9 @@ func TestPure(t *testing.T) {
 	}
 }
 
-func server(t *testing.T) *testkit.Server {
-	t.Helper()
-	if testkit.Chosen(t) == testkit.KindEjabberd {
-		return testkit.EjabberdWith(t, testkit.EjabberdConfig{Address: testkit.NetworkAddress, NoModules: []string{"mod_proxy65"}})
-	}
-	return testkit.ProsodyWith(t, testkit.ProsodyConfig{Address: testkit.NetworkAddress, NoProxy: true})
-}
-
 func TestPhone(t *testing.T) {
 	if os.Getenv(modulesEnv) == "" {
-		if testkit.Chosen(t) == testkit.KindProsody {
-			testkit.Binary(t, "prosody", "prosody")
-		}
+		testkit.Installed(t, testkit.Chosen(t))
 		testkit.Binary(t, "chromium-headless-shell", "chromium-headless-shell")
 		testkit.InNetwork(t, modulesEnv+"="+testkit.Npm(t, "web"))
 		return
@@ -72,7 +62,7 @@ func TestPhone(t *testing.T) {
 	if !testkit.InNetwork(t) {
 		return
 	}
-	srv := server(t)
+	srv := testkit.Start(t, testkit.Chosen(t), testkit.Options{Address: testkit.NetworkAddress, NoProxy: true})
 	names := []string{"alice", "bob", "carol", "dave", "erin"}
 	for _, name := range names {
 		srv.AddUser(t, name, "secret")
