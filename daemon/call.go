@@ -152,7 +152,8 @@ func (c *call) proceed(device jid.JID) {
 	media := c.media
 	a.mu.Unlock()
 	if err := c.dial(device, media); err != nil {
-		c.end(&jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()})
+		c.finish(&jingledv1.CallEnded{Reason: string(jingle.FailedApplication), Text: err.Error()})
+		c.withdraw(failure{err}.reason())
 		return
 	}
 	if err := a.propose(func(s *jmi.Set, _ time.Time) ([]jmi.Effect, error) {
@@ -215,20 +216,29 @@ func (c *call) end(reason *jingle.Reason) {
 			reason.Condition = jingle.Cancel
 		}
 	}
-	proposed := c.proposed
 	a.mu.Unlock()
 	if p != nil {
 		p.hangUp(reason) // its end is reported by callEnded
 		return
 	}
-	if proposed {
-		if err := a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) {
-			return s.End(now, keyOf(c.peer, c.sid), reason)
-		}); err != nil {
-			a.log.Debug("proposal", "err", err)
-		}
-	}
+	c.withdraw(reason)
 	c.finish(&jingledv1.CallEnded{Reason: string(reason.Condition), Text: reason.Text})
+}
+
+// withdraw ends the proposal of a call that has no session, if there is one.
+func (c *call) withdraw(reason *jingle.Reason) {
+	a := c.account
+	a.mu.Lock()
+	proposed := c.proposed
+	a.mu.Unlock()
+	if !proposed {
+		return
+	}
+	if err := a.propose(func(s *jmi.Set, now time.Time) ([]jmi.Effect, error) {
+		return s.End(now, keyOf(c.peer, c.sid), reason)
+	}); err != nil {
+		a.log.Debug("proposal", "err", err)
+	}
 }
 
 // sessionEnded follows the end of the session, which ends the proposal too.

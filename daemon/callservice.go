@@ -36,6 +36,10 @@ func (d *Daemon) StartCall(ctx context.Context, req *jingledv1.StartCallRequest)
 	if a.client.State().State != xmpp.Online {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
 	}
+	if peer == a.cfg.JID || peer == a.client.JID() { // XEP-0353 has no words for the first
+		return nil, connect.NewError(connect.CodeInvalidArgument,
+			fmt.Errorf("%s is this account itself: name another device of it, with its resource", peer))
+	}
 	if a.blocks(peer) {
 		return nil, errBlocked(peer)
 	}

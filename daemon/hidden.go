@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
-	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/media"
 	mediacall "github.com/jingled/jingled/media/call"
@@ -30,7 +29,8 @@ func (c *call) answerHidden(m *jingledv1.Media) error {
 		}
 		source, sink, videos, err := c.openAll(m)
 		if err != nil {
-			s.Terminate(&jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()})
+			c.account.log.Info("a call cannot be taken", "sid", c.sid, "err", err)
+			s.Terminate(failure{err}.reason())
 			return
 		}
 		mc.AnswerWith(source, sink, videos...)

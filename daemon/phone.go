@@ -45,6 +45,9 @@ func checkMedia(m *jingledv1.Media) error {
 	if r := strings.ToLower(m.GetRecord()); r != "" && !strings.HasSuffix(r, ".wav") && !strings.HasSuffix(r, ".ogg") {
 		return fmt.Errorf("record: %q ends in neither .wav nor .ogg", m.GetRecord())
 	}
+	if err := canRecord(m.GetRecord()); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
 	return checkVideos(m)
 }
 
@@ -165,7 +168,7 @@ func (c *call) pickUp(s *engine.Session, m *jingle.Message) (engine.Application,
 	}
 	source, sink, videos, err := c.openAll(answer)
 	if err != nil {
-		return nil, &engine.Rejection{Reason: &jingle.Reason{Condition: jingle.FailedApplication, Text: err.Error()}}
+		return nil, failure{err}
 	}
 	mc.AnswerWith(source, sink, videos...)
 	return mc, nil

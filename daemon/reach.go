@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -86,6 +87,11 @@ func (a *account) greet() {
 	}
 }
 
+// devices returns those of a peer that are online, and of our own account the others.
+func (a *account) devices(bare jid.JID) []xmpp.Resource {
+	return slices.DeleteFunc(a.client.Resources(bare), func(r xmpp.Resource) bool { return r.JID == a.client.JID() })
+}
+
 // can is what a peer's device must support.
 type can struct {
 	what     string // for people: "take calls"
@@ -105,7 +111,7 @@ func (a *account) find(ctx context.Context, peer jid.JID, need can) (jid.JID, xm
 
 	var candidates []jid.JID
 	if peer.IsBare() {
-		for _, r := range a.client.Resources(peer) {
+		for _, r := range a.devices(peer) {
 			candidates = append(candidates, r.JID)
 		}
 	} else {
@@ -141,6 +147,9 @@ func (a *account) find(ctx context.Context, peer jid.JID, need can) (jid.JID, xm
 	a.mu.Lock()
 	delete(a.greeted, peer) // next time it may be there
 	a.mu.Unlock()
+	if peer == a.cfg.JID {
+		return "", xmpp.Capabilities{}, connect.NewError(connect.CodeUnavailable, fmt.Errorf("no other device of %s is online", peer))
+	}
 	return "", xmpp.Capabilities{}, connect.NewError(connect.CodeUnavailable,
 		fmt.Errorf("%s is not online, or does not show itself to %s", peer, a.cfg.JID))
 }

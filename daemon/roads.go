@@ -179,7 +179,7 @@ func (a *account) roadsBy(via jingledv1.Via, device jid.JID, c xmpp.Capabilities
 
 // bestWay takes what is there at once before it waits for a device to show itself.
 func (a *account) bestWay(ctx context.Context, peer jid.JID, w wish) (way, error) {
-	for _, r := range a.client.Resources(peer.Bare()) {
+	for _, r := range a.devices(peer.Bare()) {
 		if !peer.IsBare() && r.JID != peer {
 			continue
 		}
@@ -228,7 +228,7 @@ func (a *account) old(ctx context.Context, peer jid.JID) (jid.JID, bool) {
 	devices := []jid.JID{peer}
 	if peer.IsBare() {
 		devices = nil
-		for _, r := range a.client.Resources(peer) {
+		for _, r := range a.devices(peer) {
 			devices = append(devices, r.JID)
 		}
 	}
@@ -243,7 +243,7 @@ func (a *account) old(ctx context.Context, peer jid.JID) (jid.JID, bool) {
 
 // anyone reports whether a device of a peer that is online has all the features.
 func (a *account) anyone(ctx context.Context, peer jid.JID, need can) bool {
-	return peer.IsBare() && slices.ContainsFunc(a.client.Resources(peer), func(r xmpp.Resource) bool {
+	return peer.IsBare() && slices.ContainsFunc(a.devices(peer), func(r xmpp.Resource) bool {
 		_, ok := a.has(ctx, r.JID, need)
 		return ok
 	})

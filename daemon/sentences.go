@@ -3,6 +3,7 @@ package daemon
 import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/jingle/engine"
 )
 
 // sentence says why a call ended, for people, where nobody has said it in words. A conversation that is over needs none.
@@ -36,6 +37,17 @@ func (c *call) sentence(e *jingledv1.CallEnded) string {
 	}
 	return text.ours
 }
+
+// failure is what has kept a call from being here. Its words are for the user: the paths and addresses of this machine that may
+// be in them are not the peer's business.
+type failure struct{ error }
+
+func (f failure) reason() *jingle.Reason {
+	return &jingle.Reason{Condition: jingle.FailedApplication, Text: "The call has failed at the other side."}
+}
+
+// Unwrap makes it a refusal of the session, too.
+func (f failure) Unwrap() []error { return []error{f.error, &engine.Rejection{Reason: f.reason()}} }
 
 // forPeer is the text that goes along with a reason of ours, for the one who hears of it.
 func forPeer(condition jingle.Condition) string {

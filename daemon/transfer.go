@@ -410,6 +410,9 @@ func (d *Daemon) SendFile(ctx context.Context, req *jingledv1.SendFileRequest) (
 	if a.client.State().State != xmpp.Online {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s is not connected", a.cfg.JID))
 	}
+	if peer == a.client.JID() {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("%s is this device itself", peer))
+	}
 	if a.blocks(peer) {
 		return nil, errBlocked(peer)
 	}

@@ -3,6 +3,8 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -39,9 +41,13 @@ func checkVideos(m *jingledv1.Media) error {
 	return nil
 }
 
-// checkVideo looks at one. Ports are looked at when they are used.
+// checkVideo looks at one. Whether ports are free is seen when they are used.
 func checkVideo(in, record string) error {
-	if in != "" && !strings.HasPrefix(in, "rtp:") {
+	if strings.HasPrefix(in, "rtp:") {
+		if err := video.CheckRTP(in); err != nil {
+			return fmt.Errorf("video_in: %w", err)
+		}
+	} else if in != "" {
 		source, err := video.OpenFile(in)
 		if err != nil {
 			return fmt.Errorf("video_in: %w", err)
@@ -50,11 +56,34 @@ func checkVideo(in, record string) error {
 			return err
 		}
 	}
+	if strings.HasPrefix(record, "rtp:") {
+		if err := video.CheckRTP(record); err != nil {
+			return fmt.Errorf("record_video: %w", err)
+		}
+		return nil
+	}
 	switch r := strings.ToLower(record); {
-	case r == "", strings.HasPrefix(r, "rtp:"), strings.HasSuffix(r, ".ivf"), strings.HasSuffix(r, ".h264"), strings.HasSuffix(r, ".264"):
+	case r == "", strings.HasSuffix(r, ".ivf"), strings.HasSuffix(r, ".h264"), strings.HasSuffix(r, ".264"):
+		if err := canRecord(record); err != nil {
+			return fmt.Errorf("record_video: %w", err)
+		}
 		return nil
 	}
 	return fmt.Errorf("record_video: %q ends in neither .ivf nor .h264", record)
+}
+
+// canRecord looks at where a recording would go, if to a file, so that nobody is called in vain.
+func canRecord(path string) error {
+	if path == "" {
+		return nil
+	}
+	if st, err := os.Stat(filepath.Dir(path)); err != nil || !st.IsDir() {
+		return fmt.Errorf("there is no folder %s", filepath.Dir(path))
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return fmt.Errorf("%s is a folder", path)
+	}
+	return nil
 }
 
 // categories are those of XEP-0507.

@@ -237,7 +237,12 @@ func (s *stream) sinkFailed(err error) {
 	if err == nil || s.sink == nil {
 		return
 	}
-	err = errors.Join(err, s.sink.Close())
+	// A recording says when it is closed what it has said before.
+	if last := s.sink.Close(); errors.Is(last, err) {
+		err = last
+	} else {
+		err = errors.Join(err, last)
+	}
 	s.sink = nil
 	s.audioErr = errors.Join(s.audioErr, err)
 	s.pending = append(s.pending, SinkFailed{err})

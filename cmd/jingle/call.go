@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -147,7 +148,11 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 				c.sid = next // the same conversation
 				continue
 			}
-			return endOfCall(b.CallEnded, c.connected, p.tty)
+			err := endOfCall(b.CallEnded, c.connected, p.tty)
+			if text := b.CallEnded.GetAudioError(); err == nil && text != "" {
+				err = exitf(exitFailed, "not all was played or recorded: %s", clean(strings.ReplaceAll(text, "\n", "; ")))
+			}
+			return err
 		}
 	}
 }

@@ -177,7 +177,7 @@ A call can have several at the same time, such as a camera and, with --category 
 				req.Video, req.SendVideo = nil, &resume
 			} else if on {
 				var media jingledv1.Media
-				if err := m.showing(&media); err != nil {
+				if err := m.camera(&media, "--in", "--record"); err != nil {
 					return err
 				}
 				req.VideoIn, req.RecordVideo = media.GetVideoIn(), media.GetRecordVideo()

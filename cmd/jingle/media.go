@@ -74,8 +74,8 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 		if ext := strings.ToLower(filepath.Ext(m.record)); ext != ".wav" && ext != ".ogg" {
 			return nil, exitf(exitUsage, "--record: %q ends in neither .wav nor .ogg", m.record)
 		}
-		if st, err := os.Stat(filepath.Dir(m.record)); err != nil || !st.IsDir() {
-			return nil, exitf(exitUsage, "--record: there is no folder %s", filepath.Dir(m.record))
+		if err := canBeMade("--record", m.record); err != nil {
+			return nil, err
 		}
 	}
 	var err error
@@ -87,10 +87,7 @@ func (m *mediaFlags) media() (*jingledv1.Media, error) {
 
 // showing adds what is to be seen.
 func (m *mediaFlags) showing(out *jingledv1.Media) (err error) {
-	if out.VideoIn, err = pictures("--video-in", m.videoIn); err != nil {
-		return err
-	}
-	if out.RecordVideo, err = recording("--record-video", m.recordVideo); err != nil {
+	if err := m.camera(out, "--video-in", "--record-video"); err != nil {
 		return err
 	}
 	if m.slidesIn+m.recordSlides == "" {
@@ -105,10 +102,19 @@ func (m *mediaFlags) showing(out *jingledv1.Media) (err error) {
 	return err
 }
 
+// camera adds the video that flags of these names ask for.
+func (m *mediaFlags) camera(out *jingledv1.Media, in, record string) (err error) {
+	if out.VideoIn, err = pictures(in, m.videoIn); err != nil {
+		return err
+	}
+	out.RecordVideo, err = recording(record, m.recordVideo)
+	return err
+}
+
 // pictures checks where pictures come from.
 func pictures(flag, spec string) (string, error) {
 	if spec == "" || strings.HasPrefix(spec, "rtp:") {
-		return spec, nil
+		return spec, checkRTP(flag, spec)
 	}
 	path, err := absolute(spec)
 	if err != nil {
@@ -124,15 +130,37 @@ func pictures(flag, spec string) (string, error) {
 // recording checks where pictures go.
 func recording(flag, spec string) (string, error) {
 	if spec == "" || strings.HasPrefix(spec, "rtp:") {
-		return spec, nil
+		return spec, checkRTP(flag, spec)
 	}
 	if ext := strings.ToLower(filepath.Ext(spec)); ext != ".ivf" && ext != ".h264" && ext != ".264" {
 		return "", exitf(exitUsage, "%s: %q ends in neither .ivf nor .h264", flag, spec)
 	}
-	if st, err := os.Stat(filepath.Dir(spec)); err != nil || !st.IsDir() {
-		return "", exitf(exitUsage, "%s: there is no folder %s", flag, filepath.Dir(spec))
+	if err := canBeMade(flag, spec); err != nil {
+		return "", err
 	}
 	return absolute(spec)
+}
+
+func checkRTP(flag, spec string) error {
+	if spec == "" {
+		return nil
+	}
+	if err := video.CheckRTP(spec); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("%s: %w", flag, err)}
+	}
+	return nil
+}
+
+// canBeMade checks where a recording goes, before anybody is called. What is there already is written over when the recording is
+// complete.
+func canBeMade(flag, path string) error {
+	if st, err := os.Stat(filepath.Dir(path)); err != nil || !st.IsDir() {
+		return exitf(exitUsage, "%s: there is no folder %s", flag, filepath.Dir(path))
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return exitf(exitUsage, "%s: %s is a folder", flag, path)
+	}
+	return nil
 }
 
 // endOfCall gives a Jingle reason its exit status. On a terminal the line of the event has said why already.

@@ -128,7 +128,7 @@ func (p *printer) showText(e *jingledv1.Event) {
 			p.line("  it goes on with %s", clean(c.GetTransferredTo()))
 		}
 		if c.GetAudioError() != "" {
-			p.line("  sound: %s", clean(c.GetAudioError()))
+			p.line("  sound: %s", clean(strings.ReplaceAll(c.GetAudioError(), "\n", "; ")))
 		}
 		if s := c.GetStats(); c.GetWasConnected() {
 			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms, MOS %.1f", s.GetPacketsSent(),

@@ -74,7 +74,7 @@ func OpenFile(path string) (*File, error) {
 	case ".ivf":
 		v.codec, v.r, err = newIVF(in)
 	case ".h264", ".264", ".avc":
-		v.codec, v.r = known[1], &annexB{in: in}
+		v.codec, v.r, err = known[1], &annexB{in: in}, isAnnexB(in)
 	default:
 		err = errors.New("the name ends in none of .ivf, .h264 and .264")
 	}
@@ -231,6 +231,15 @@ type annexB struct {
 }
 
 var startCode = []byte{0, 0, 1}
+
+// isAnnexB looks at how a file begins: with a start code, before which there may be zeros (H.264 annex B.1).
+func isAnnexB(in *bufio.Reader) error {
+	b, _ := in.Peek(64)
+	if rest := bytes.TrimLeft(b, "\x00"); len(b)-len(rest) < 2 || !bytes.HasPrefix(rest, startCode[2:]) {
+		return errors.New("this is no H264 in Annex B form")
+	}
+	return nil
+}
 
 func (r *annexB) next() (frame, error) {
 	pictures := r.units

@@ -52,6 +52,16 @@ func parseRTP(spec string) (netip.AddrPort, *Codec, error) {
 	return ap, c, nil
 }
 
+// CheckRTP reports whether [ListenRTP] and [DialRTP] understand spec, which begins with "rtp:", without opening anything. A port
+// has to be named.
+func CheckRTP(spec string) error {
+	ap, _, err := parseRTP(spec)
+	if err == nil && ap.Port() == 0 {
+		err = fmt.Errorf("video: %q names no port", spec)
+	}
+	return err
+}
+
 // ListenRTP makes a source of "rtp:PORT", "rtp:PORT/H264" or "rtp:ADDRESS:PORT/CODEC". The codec is VP8 by default.
 func ListenRTP(spec string) (*RTPSource, error) {
 	ap, c, err := parseRTP(spec)
