@@ -33,9 +33,12 @@ type givenUp struct {
 	ref      resume.Ref
 	device   jid.JID // that had the last session
 	since    time.Time
-	tellings map[jid.JID]int // maxTellings also stands for one that knows nothing of it
+	tellings map[jid.JID]*tellings
 	all      int
 }
+
+// tellings is how often a device was told since it has come; maxTellings also stands for one that knows nothing of it.
+type tellings struct{ n int }
 
 // tellCancelled tells a peer's devices that know of such things that an interrupted transfer is given up, as soon as there is
 // one to tell.
@@ -61,7 +64,7 @@ func (a *account) addUntold(row *state.Unfinished) bool {
 	if _, there := u[bare]; !there && len(u) >= maxUntoldPeers || len(u[bare]) >= maxUntold {
 		return false
 	}
-	u[bare] = append(u[bare], &givenUp{id: row.ID, ref: ref(row), device: jid.JID(row.Peer), since: row.Updated, tellings: make(map[jid.JID]int)})
+	u[bare] = append(u[bare], &givenUp{id: row.ID, ref: ref(row), device: jid.JID(row.Peer), since: row.Updated, tellings: make(map[jid.JID]*tellings)})
 	return true
 }
 
@@ -91,13 +94,14 @@ func (a *account) tellUntold(who jid.JID) {
 }
 
 // dueTo returns what is to be told to a device now, and counts it.
-func (a *account) dueTo(device jid.JID) []*givenUp {
+func (a *account) dueTo(device jid.JID) map[*givenUp]*tellings {
 	bare := device.Bare()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var due []*givenUp
+	due := make(map[*givenUp]*tellings)
 	for _, g := range a.journals.untold[bare] {
-		if _, known := g.tellings[device]; !known && len(g.tellings) >= maxTold {
+		told := g.tellings[device]
+		if told == nil && len(g.tellings) >= maxTold {
 			for other := range g.tellings {
 				if _, there := a.client.Resource(other); !there {
 					delete(g.tellings, other)
@@ -107,34 +111,45 @@ func (a *account) dueTo(device jid.JID) []*givenUp {
 				continue
 			}
 		}
-		if g.tellings[device] < maxTellings && g.all < maxAllTellings {
-			g.tellings[device]++
+		if told == nil {
+			told = &tellings{}
+			g.tellings[device] = told
+		}
+		if told.n < maxTellings && g.all < maxAllTellings {
+			told.n++
 			g.all++
-			due = append(due, g)
+			due[g] = told
 		}
 	}
 	return due
 }
 
-func (a *account) tellDevice(ctx context.Context, device jid.JID, due []*givenUp) {
+func (a *account) tellDevice(ctx context.Context, device jid.JID, due map[*givenUp]*tellings) {
 	if _, ok := a.has(ctx, device, hearsOfEnds); !ok {
 		return
 	}
-	for _, g := range due {
-		a.client.Request(device, "set", resume.Cancelled{Ref: g.ref}.Element(), 0, func(_ *xmltree.Element, err error) { a.told(device, g, err) })
+	for g, told := range due {
+		a.client.Request(device, "set", resume.Cancelled{Ref: g.ref}.Element(), 0, func(_ *xmltree.Element, err error) { a.told(device, g, told, err) })
 	}
 }
 
-// told follows a device's answer, or that of a server in place of a device that has left.
-func (a *account) told(device jid.JID, g *givenUp, err error) {
-	var se *jingle.StanzaError
-	switch _, there := a.client.Resource(device); {
-	case err == nil, errors.As(err, &se) && there && device == g.device: // it has heard it by the end of the session
-		a.forgetUntold(device.Bare(), func(o *givenUp) bool { return o == g })
-	case se != nil && there: // it knows nothing of it, and will not learn more
-		a.mu.Lock()
-		g.tellings[device] = maxTellings
-		a.mu.Unlock()
+// told follows a device's answer. That of a server in place of a device that has left looks the same as that of one which knows
+// nothing of the transfer, and counts for nothing: its presence has gone by then.
+func (a *account) told(device jid.JID, g *givenUp, asked *tellings, err error) {
+	if err == nil {
+		a.strikeUntold(device.Bare(), func(o *givenUp) bool { return o == g })
+		return
+	}
+	se, ok := errors.AsType[*jingle.StanzaError](err)
+	if _, there := a.client.Resource(device); !ok || se.Condition != "service-unavailable" || !there {
+		return
+	}
+	a.mu.Lock()
+	same := g.tellings[device] == asked
+	asked.n = maxTellings
+	a.mu.Unlock()
+	if same && device == g.device { // it has heard it by the end of the session
+		a.strikeUntold(device.Bare(), func(o *givenUp) bool { return o == g })
 	}
 }
 
@@ -147,8 +162,8 @@ func (a *account) leftUntold(device jid.JID) {
 	}
 }
 
-// forgetUntold strikes out what a peer has heard, or need not hear any more.
-func (a *account) forgetUntold(bare jid.JID, which func(*givenUp) bool) {
+// strikeUntold strikes out what a peer has heard, or need not hear any more.
+func (a *account) strikeUntold(bare jid.JID, which func(*givenUp) bool) {
 	a.mu.Lock()
 	var struck []string
 	u := a.journals.untold
@@ -189,6 +204,6 @@ func (a *account) allUntold() {
 // expireUntold strikes out what the other side has given up itself by now, and what nobody wanted to hear.
 func (a *account) expireUntold(now time.Time) {
 	for _, bare := range a.untoldPeers() {
-		a.forgetUntold(bare, func(g *givenUp) bool { return now.Sub(g.since) > keepPart || g.all >= maxAllTellings })
+		a.strikeUntold(bare, func(g *givenUp) bool { return now.Sub(g.since) > keepPart || g.all >= maxAllTellings })
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jingled/jingled/daemon/state"
 	"github.com/jingled/jingled/jid"
+	"github.com/jingled/jingled/jingle"
+	"github.com/jingled/jingled/xmpp"
 )
 
 // TestUntoldIsBounded has more to tell than is kept, and keeps it for no longer than the others wait.
@@ -61,5 +63,39 @@ func TestTellingsAreBounded(t *testing.T) {
 	a.expireUntold(time.Now())
 	if n := len(a.untoldPeers()); n != 0 {
 		t.Error("what nobody wants to hear is kept")
+	}
+}
+
+// TestAnswersInPlaceOfADevice: only what a device says itself, that is there all the time, is its answer.
+func TestAnswersInPlaceOfADevice(t *testing.T) {
+	srv := newServer(t)
+	alice, bob := act(t, srv, "alice", nil), act(t, srv, "bob", nil)
+	alice.seesBob(1)
+	a, device := alice.accounts[0], bob.accounts[0].client.JID()
+	if !a.addUntold(&state.Unfinished{Peer: device.String(), ID: "1", Updated: time.Now()}) {
+		t.Fatal("it is not kept")
+	}
+	answer := func(between func(), err error) bool {
+		for g, asked := range a.dueTo(device) {
+			between()
+			a.told(device, g, asked, err)
+		}
+		return len(a.untoldPeers()) == 0
+	}
+	unknown := jingle.ErrServiceUnavailable()
+	for name, c := range map[string]struct {
+		between func()
+		err     error
+	}{
+		"it has left and come back": {func() { a.leftUntold(device) }, unknown},
+		"another error":             {func() {}, &jingle.StanzaError{Type: "wait", Condition: "recipient-unavailable"}},
+		"silence":                   {func() {}, xmpp.ErrTimeout},
+	} {
+		if answer(c.between, c.err) {
+			t.Errorf("%s: it is not told again", name)
+		}
+	}
+	if !answer(func() {}, unknown) {
+		t.Error("the device that had the session knows nothing of it, and is told again")
 	}
 }

@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -150,13 +151,19 @@ func shows(t *testing.T, seer, device *peer) func(n int) {
 		if _, err := device.SetPresence(t.Context(), &jingledv1.SetPresenceRequest{Status: status}); err != nil {
 			t.Fatal(err)
 		}
-		await(t, seer, func(e *jingledv1.Event) bool {
-			for _, d := range e.GetContactChanged().GetDevices() {
-				if d.GetStatus() == status {
-					return true
-				}
+		seen := func() bool {
+			l, err := seer.ListContacts(t.Context(), &jingledv1.ListContactsRequest{})
+			if err != nil {
+				t.Fatal(err)
 			}
-			return false
-		})
+			return slices.ContainsFunc(l.GetContacts(), func(c *jingledv1.Contact) bool {
+				return slices.ContainsFunc(c.GetDevices(), func(d *jingledv1.Device) bool { return d.GetStatus() == status })
+			})
+		}
+		for deadline := time.Now().Add(20 * time.Second); !seen(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not seen", status)
+			}
+		}
 	}
 }
