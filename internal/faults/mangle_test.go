@@ -230,6 +230,12 @@ func TestMangled(t *testing.T) {
 		m.on.Store(true)
 	}
 	end := time.Now().Add(6 * time.Second)
+	// At the end of the time, also where somebody waits for a login that has lost a word: that is half a minute.
+	defer time.AfterFunc(time.Until(end), func() {
+		for _, m := range manglers {
+			m.on.Store(false)
+		}
+	}).Stop()
 	var wg sync.WaitGroup
 	var calls, files tally
 	dir := t.TempDir()
@@ -262,7 +268,6 @@ func TestMangled(t *testing.T) {
 	wg.Wait()
 	marks := []uint64{a.now(), b.now()}
 	for _, m := range manglers {
-		m.on.Store(false)
 		// As a network that has become good again: what the streams have lost is found out by new ones.
 		m.mu.Lock()
 		for _, c := range m.conns {
