@@ -508,6 +508,8 @@ func (d *Daemon) EndTransfer(_ context.Context, req *jingledv1.EndTransferReques
 		if reason.Condition == jingle.MediaError && waiting {
 			reason.App = filetransfer.FileTooLarge()
 			reason.Text = "The file is larger than what is taken here."
+		} else if reason.Condition == jingle.FailedApplication && waiting {
+			reason.Text = "The file cannot be stored."
 		}
 		a.cancel(x, reason)
 	}

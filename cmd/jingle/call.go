@@ -57,6 +57,9 @@ func runCall(ctx context.Context, s *session, p *printer, account, peer string, 
 	if err != nil {
 		return s.cause(err)
 	}
+	if !p.json {
+		p.line("%s: calling", peer)
+	}
 	return follow(ctx, s, w, p, &conversation{account: account, sid: res.GetSid(), flags: m})
 }
 

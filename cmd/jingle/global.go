@@ -106,7 +106,13 @@ func (g *global) with(cmd *cobra.Command, run func(context.Context, *session, *p
 	defer s.close()
 	p := g.printer(cmd.OutOrStdout())
 	defer p.close()
-	return run(cmd.Context(), s, p)
+	if err := run(cmd.Context(), s, p); err != nil {
+		return err
+	}
+	if p.lost != nil {
+		return fmt.Errorf("not all could be printed: %w", p.lost)
+	}
+	return nil
 }
 
 // open connects to the daemon, or starts one with --standalone.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -80,13 +81,32 @@ func run() int {
 
 // message is an error in words for people, without the code in front that Connect gives it.
 func message(err error) string {
-	if ce, ok := errors.AsType[*connect.Error](err); ok {
+	switch ce, ok := errors.AsType[*connect.Error](err); {
+	case ok && ce.Code() == connect.CodeUnimplemented:
+		return "this jingled cannot do that: it is an older one, or was started without it"
+	case ok && lost(ce):
+		return "jingled has gone away (" + ce.Message() + ")"
+	case ok:
 		return ce.Message()
 	}
 	if err == nil {
 		return ""
 	}
 	return err.Error()
+}
+
+// lost reports whether an error is not the daemon's, but tells that there is none any more.
+func lost(err *connect.Error) bool {
+	if connect.IsWireError(err) {
+		return false
+	}
+	switch err.Code() {
+	case connect.CodeUnavailable, connect.CodeUnknown, connect.CodeInternal:
+		return true
+	case connect.CodeInvalidArgument: // a stream of events that broke off
+		return errors.Is(err, io.ErrUnexpectedEOF)
+	}
+	return false
 }
 
 func exitCode(err error) int {
@@ -100,6 +120,9 @@ func exitCode(err error) int {
 		errors.Is(err, xmpp.ErrTLSRequired), errors.Is(err, xmpp.ErrPassword):
 		return exitAuth
 	case errors.Is(err, context.Canceled):
+		return exitFailed
+	}
+	if ce, ok := errors.AsType[*connect.Error](err); ok && lost(ce) {
 		return exitFailed
 	}
 	switch connect.CodeOf(err) {

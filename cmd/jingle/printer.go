@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -20,8 +22,10 @@ import (
 // printer shows events: as JSON lines, as lines of text, and on a terminal with progress bars and a call meter.
 type printer struct {
 	out  io.Writer
+	lost error // what has kept output from being written
 	json bool
 	tty  bool
+	file *os.File // the terminal
 
 	bars  *mpb.Progress
 	bar   map[string]*mpb.Bar
@@ -30,12 +34,42 @@ type printer struct {
 }
 
 func (g *global) printer(out io.Writer) *printer {
-	f, ok := out.(*os.File)
-	if g.json {
-		out = terminal.JSON{Writer: out}
+	p := &printer{json: g.json, bar: make(map[string]*mpb.Bar), names: make(map[string]string)}
+	if f, ok := out.(*os.File); ok && !g.json && term.IsTerminal(int(f.Fd())) {
+		p.out, p.tty, p.file = out, true, f
+		return p
 	}
-	return &printer{out: out, json: g.json, tty: ok && !g.json && term.IsTerminal(int(f.Fd())),
-		bar: make(map[string]*mpb.Bar), names: make(map[string]string)}
+	p.out = watched{out, &p.lost}
+	if g.json {
+		p.out = terminal.JSON{Writer: p.out}
+	}
+	return p
+}
+
+// watched remembers the first error of a writer: what a script misses must not look like success.
+type watched struct {
+	io.Writer
+	lost *error
+}
+
+func (w watched) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil && *w.lost == nil {
+		*w.lost = err
+	}
+	return n, err
+}
+
+// width is that of the terminal in columns, or 0 if it is not known.
+func (p *printer) width() int {
+	if p.file == nil {
+		return 0
+	}
+	w, _, err := term.GetSize(int(p.file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return w
 }
 
 // close finishes what is drawn.
@@ -131,8 +165,8 @@ func (p *printer) showText(e *jingledv1.Event) {
 			p.line("  sound: %s", clean(strings.ReplaceAll(c.GetAudioError(), "\n", "; ")))
 		}
 		if s := c.GetStats(); c.GetWasConnected() {
-			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms, round trip %.1f ms, MOS %.1f", s.GetPacketsSent(),
-				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), s.GetRoundTripMs(), s.GetMos())
+			p.line("  %d packets sent, %d received, %d lost (%.1f %%), jitter %.1f ms%s, MOS %.1f", s.GetPacketsSent(),
+				s.GetPacketsReceived(), s.GetPacketsLost(), loss(s), s.GetJitterMs(), roundTrip(s, ", "), s.GetMos())
 			for _, v := range s.GetVideos() {
 				p.line("  %s %s: %d packets sent, %d received, %d lost", videoName(v.GetCategory()), clean(v.GetCodec()), v.GetPacketsSent(),
 					v.GetPacketsReceived(), v.GetPacketsLost())
@@ -249,17 +283,23 @@ func (p *printer) showMeter(m *jingledv1.CallMeter) {
 	if m.GetRelayed() {
 		path = "relayed"
 	}
-	text := fmt.Sprintf("  %s  %s  loss %.1f %%  round trip %.0f ms  jitter %.1f ms  MOS %.1f  %s", clock(m.GetDuration().AsDuration()),
-		m.GetCodec(), loss(m.GetStats()), m.GetStats().GetRoundTripMs(), m.GetStats().GetJitterMs(), m.GetStats().GetMos(), path)
+	text := fmt.Sprintf("  %s  %s  loss %.1f %%%s  jitter %.1f ms  MOS %.1f  %s", clock(m.GetDuration().AsDuration()),
+		m.GetCodec(), loss(m.GetStats()), roundTrip(m.GetStats(), "  "), m.GetStats().GetJitterMs(), m.GetStats().GetMos(), path)
 	p.status(text)
 }
 
 // status shows a line that the next one takes the place of, on a terminal.
 func (p *printer) status(text string) {
-	if p.tty {
-		fmt.Fprintf(p.out, "\r%-*s", p.meter, text)
-		p.meter = len(text)
+	if !p.tty {
+		return
 	}
+	// A line that is longer than the terminal is wide would be left behind each time.
+	if r := []rune(text); p.width() > 1 && len(r) >= p.width() {
+		text = string(r[:p.width()-1])
+	}
+	n := utf8.RuneCountInString(text)
+	fmt.Fprintf(p.out, "\r%s%*s", text, max(p.meter-n, 0), "")
+	p.meter = n
 }
 
 // object prints a line of --json.
@@ -303,16 +343,33 @@ func (p *printer) showProgress(sid string, t *jingledv1.TransferProgress) {
 		if p.bars == nil {
 			p.bars = mpb.New(mpb.WithOutput(p.out), mpb.WithWidth(64), mpb.WithRefreshRate(150*time.Millisecond))
 		}
-		b = p.bars.AddBar(int64(t.GetSize()),
-			mpb.PrependDecorators(decor.Name(clean(p.names[sid])+" ")),
-			mpb.AppendDecorators(
-				decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
-				decor.EwmaSpeed(decor.SizeB1024(0), "% .1f", 30), decor.Name("  "),
-				decor.EwmaETA(decor.ET_STYLE_MMSS, 30),
-			))
+		name, left := clean(filepath.Base(p.names[sid])), decor.EwmaETA(decor.ET_STYLE_MMSS, 30)
+		if w := p.width(); w > 0 && w < narrow {
+			b = p.bars.AddBar(int64(t.GetSize()), mpb.PrependDecorators(decor.Name(shorten(name, w/2)+" ")),
+				mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), left))
+		} else {
+			b = p.bars.AddBar(int64(t.GetSize()), mpb.PrependDecorators(decor.Name(shorten(name, 32)+" ")),
+				mpb.AppendDecorators(
+					decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
+					decor.EwmaSpeed(decor.SizeB1024(0), "% .1f", 30), decor.Name("  "), left,
+				))
+		}
 		p.bar[sid] = b
 	}
 	b.EwmaSetCurrent(int64(t.GetBytes()), 250*time.Millisecond)
+}
+
+// narrow is how wide a terminal must be for a bar with all its figures.
+const narrow = 72
+
+// shorten cuts a name to n characters, its end being what tells the kind of file.
+func shorten(name string, n int) string {
+	r := []rune(name)
+	if len(r) <= n {
+		return name
+	}
+	tail := n / 3
+	return string(r[:n-tail-1]) + "…" + string(r[len(r)-tail:])
 }
 
 func (p *printer) finishBar(sid string, done bool) {
@@ -330,6 +387,14 @@ func (p *printer) finishBar(sid string, done bool) {
 		p.bars.Wait()
 		p.bars = nil
 	}
+}
+
+// roundTrip is the round-trip time behind a separator, once it is known.
+func roundTrip(s *jingledv1.CallStats, separator string) string {
+	if s.GetRoundTripMs() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%sround trip %.1f ms", separator, s.GetRoundTripMs())
 }
 
 func loss(s *jingledv1.CallStats) float64 {

@@ -20,7 +20,7 @@ func newReceive(g *global) *cobra.Command {
 	var dir string
 	var once, archive bool
 	var from []string
-	var maxSize int64
+	var maxSize byteCount
 	c := &cobra.Command{
 		Use:   "receive --dir D",
 		Short: "Receive files",
@@ -29,14 +29,11 @@ no file is overwritten, and none has its final name before it is complete and ve
 
 While the command runs, everybody can offer files, or with --from only those named there.`,
 		Example: `  jingle receive --dir ~/Downloads --once
-  jingle receive --dir inbox --from bob@example.org --max-size 100000000`,
+  jingle receive --dir inbox --from bob@example.org --max-size 100M`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" {
 				return exitf(exitUsage, "--dir is needed: the folder that the files go to")
-			}
-			if maxSize < 0 {
-				return exitf(exitUsage, "--max-size is negative")
 			}
 			folder, err := absolute(dir)
 			if err != nil {
@@ -48,6 +45,9 @@ While the command runs, everybody can offer files, or with --from only those nam
 				return &exitError{exitUsage, err}
 			} else if !st.IsDir() {
 				return exitf(exitUsage, "%s is not a folder", dir)
+			}
+			if err := writable(folder); err != nil {
+				return exitf(exitUsage, "--dir: nothing can be written to %s: %w", dir, errors.Unwrap(err))
 			}
 			senders, err := addresses(from)
 			if err != nil {
@@ -63,8 +63,17 @@ While the command runs, everybody can offer files, or with --from only those nam
 	f.BoolVar(&archive, "keep-archive", false, "do not unpack folders: they stay archives (tar)")
 	f.BoolVar(&once, "once", false, "end after the first file")
 	f.StringArrayVar(&from, "from", nil, "take files from this `JID` only; may be repeated")
-	f.Int64Var(&maxSize, "max-size", 0, "decline files of more than `N` bytes (default: no limit)")
+	f.Var(&maxSize, "max-size", "decline files of more than `N` bytes, e.g. 10M (default: no limit)")
 	return c
+}
+
+// writable finds out whether files can be made in a folder.
+func writable(folder string) error {
+	f, err := os.CreateTemp(folder, ".jingle-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // inbox is what receive takes.
@@ -182,7 +191,7 @@ func (s *session) followSession(ctx context.Context, w *watcher, p *printer, fir
 	return err
 }
 
-// take accepts an offer, or declines what is too large, which is its error then.
+// take accepts an offer, or declines what is too large or cannot be stored, which is its error then.
 func (s *session) take(ctx context.Context, account string, e *jingledv1.Event, in *inbox) error {
 	offer := e.GetTransferOffered()
 	switch {
@@ -197,7 +206,13 @@ func (s *session) take(ctx context.Context, account string, e *jingledv1.Event, 
 	}
 	req := &jingledv1.AcceptFileRequest{Account: account, Sid: e.GetSid(), Dir: in.dir, KeepArchive: in.archive}
 	_, err := s.Transfers.AcceptFile(ctx, req)
-	return err
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	// The sender would wait for ever. Where the offer is gone already, there is nothing to decline.
+	no := &jingledv1.EndTransferRequest{Account: account, Sid: e.GetSid(), Reason: "failed-application"}
+	_, _ = s.Transfers.EndTransfer(ctx, no)
+	return &exitError{exitCode(err), fmt.Errorf("%s is not taken: %s", clean(offer.GetName()), message(err))}
 }
 
 // offered returns, as events, the files that were offered before we began to watch. Those of one session stand in order.
