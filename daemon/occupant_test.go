@@ -12,6 +12,7 @@ import (
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/jet/pinned"
@@ -111,20 +112,17 @@ func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string
 	var mu sync.Mutex
 	var stanzas []string
 	actions := make(chan string, 100)
-	client, err := xmpp.New(xmpp.Config{JID: jid.JID(s.Account("spy")), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool(),
-		Password: func() (string, error) { return "secret", nil }, FailFast: true,
-		Features: []string{jingle.NS, "urn:xmpp:jingle:apps:rtp:1", "urn:xmpp:jingle:apps:rtp:audio", "urn:xmpp:jingle:transports:ice-udp:1",
-			"urn:xmpp:jingle:apps:dtls:0", "urn:xmpp:jingle:apps:file-transfer:5", "urn:xmpp:jingle:transports:s5b:1", ice.NSDataChannel},
-		Trace: func(outgoing bool, stanza []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			if !outgoing {
-				stanzas = append(stanzas, string(stanza))
-			}
-		}})
-	if err != nil {
-		t.Fatal(err)
+	cfg := xmpptest.At(s, "spy", "secret")
+	cfg.Features = []string{jingle.NS, "urn:xmpp:jingle:apps:rtp:1", "urn:xmpp:jingle:apps:rtp:audio", "urn:xmpp:jingle:transports:ice-udp:1",
+		"urn:xmpp:jingle:apps:dtls:0", "urn:xmpp:jingle:apps:file-transfer:5", "urn:xmpp:jingle:transports:s5b:1", ice.NSDataChannel}
+	cfg.Trace = func(outgoing bool, stanza []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !outgoing {
+			stanzas = append(stanzas, string(stanza))
+		}
 	}
+	client := xmpptest.Client(t, cfg)
 	entered := make(chan struct{})
 	rooms := muc.NewDriver(client, func(_ jid.JID, e muc.Effect) {
 		if _, ok := e.(muc.Entered); ok {
@@ -136,34 +134,18 @@ func spyIn(t *testing.T, s *testkit.Server, room string) (spy func(action string
 		iq.Reply(nil)
 		actions <- iq.Payload.Attr("action")
 	})
-	online := make(chan struct{}, 1)
-	client.OnState(func(c xmpp.StateChange) {
-		if c.State == xmpp.Online {
-			online <- struct{}{}
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- client.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		<-ended
-		rooms.Disconnected()
-	})
-	for _, c := range []chan struct{}{online, entered} {
-		select {
-		case <-c:
-		case <-time.After(20 * time.Second):
-			t.Fatal("the spy does not come in")
-		}
-		if c == online {
-			mu.Lock()
-			stanzas = nil
-			mu.Unlock()
-			if err := rooms.Join(muc.Config{Room: jid.JID(room), Nick: "S", Extra: client.PresenceExtra()}); err != nil {
-				t.Fatal(err)
-			}
-		}
+	t.Cleanup(rooms.Disconnected)
+	xmpptest.Run(t, client)
+	mu.Lock()
+	stanzas = nil
+	mu.Unlock()
+	if err := rooms.Join(muc.Config{Room: jid.JID(room), Nick: "S", Extra: client.PresenceExtra()}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-entered:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the spy does not come in")
 	}
 	return func(action string) {
 			t.Helper()

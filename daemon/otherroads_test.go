@@ -5,11 +5,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +19,9 @@ import (
 	"github.com/jingled/jingled/filetransfer/resume"
 	"github.com/jingled/jingled/filetransfer/si"
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmltree"
-	"github.com/jingled/jingled/xmpp"
 )
 
 // inBand leaves stream initiation nothing but in-band bytestreams, and passes everything else to more.
@@ -211,122 +209,24 @@ func TestStreamInitiationOfOthers(t *testing.T) {
 	}
 }
 
-// fileSite is a web server with one file, which it stops to send when it is told to.
-type fileSite struct {
-	*httptest.Server
-	mu       sync.Mutex
-	data     []byte
-	pass     int // bytes of an answer that get through; negative: all
-	etag     string
-	noRanges bool
-	status   int // in place of the file
-	asked    []string
-	changed  chan struct{} // closed when pass becomes another
-}
-
-func newFileSite(t *testing.T, data []byte) *fileSite {
-	w := &fileSite{data: data, pass: -1, etag: `"one"`, changed: make(chan struct{})}
-	w.Server = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		w.asked = append(w.asked, r.Header.Get("Range")+" "+r.Header.Get("If-Range"))
-		pass, status, changed := w.pass, w.status, w.changed
-		if w.noRanges {
-			r.Header.Del("Range")
-		}
-		rw.Header().Set("ETag", w.etag)
-		data := w.data
-		w.mu.Unlock()
-		if status != 0 {
-			rw.WriteHeader(status)
-			return
-		}
-		http.ServeContent(&dam{ResponseWriter: rw, left: pass, changed: changed, gone: r.Context().Done()}, r, "noise.bin", time.Time{}, bytes.NewReader(data))
-	}))
-	w.Config.ErrorLog = nil
-	t.Cleanup(func() {
-		w.let(-1)
-		w.Close()
-	})
-	return w
-}
-
-// let says how much of each answer gets through from now on. Answers that wait are cut.
-func (w *fileSite) let(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pass = n
-	close(w.changed)
-	w.changed = make(chan struct{})
-}
-
-func (w *fileSite) set(f func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	f()
-}
-
-// dam lets so many bytes through and then waits.
-type dam struct {
-	http.ResponseWriter
-	left          int
-	changed, gone <-chan struct{}
-}
-
-func (d *dam) Write(b []byte) (int, error) {
-	if d.left < 0 {
-		return d.ResponseWriter.Write(b)
-	}
-	n, err := d.ResponseWriter.Write(b[:min(len(b), d.left)])
-	d.left -= n
-	if err == nil && n < len(b) {
-		if f, ok := d.ResponseWriter.(http.Flusher); ok {
-			f.Flush()
-		}
-		select {
-		case <-d.changed:
-		case <-d.gone:
-		}
-		return n, http.ErrAbortHandler
-	}
-	return n, err
-}
-
 // fetching is bob, who fetches a file that somebody has told him of.
-func fetching(t *testing.T, w *wire, site *fileSite, at int, hash, size bool) *pausing {
+func fetching(t *testing.T, w *wire, site *testkit.FileSite, data []byte, at int, hash, size bool) *pausing {
 	t.Helper()
-	p := &pausing{w: w, data: site.data, inbox: t.TempDir()}
+	p := &pausing{w: w, data: data, inbox: t.TempDir()}
 	p.bob = login(t, w.Server, "bob", func(c *daemon.Config) {
 		keeping(t)(c)
 		c.Accounts[0].RootCAs.AddCert(site.Certificate())
 	})
-	roots, err := xmpp.ParseCA(w.CA())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := xmpp.New(xmpp.Config{JID: jid.JID("alice@" + w.Domain()), Password: func() (string, error) { return "secret", nil },
-		Connect: w.Addr(), RootCAs: roots, FailFast: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	online := make(chan struct{}, 8)
-	c.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			online <- struct{}{}
-		}
-	})
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(t.Context()) }()
-	t.Cleanup(func() { <-ended })
-	<-online
+	c := xmpptest.Login(t, xmpptest.AtEmbedded(w.Server, "alice", "secret"))
 	f := filetransfer.File{Name: "noise.bin", MediaType: "application/octet-stream"}
 	if size {
-		f.Size = new(int64(len(site.data)))
+		f.Size = new(int64(len(data)))
 	}
 	if hash {
-		sum := sha256.Sum256(site.data)
+		sum := sha256.Sum256(data)
 		f.Hashes = []hashes.Hash{hashes.Of(hashes.SHA256, sum[:])}
 	}
-	site.let(at)
+	site.Cut(at)
 	if err := c.Send(httpupload.Message(p.bob.jid.String(), "m1", httpupload.Share{Disposition: "attachment", File: f, URL: site.URL + "/noise.bin"})); err != nil {
 		t.Fatal(err)
 	}
@@ -342,39 +242,43 @@ func fetching(t *testing.T, w *wire, site *fileSite, at int, hash, size bool) *p
 func TestFetchGoesOn(t *testing.T) {
 	const size, at = 1 << 20, 1 << 19
 	for name, c := range map[string]struct {
-		between     func(t *testing.T, p *pausing, s *fileSite)
+		between     func(t *testing.T, p *pausing, s *testkit.FileSite)
 		hash, size  bool
 		fresh       bool
 		failure     string // part of what is said
 		interrupted bool   // by itself
 	}{
-		"cut off":           {size: true, hash: true, between: func(_ *testing.T, _ *pausing, s *fileSite) { s.let(-1) }},
-		"only an address":   {between: func(_ *testing.T, _ *pausing, s *fileSite) { s.let(-1) }},
-		"started again":     {size: true, between: func(t *testing.T, p *pausing, s *fileSite) { p.restart(t, s) }},
-		"paused, restarted": {size: true, between: func(t *testing.T, p *pausing, s *fileSite) { p.pauseBob(t); p.restart(t, s); p.resume(t, p.bob) }},
-		"another version": {size: true, fresh: true, between: func(t *testing.T, p *pausing, s *fileSite) {
+		"cut off":         {size: true, hash: true, between: func(_ *testing.T, _ *pausing, s *testkit.FileSite) { s.Cut(-1) }},
+		"only an address": {between: func(_ *testing.T, _ *pausing, s *testkit.FileSite) { s.Cut(-1) }},
+		"started again":   {size: true, between: func(t *testing.T, p *pausing, s *testkit.FileSite) { p.restart(t, s) }},
+		"paused, restarted": {size: true, between: func(t *testing.T, p *pausing, s *testkit.FileSite) {
 			p.pauseBob(t)
-			s.set(func() { s.etag, s.data = `"two"`, noise(size + 1)[1:] })
-			p.data = s.data
-			s.let(-1)
+			p.restart(t, s)
 			p.resume(t, p.bob)
 		}},
-		"no ranges": {size: true, hash: true, fresh: true, between: func(_ *testing.T, _ *pausing, s *fileSite) {
-			s.set(func() { s.noRanges = true })
-			s.let(-1)
-		}},
-		"a weak tag": {size: true, hash: true, fresh: false, between: func(_ *testing.T, _ *pausing, s *fileSite) { s.let(-1) }},
-		"gone": {size: true, failure: "404", between: func(_ *testing.T, _ *pausing, s *fileSite) {
-			s.set(func() { s.status = http.StatusNotFound })
-			s.let(-1)
-		}},
-		"another size": {size: true, failure: "announced", between: func(t *testing.T, p *pausing, s *fileSite) {
+		"another version": {size: true, fresh: true, between: func(t *testing.T, p *pausing, s *testkit.FileSite) {
 			p.pauseBob(t)
-			s.set(func() { s.etag, s.data = `"two"`, noise(100) })
-			s.let(-1)
+			p.data = noise(size + 1)[1:]
+			s.Change(func(a *testkit.FileAnswer) { a.ETag, a.Data = `"two"`, p.data })
+			s.Cut(-1)
 			p.resume(t, p.bob)
 		}},
-		"given up": {size: true, failure: "cancel", between: func(t *testing.T, p *pausing, s *fileSite) {
+		"no ranges": {size: true, hash: true, fresh: true, between: func(_ *testing.T, _ *pausing, s *testkit.FileSite) {
+			s.Change(func(a *testkit.FileAnswer) { a.NoRanges = true })
+			s.Cut(-1)
+		}},
+		"a weak tag": {size: true, hash: true, fresh: false, between: func(_ *testing.T, _ *pausing, s *testkit.FileSite) { s.Cut(-1) }},
+		"gone": {size: true, failure: "404", between: func(_ *testing.T, _ *pausing, s *testkit.FileSite) {
+			s.Change(func(a *testkit.FileAnswer) { a.Status = http.StatusNotFound })
+			s.Cut(-1)
+		}},
+		"another size": {size: true, failure: "announced", between: func(t *testing.T, p *pausing, s *testkit.FileSite) {
+			p.pauseBob(t)
+			s.Change(func(a *testkit.FileAnswer) { a.ETag, a.Data = `"two"`, noise(100) })
+			s.Cut(-1)
+			p.resume(t, p.bob)
+		}},
+		"given up": {size: true, failure: "cancel", between: func(t *testing.T, p *pausing, s *testkit.FileSite) {
 			p.pauseBob(t)
 			if _, err := p.bob.EndTransfer(t.Context(), &jingledv1.EndTransferRequest{Sid: p.sid}); err != nil {
 				t.Fatal(err)
@@ -383,11 +287,12 @@ func TestFetchGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait for each other's silence
-			w, site := newWire(t), newFileSite(t, noise(size))
+			w, data := newWire(t), noise(size)
+			site := testkit.NewFileSite(t, data)
 			if name == "a weak tag" {
-				site.etag = `W/"one"`
+				site.Change(func(a *testkit.FileAnswer) { a.ETag = `W/"one"` })
 			}
-			p := fetching(t, w, site, at, c.hash, c.size)
+			p := fetching(t, w, site, data, at, c.hash, c.size)
 			c.between(t, p, site)
 			if c.failure != "" {
 				e := await(t, p.bob, over)
@@ -411,7 +316,7 @@ func TestFetchGoesOn(t *testing.T) {
 				t.Errorf("%v", d)
 			}
 			p.whole(t)
-			t.Log(site.asked)
+			t.Log(site.Asked())
 		})
 	}
 }
@@ -425,11 +330,11 @@ func (p *pausing) pauseBob(t *testing.T) {
 }
 
 // restart starts bob's daemon again, who trusts the site.
-func (p *pausing) restart(t *testing.T, site *fileSite) {
+func (p *pausing) restart(t *testing.T, site *testkit.FileSite) {
 	t.Helper()
 	dir := p.bob.state
 	p.bob.stop()
-	site.let(-1)
+	site.Cut(-1)
 	p.bob = login(t, p.w.Server, "bob", func(c *daemon.Config) {
 		c.StateDir = dir
 		c.Accounts[0].RootCAs.AddCert(site.Certificate())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
@@ -25,39 +26,11 @@ func start(t *testing.T, cfg xmpp.Config, prepare func(*xmpp.Client)) *xmpp.Clie
 	t.Helper()
 	cfg.FailFast = true
 	cfg.Backoff = xmpp.Backoff{Min: 50 * time.Millisecond, Max: time.Second}
-	c, err := xmpp.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	online := make(chan struct{}, 1)
-	c.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			select {
-			case online <- struct{}{}:
-			default:
-			}
-		}
-	})
+	c := xmpptest.Client(t, cfg)
 	if prepare != nil {
 		prepare(c)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	end := make(chan error, 1)
-	go func() { end <- c.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-end; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	select {
-	case <-online:
-	case err := <-end:
-		end <- nil
-		t.Fatalf("not online: %v", err)
-	case <-time.After(patience):
-		t.Fatal("it does not get online")
-	}
+	xmpptest.Run(t, c)
 	return c
 }
 

@@ -9,13 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,78 +21,8 @@ import (
 	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/internal/xmppserver"
-	"github.com/jingled/jingled/jid"
-	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/internal/xmpptest"
 )
-
-// lake is a web server with one file, of which so many bytes of an answer get through.
-type lake struct {
-	*httptest.Server
-
-	mu      sync.Mutex
-	data    []byte
-	pass    int           // negative: all
-	changed chan struct{} // closed when pass becomes another
-	asked   []string      // ranges, "" for everything
-}
-
-func newLake(t *testing.T, data []byte) *lake {
-	l := &lake{data: data, changed: make(chan struct{})}
-	l.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.mu.Lock()
-		l.asked = append(l.asked, r.Header.Get("Range"))
-		l.mu.Unlock()
-		w.Header().Set("ETag", `"one"`)
-		http.ServeContent(&sluice{ResponseWriter: w, lake: l, gone: r.Context().Done()}, r, "", time.Time{}, bytes.NewReader(l.data))
-	}))
-	t.Cleanup(func() {
-		l.let(-1)
-		l.Close()
-	})
-	return l
-}
-
-// let says how much of each answer gets through from now on. Answers that wait go on.
-func (l *lake) let(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pass = n
-	close(l.changed)
-	l.changed = make(chan struct{})
-}
-
-// sluice is an answer that waits where it has to.
-type sluice struct {
-	http.ResponseWriter
-	lake *lake
-	sent int
-	gone <-chan struct{}
-}
-
-func (s *sluice) Write(b []byte) (int, error) {
-	for written := 0; ; {
-		s.lake.mu.Lock()
-		pass, changed := s.lake.pass, s.lake.changed
-		s.lake.mu.Unlock()
-		part := b[written:]
-		if pass >= 0 {
-			part = part[:max(min(len(part), pass-s.sent), 0)]
-		}
-		n, err := s.ResponseWriter.Write(part)
-		written, s.sent = written+n, s.sent+n
-		if err != nil || written == len(b) {
-			return written, err
-		}
-		if f, ok := s.ResponseWriter.(http.Flusher); ok {
-			f.Flush()
-		}
-		select {
-		case <-changed:
-		case <-s.gone:
-			return written, http.ErrAbortHandler
-		}
-	}
-}
 
 // trust lets the daemon trust one more certificate when it starts again.
 func (h *home) trust(der []byte) {
@@ -140,17 +67,17 @@ func TestKill9Fetch(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	data := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
-	site := newLake(t, data)
+	site := testkit.NewFileSite(t, data)
 	bob := newHome(t, srv, "bob")
 	bob.kill()
 	bob.trust(site.Certificate().Raw)
 	bob.start()
-	alice := sender(t, srv, "alice")
+	alice := xmpptest.Login(t, xmpptest.AtEmbedded(srv, "alice", "pw"))
 	for run := range runs {
 		name := fmt.Sprintf("run-%d.bin", run)
 		at := 1 + random.IntN(size-1)
 		what := fmt.Sprintf("run %d, stopped at %d", run, at)
-		site.let(at)
+		site.Let(at)
 		share := httpupload.Share{Disposition: "attachment", File: filetransfer.File{Name: name, Size: new(int64(size))}, URL: site.URL + "/" + name}
 		until(t, what+", the login", bob.online)
 		if err := alice.Send(httpupload.Message(bob.jid, name, share)); err != nil {
@@ -163,14 +90,12 @@ func TestKill9Fetch(t *testing.T) {
 			return false, bob.accept(ctx)
 		})
 		if run > 0 { // the rest comes while it is killed
-			site.let(-1)
+			site.Let(-1)
 			time.Sleep(time.Duration(random.Int64N(int64(20 * time.Millisecond)))) // the moment is what is tested
 		}
 		bob.kill()
-		site.mu.Lock()
-		site.asked = nil
-		site.mu.Unlock()
-		site.let(-1)
+		site.Asked()
+		site.Let(-1)
 		bob.start()
 		until(t, what, func(ctx context.Context) (bool, error) { return bob.finished(ctx, name) })
 		path := filepath.Join(bob.inbox, name)
@@ -180,10 +105,9 @@ func TestKill9Fetch(t *testing.T) {
 		if left, err := os.ReadDir(bob.inbox); err != nil || len(left) != 1 {
 			t.Errorf("%s: left behind: %v, %v", what, left, err)
 		}
-		site.mu.Lock()
-		t.Logf("%s: asked for %q", what, site.asked)
-		first := slices.Concat(site.asked, []string{"nothing, it was complete"})[0]
-		site.mu.Unlock()
+		asked := site.Asked()
+		t.Logf("%s: asked for %q", what, asked)
+		first := slices.Concat(asked, []string{"nothing, it was complete"})[0]
 		switch {
 		case run == 0 && first != fmt.Sprintf("bytes=%d-", at):
 			t.Errorf("%s: the server is asked for %q", what, first)
@@ -194,38 +118,4 @@ func TestKill9Fetch(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// sender is somebody with nothing but an XMPP stream.
-func sender(t *testing.T, srv *xmppserver.Server, user string) *xmpp.Client {
-	t.Helper()
-	roots, err := xmpp.ParseCA(srv.CA())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := xmpp.New(xmpp.Config{JID: jid.JID(user + "@" + srv.Domain()), Password: func() (string, error) { return "pw", nil },
-		Connect: srv.Addr(), RootCAs: roots, FailFast: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	online := make(chan struct{}, 8)
-	c.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			online <- struct{}{}
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		<-ended
-	})
-	select {
-	case <-online:
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("%s cannot log in: %v", user, err)
-	}
-	return c
 }

@@ -6,12 +6,12 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jingled/jingled/filetransfer/httpupload"
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle/engine"
 	"github.com/jingled/jingled/xmltree"
@@ -75,8 +75,7 @@ func member(t *testing.T, srv *testkit.Server, user string) *online {
 			t.Fatal(err)
 		}
 	}
-	bare, err := jid.Parse(srv.AddUser(t, user, "pw"))
-	must(err)
+	srv.AddUser(t, user, "pw")
 	a := &account{t: t, events: make(chan transfers.Event, 1000)}
 	folder, err := store.Open(t.TempDir(), store.Config{})
 	must(err)
@@ -89,9 +88,7 @@ func member(t *testing.T, srv *testkit.Server, user string) *online {
 			a.events <- e
 		}})
 	must(err)
-	client, err := xmpp.New(xmpp.Config{JID: bare, Password: func() (string, error) { return "pw", nil },
-		Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true})
-	must(err)
+	client := xmpptest.Client(t, xmpptest.At(srv, user, "pw"))
 	a.m, err = httpupload.NewManager(httpupload.Config{
 		Request: func(to jid.JID, e *xmltree.Element, done func(*xmltree.Element, error)) {
 			client.Request(to, "get", e, 0, done)
@@ -106,15 +103,8 @@ func member(t *testing.T, srv *testkit.Server, user string) *online {
 			}
 		}
 	})
-	up := make(chan struct{}, 8)
-	client.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			up <- struct{}{}
-		}
-	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = client.Run(ctx) })
 	wg.Go(func() { _ = files.Run(ctx) })
 	wg.Go(func() { _ = a.m.Run(ctx) })
 	t.Cleanup(func() {
@@ -122,10 +112,6 @@ func member(t *testing.T, srv *testkit.Server, user string) *online {
 		wg.Wait()
 		_ = folder.Close()
 	})
-	select {
-	case <-up:
-	case <-time.After(20 * time.Second):
-		t.Fatal("not online in 20 s")
-	}
+	xmpptest.Run(t, client)
 	return &online{a, client}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/store"
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/engine"
@@ -44,12 +45,8 @@ func join(t *testing.T, srv *testkit.Server, user string, direct bool) *member {
 			t.Fatal(err)
 		}
 	}
-	bare, err := jid.Parse(srv.AddUser(t, user, "pw"))
-	must(err)
-	m := &member{events: make(chan transfers.Event, 1000)}
-	m.client, err = xmpp.New(xmpp.Config{JID: bare, Password: func() (string, error) { return "pw", nil },
-		Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true})
-	must(err)
+	srv.AddUser(t, user, "pw")
+	m := &member{events: make(chan transfers.Event, 1000), client: xmpptest.Client(t, xmpptest.At(srv, user, "pw"))}
 	request := func(to jid.JID, e *xmltree.Element, timeout time.Duration, done func(*xmltree.Element, error)) {
 		m.client.Request(to, "set", e, timeout, done)
 	}
@@ -96,13 +93,6 @@ func join(t *testing.T, srv *testkit.Server, user string, direct bool) *member {
 			router.Handle(iq.From, iq.Payload, func(se *jingle.StanzaError) { answer(iq)(nil, se) })
 		})
 	}
-	online := make(chan struct{}, 8)
-	m.client.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			online <- struct{}{}
-		}
-	})
-	wg.Go(func() { _ = m.client.Run(ctx) })
 	wg.Go(func() { _ = files.Run(ctx) })
 	wg.Go(func() { _ = m.si.Run(ctx) })
 	t.Cleanup(func() {
@@ -110,11 +100,7 @@ func join(t *testing.T, srv *testkit.Server, user string, direct bool) *member {
 		wg.Wait()
 		_ = folder.Close()
 	})
-	select {
-	case <-online:
-	case <-time.After(20 * time.Second):
-		t.Fatal("not online in 20 s")
-	}
+	xmpptest.Run(t, m.client)
 	return m
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/jingled/jingled/filetransfer/transfers"
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/relay/socks5"
@@ -84,27 +85,8 @@ func newTheirProxy(t *testing.T) *theirProxy {
 	srv := testkit.SharedServer(t, testkit.Chosen(t))
 	p := &theirProxy{server: string(srv.Kind)}
 	for i, user := range []string{"romeo", "juliet"} {
-		c, err := xmpp.New(xmpp.Config{JID: jid.JID(srv.AddUser(t, user, "pw")), Password: func() (string, error) { return "pw", nil },
-			Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		online := make(chan struct{}, 8)
-		c.OnState(func(s xmpp.StateChange) {
-			if s.State == xmpp.Online {
-				online <- struct{}{}
-			}
-		})
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-ended })
-		select {
-		case <-online:
-		case <-time.After(30 * time.Second):
-			t.Fatal("not online in 30 s")
-		}
-		p.clients[i] = c
+		srv.AddUser(t, user, "pw")
+		p.clients[i] = xmpptest.Login(t, xmpptest.At(srv, user, "pw"))
 	}
 	reply, err := p.clients[0].Query(t.Context(), jid.JID(srv.ProxyJID), "get", s5b.Query{}.Element())
 	if err != nil {

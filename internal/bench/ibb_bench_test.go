@@ -12,6 +12,7 @@ import (
 
 	"github.com/jingled/jingled/filetransfer/ibb"
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
@@ -34,10 +35,7 @@ type plain struct{ net.Conn }
 
 func login(b testing.TB, srv *testkit.Server, user string, options bool) *party {
 	b.Helper()
-	cfg := xmpp.Config{
-		JID: jid.JID(srv.Account(user)), Password: func() (string, error) { return "secret", nil },
-		Connect: srv.Addr, RootCAs: srv.Pool(), FailFast: true,
-	}
+	cfg := xmpptest.At(srv, user, "secret")
 	if !options {
 		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			var d net.Dialer
@@ -45,11 +43,9 @@ func login(b testing.TB, srv *testkit.Server, user string, options bool) *party 
 			return plain{c}, err
 		}
 	}
-	client, err := xmpp.New(cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
+	client := xmpptest.Client(b, cfg)
 	p := &party{Client: client}
+	var err error
 	if p.router, err = ibb.NewRouter(ibb.RouterConfig{Stanzas: p}); err != nil {
 		b.Fatal(err)
 	}
@@ -64,26 +60,7 @@ func login(b testing.TB, srv *testkit.Server, user string, options bool) *party 
 			})
 		})
 	}
-	online := make(chan struct{}, 1)
-	client.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			select {
-			case online <- struct{}{}:
-			default:
-			}
-		}
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- client.Run(ctx) }()
-	b.Cleanup(func() { cancel(); <-ended })
-	select {
-	case <-online:
-	case err := <-ended:
-		b.Fatal(err)
-	case <-time.After(20 * time.Second):
-		b.Fatal("not online")
-	}
+	xmpptest.Run(b, client)
 	return p
 }
 

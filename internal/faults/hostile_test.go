@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"github.com/jingled/jingled/daemon"
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/internal/xmppserver"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
@@ -20,35 +20,9 @@ import (
 // flooder is a client that says what it likes.
 func flooder(t *testing.T, srv *xmppserver.Server, user string) *xmpp.Client {
 	t.Helper()
-	account := jid.JID(user + "@" + srv.Domain())
-	c, err := xmpp.New(xmpp.Config{
-		JID: account, Password: func() (string, error) { return "secret", nil }, Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback,
-		NoRoster: true, NoCarbons: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	online := make(chan struct{}, 1)
-	c.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			online <- struct{}{}
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("%s: %v", user, err)
-		}
-	})
-	select {
-	case <-online:
-	case <-time.After(patience):
-		t.Fatalf("%s does not come online", user)
-	}
-	return c
+	cfg := xmpptest.AtEmbedded(srv, user, "secret")
+	cfg.TLS, cfg.NoRoster, cfg.NoCarbons = xmpp.TLSPlainLoopback, true, true
+	return xmpptest.Login(t, cfg)
 }
 
 // offer is a call that could be taken.

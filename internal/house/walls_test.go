@@ -44,6 +44,7 @@ var rooms = []room{
 	{"internal/xmppserver/...", core}, // knows stanzas only
 	{"internal/testkit/...", core},
 	{"internal/codectest", core},
+	{"internal/xmpptest", connections},
 	{"internal/interop/...", commands}, // tests of the whole against strangers
 	{"internal/natlab", commands},      // tests of the whole through NATs
 	{"internal/bench", commands},       // benchmarks of the whole
@@ -103,11 +104,13 @@ func checkImport(pkg, imp string, own bool) string {
 		return "only cmd imports relay"
 	case isRelay(imp):
 		return ""
-	case under(imp, "internal/testkit"):
+	case under(imp, "internal/testkit") && pkg != "internal/xmpptest":
 		return "internal/testkit is for tests"
-	case under(imp, "internal/xmppserver") && pkg != imp && !under(pkg, "cmd") && !under(pkg, "internal/testkit"):
+	case under(imp, "internal/xmpptest"):
+		return "internal/xmpptest is for tests"
+	case under(imp, "internal/xmppserver") && pkg != imp && !under(pkg, "cmd") && !under(pkg, "internal/testkit") && pkg != "internal/xmpptest":
 		return "internal/xmppserver is for the demo and tests"
-	case under(imp, "xmpp") && !under(pkg, "xmpp") && !under(pkg, "daemon") && !under(pkg, "cmd"):
+	case under(imp, "xmpp") && !under(pkg, "xmpp") && !under(pkg, "daemon") && !under(pkg, "cmd") && pkg != "internal/xmpptest":
 		return "only the daemon and above import xmpp; the others are given what they need as small interfaces"
 	}
 	from, ok := find(pkg)
@@ -206,6 +209,8 @@ func TestWallsHold(t *testing.T) {
 		{"daemon", "internal/xmppserver", true, false},
 		{"cmd/jingle", "internal/xmppserver", true, true},
 		{"daemon", "internal/testkit", true, false},
+		{"daemon", "internal/xmpptest", true, false},
+		{"internal/xmpptest", "internal/testkit", true, true},
 		{"somewhere", "jingle", true, false},
 	} {
 		if got := checkImport(c.pkg, c.imp, c.own); (got == "") != c.ok {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/jingled/jingled/internal/testkit"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
@@ -53,12 +53,9 @@ type effect struct {
 func login(t *testing.T, s *testkit.Server, user string) *guest {
 	t.Helper()
 	g := &guest{t: t, effects: make(chan effect, 1000), invited: make(chan muc.Invitation, 10)}
-	var err error
-	g.client, err = xmpp.New(xmpp.Config{JID: jid.JID(user + "@" + s.Domain), Connect: s.Addr, TLS: xmpp.TLSStart, RootCAs: s.Pool(),
-		Resource: "real", Password: func() (string, error) { return "secret", nil }, FailFast: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := xmpptest.At(s, user, "secret")
+	cfg.Resource = "real"
+	g.client = xmpptest.Client(t, cfg)
 	g.Driver = muc.NewDriver(g.client, func(room jid.JID, e muc.Effect) { g.effects <- effect{room, e} })
 	g.client.HandlePresence(func(p *xmpp.PresenceStanza) { g.Receive(p.Element) })
 	g.client.HandleMessage(func(m *xmpp.Message) {
@@ -66,28 +63,8 @@ func login(t *testing.T, s *testkit.Server, user string) *guest {
 			g.invited <- i
 		}
 	})
-	online := make(chan struct{})
-	var once sync.Once
-	g.client.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			once.Do(func() { close(online) })
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- g.client.Run(ctx) }()
-	t.Cleanup(func() {
-		g.Disconnected()
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("%s: %v", user, err)
-		}
-	})
-	select {
-	case <-online:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("%s does not get online", user)
-	}
+	xmpptest.Run(t, g.client)
+	t.Cleanup(g.Disconnected)
 	return g
 }
 

@@ -1,7 +1,6 @@
 package files
 
 import (
-	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/hex"
@@ -20,6 +19,7 @@ import (
 	"github.com/jingled/jingled/ice"
 	"github.com/jingled/jingled/internal/interop/ours"
 	"github.com/jingled/jingled/internal/xmppserver"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/xmltree"
@@ -56,12 +56,9 @@ func login(t *testing.T, d *dialect, srv *xmppserver.Server) *peer {
 	s5b.Register(&p.reg)
 	ibb.Register(&p.reg)
 	ice.Register(&p.reg)
-	var err error
-	p.client, err = xmpp.New(xmpp.Config{JID: jid.JID("romeo@" + srv.Domain()), Resource: "phone", Connect: srv.Addr(), TLS: xmpp.TLSPlainLoopback,
-		Password: func() (string, error) { return "secret", nil }, Features: d.features, CapsNode: d.node, FailFast: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := xmpptest.AtEmbedded(srv, "romeo", "secret")
+	cfg.Resource, cfg.TLS, cfg.Features, cfg.CapsNode = "phone", xmpp.TLSPlainLoopback, d.features, d.node
+	p.client = xmpptest.Client(t, cfg)
 	p.client.HandleIQ(jingle.NS, "jingle", func(iq *xmpp.IQ) {
 		m, err := jingle.ParseMessage(iq.Payload, &p.reg)
 		if err != nil {
@@ -93,27 +90,7 @@ func login(t *testing.T, d *dialect, srv *xmppserver.Server) *peer {
 	p.client.HandleIQ(ibb.NSIBB, "close", func(iq *xmpp.IQ) { iq.Reply(nil) })
 	p.client.HandleIQ("http://jabber.org/protocol/si", "si", func(iq *xmpp.IQ) { iq.Defer(time.Minute); p.si <- iq })
 	p.client.HandleIQ(s5b.NSBytestreams, "query", func(iq *xmpp.IQ) { iq.Defer(time.Minute); p.host <- iq })
-	online := make(chan struct{})
-	var once sync.Once
-	p.client.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			once.Do(func() { close(online) })
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.client.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-online:
-	case <-time.After(ours.Patience):
-		t.Fatal("the peer does not get online")
-	}
+	xmpptest.Run(t, p.client)
 	return p
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/jingled/jingled/ice/agent"
 	"github.com/jingled/jingled/internal/interop/ours"
 	"github.com/jingled/jingled/internal/xmppserver"
+	"github.com/jingled/jingled/internal/xmpptest"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/jmi"
@@ -104,9 +105,7 @@ func loginAs(t *testing.T, p *persona, cfg xmpp.Config) *peer {
 	}
 	cfg.Password = func() (string, error) { return "secret", nil }
 	cfg.Features, cfg.CapsNode, cfg.FailFast, cfg.Timeouts = p.features, p.node, true, xmpp.Timeouts{Answer: time.Hour}
-	if r.client, err = xmpp.New(cfg); err != nil {
-		t.Fatal(err)
-	}
+	r.client = xmpptest.Client(t, cfg)
 	r.client.HandleIQ(jingle.NS, "jingle", r.receiveJingle)
 	r.client.HandleMessage(r.receiveMessage)
 	r.client.HandlePresence(func(p *xmpp.PresenceStanza) {
@@ -114,29 +113,13 @@ func loginAs(t *testing.T, p *persona, cfg xmpp.Config) *peer {
 			d.Receive(p.Element)
 		}
 	})
-	online := make(chan struct{})
-	var once sync.Once
-	r.client.OnState(func(s xmpp.StateChange) {
-		if s.State == xmpp.Online {
-			once.Do(func() { close(online) })
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	r.ctx = ctx
-	ended := make(chan error, 1)
-	go func() { ended <- r.client.Run(ctx) }()
+	var stop context.CancelFunc
+	r.ctx, stop = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		stop()
 		r.running.Wait()
-		if err := <-ended; err != nil {
-			t.Errorf("persona: %v", err)
-		}
 	})
-	select {
-	case <-online:
-	case <-time.After(ours.Patience):
-		t.Fatal("the persona does not get online")
-	}
+	xmpptest.Run(t, r.client)
 	return r
 }
 
