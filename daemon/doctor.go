@@ -268,7 +268,7 @@ func (x *doctor) network(ctx context.Context, services []extdisco.Service, more 
 			ctx, cancel := context.WithTimeout(ctx, probeTime)
 			defer cancel()
 			r.found, r.err = probe.TryRelay(ctx, probe.RelayConfig{Addr: r.addr, Transport: r.network,
-				Username: r.service.Username, Password: r.service.Password})
+				Username: r.service.Username, Password: r.service.Password, Proxy: x.a.proxy()})
 		})
 	}
 	var nat probe.NAT

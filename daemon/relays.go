@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -143,7 +144,17 @@ func (a *account) iceServers() []agent.Server {
 
 // iceConfig is how a path to a peer is looked for.
 func (a *account) iceConfig(peer jid.JID) agent.Config {
-	return agent.Config{Servers: a.iceServers(), Names: a.client, LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(peer), Log: a.log}
+	cfg := agent.Config{Servers: a.iceServers(), Names: a.client, LoopbackOnly: a.d.cfg.Loopback, Loopback: a.near(peer), Log: a.log}
+	cfg.Proxy = a.proxy()
+	return cfg
+}
+
+// proxy connects to relays by the account's proxy; nil if it has none.
+func (a *account) proxy() func(ctx context.Context, hostPort string) (net.Conn, error) {
+	if !a.client.HasProxy() {
+		return nil
+	}
+	return a.client.DialByProxy
 }
 
 // findProxies looks among the server's services for SOCKS5 proxies and asks them where they listen.

@@ -61,6 +61,25 @@ func (c *Config) proxyFor(t target) (*url.URL, error) {
 	return parseProxy(u.String())
 }
 
+// ErrNoProxy says that a host is reached directly.
+var ErrNoProxy = errors.New("no proxy")
+
+// DialByProxy opens a TCP connection to a host and port by the proxy by which the client would open a WebSocket there. It is
+// [ErrNoProxy] where it would need none.
+func (c *Client) DialByProxy(ctx context.Context, hostPort string) (net.Conn, error) {
+	t := target{addr: hostPort, method: overWebSocket}
+	if via, err := c.cfg.proxyFor(t); via == nil {
+		return nil, cmp.Or(err, ErrNoProxy)
+	}
+	return c.cfg.dialThrough(ctx, t)
+}
+
+// HasProxy reports whether there is a proxy for some hosts at least.
+func (c *Client) HasProxy() bool {
+	via, err := c.cfg.proxyFor(target{addr: "host.invalid:443", method: overWebSocket})
+	return via != nil && err == nil
+}
+
 // dialThrough opens a TCP connection, by way of a proxy if there is one.
 func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 	via, err := c.proxyFor(t)

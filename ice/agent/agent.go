@@ -94,6 +94,7 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	cfg = cfg.withDefaults()
 	var err error
 	giveUp := func() {}
+	var proxy *byProxy
 	uris := cfg.uris()
 	if cfg.Net == nil {
 		var secure secureServers
@@ -103,6 +104,9 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 			return nil, fmt.Errorf("ice: cannot read the network interfaces: %w", err)
 		}
 		cfg.Net, giveUp = own, own.giveUp
+		if cfg.Proxy != nil {
+			proxy = &byProxy{own, cfg.Proxy}
+		}
 	} else {
 		cfg.Net = early{cfg.Net}
 	}
@@ -142,6 +146,9 @@ func NewAgent(cfg Config, h Handler) (*Agent, error) {
 	}
 	if cfg.Interface != nil {
 		opts = append(opts, pion.WithInterfaceFilter(cfg.Interface))
+	}
+	if proxy != nil {
+		opts = append(opts, pion.WithProxyDialer(proxy))
 	}
 	if cfg.LoopbackOnly || cfg.Loopback {
 		opts = append(opts, pion.WithIncludeLoopback())

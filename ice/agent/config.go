@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -116,6 +118,9 @@ type Config struct {
 	Net transport.Net
 	// Names looks up the servers on the machine's network; nil is [net.DefaultResolver].
 	Names Names
+	// Proxy connects to a host and port by a proxy; nil is none. TURN servers on TCP and TLS are then tried by it first. What goes
+	// by UDP does not go by it.
+	Proxy func(ctx context.Context, hostPort string) (net.Conn, error)
 	// Socket is handed every UDP socket of the machine's network and returns what is to be used in its place. nil takes
 	// them as they are.
 	Socket func(transport.UDPConn) transport.UDPConn

@@ -65,6 +65,9 @@ func (n *network) lookup(network, address string) (netip.AddrPort, error) {
 func (n *network) ResolveUDPAddr(network, address string) (*net.UDPAddr, error) {
 	a, err := n.lookup(network, address)
 	if err != nil {
+		if a := n.reached.addr(address); a != nil {
+			return a, nil
+		}
 		return nil, err
 	}
 	return net.UDPAddrFromAddrPort(a), nil

@@ -22,12 +22,13 @@ const turnDialTimeout = 5 * time.Second
 // for servers that do not answer.
 type network struct {
 	*stdnet.Net
-	six    bool // there is no IPv4
-	socket func(transport.UDPConn) transport.UDPConn
-	ctx    context.Context // of the agent's life
-	cancel context.CancelFunc
-	secure secureServers
-	names  Names
+	six     bool // there is no IPv4
+	socket  func(transport.UDPConn) transport.UDPConn
+	ctx     context.Context // of the agent's life
+	cancel  context.CancelFunc
+	secure  secureServers
+	names   Names
+	reached reachedByProxy
 
 	mu   sync.Mutex
 	open []server // sockets to servers
@@ -125,18 +126,26 @@ func (n *network) DialTCP(network string, local, remote *net.TCPAddr) (transport
 		_ = c.Close()
 		return nil, net.UnknownNetworkError(network)
 	}
-	stream := net.Conn(tcp)
-	if host := n.secure.of(remote); host != "" {
+	s, err := n.begin(tcp, n.secure.of(remote))
+	if err != nil {
+		return nil, err
+	}
+	return tcpServer{s, tcp}, nil
+}
+
+// begin makes a server of a connection to it, by TLS if it has a name to be known by. The connection is closed if that fails.
+func (n *network) begin(c net.Conn, host string) (*streamServer, error) {
+	if host != "" {
 		ctx, cancel := context.WithTimeout(n.ctx, turnDialTimeout)
 		defer cancel()
-		secure := tls.Client(tcp, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
+		secure := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
 		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = tcp.Close()
+			_ = c.Close()
 			return nil, err
 		}
-		stream = secure
+		c = secure
 	}
-	s := newStreamServer(tcp, stream, n.local(c.LocalAddr()))
+	s := newStreamServer(c, n.local(c.LocalAddr()))
 	n.keep(s)
 	return s, nil
 }

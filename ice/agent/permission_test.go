@@ -153,7 +153,7 @@ func TestStreamAnswersBetweenMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer far.Close()
-	s := newStreamServer(c.(*net.TCPConn), c, c.LocalAddr())
+	s := newStreamServer(c, c.LocalAddr())
 	defer s.Close()
 	next := func() []byte {
 		t.Helper()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v4"
@@ -81,11 +82,11 @@ func (s *packetServer) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// streamServer speaks with a server by TCP or TLS. It reads whole messages, so that answers can be put between them.
+// streamServer speaks with a server by a stream: TCP, TLS on it, or a connection by a proxy. It reads whole messages, so that
+// answers can be put between them.
 type streamServer struct {
-	*net.TCPConn
+	net.Conn
 	listened
-	stream      net.Conn // what carries the messages: the TCP connection, or TLS on it
 	local       net.Addr
 	permissions permissions
 	mail        mailbox
@@ -93,8 +94,31 @@ type streamServer struct {
 	rest        []byte // of a message that was read in part
 }
 
-func newStreamServer(c *net.TCPConn, stream net.Conn, local net.Addr) *streamServer {
-	return &streamServer{TCPConn: c, stream: stream, local: local, mail: mailbox{wake: c.SetReadDeadline}}
+func newStreamServer(c net.Conn, local net.Addr) *streamServer {
+	return &streamServer{Conn: c, local: local, mail: mailbox{wake: c.SetReadDeadline}}
+}
+
+// tcpServer is a streamServer with what [transport.TCPConn] wants beside.
+type tcpServer struct {
+	*streamServer
+	tcpOptions
+}
+
+// tcpOptions are those of a TCP connection that are not of every stream.
+type tcpOptions interface {
+	CloseRead() error
+	CloseWrite() error
+	SetLinger(sec int) error
+	SetKeepAlive(keepalive bool) error
+	SetKeepAlivePeriod(d time.Duration) error
+	SetNoDelay(noDelay bool) error
+	SetWriteBuffer(bytes int) error
+	SetReadBuffer(bytes int) error
+}
+
+// ReadFrom implements [transport.TCPConn].
+func (s tcpServer) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{s.streamServer}, r)
 }
 
 // LocalAddr implements [net.Conn].
@@ -109,7 +133,7 @@ func (s *streamServer) Write(b []byte) (int, error) {
 	if !send {
 		return len(b), nil
 	}
-	return s.stream.Write(b)
+	return s.Conn.Write(b)
 }
 
 // Read implements [net.Conn].
@@ -137,7 +161,7 @@ func (s *streamServer) next(buf []byte) error {
 		}
 		return nil
 	}
-	n, err := s.stream.Read(buf)
+	n, err := s.Conn.Read(buf)
 	switch {
 	case n > 0:
 		s.hear()
@@ -170,19 +194,6 @@ func frameSize(b []byte) int {
 		return 0
 	}
 	return size
-}
-
-// Close implements [net.Conn].
-func (s *streamServer) Close() error { return s.stream.Close() }
-
-// ReadFrom hides that of the TCP connection, which would pass by Write.
-func (s *streamServer) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{s}, r)
-}
-
-// WriteTo hides that of the TCP connection.
-func (s *streamServer) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{s})
 }
 
 // secureServers are those that are spoken to by TLS. We do that, as pion would lay TLS over what reads and writes messages here;

@@ -6,7 +6,6 @@ package probe
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -63,22 +62,28 @@ type transport struct {
 	other func(*stun.Message)
 }
 
-// dial connects to a server. network is "udp", "tcp" or "tls".
-func dial(ctx context.Context, network, addr string, roots *x509.CertPool) (*transport, error) {
-	host, _, err := net.SplitHostPort(addr)
+// dial connects to a server, as [RelayConfig] says.
+func dial(ctx context.Context, cfg RelayConfig) (*transport, error) {
+	host, _, err := net.SplitHostPort(cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrHost, err)
 	}
-	if network == "udp" {
-		c, err := new(net.Dialer).DialContext(ctx, "udp", addr)
+	if cfg.Transport == "udp" {
+		c, err := new(net.Dialer).DialContext(ctx, "udp", cfg.Addr)
 		return &transport{conn: c}, explain(ctx, err)
 	}
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	var c net.Conn
+	if err = errNoProxy; cfg.Proxy != nil {
+		c, err = cfg.Proxy(ctx, cfg.Addr)
+	}
+	if err != nil { // as a call does
+		c, err = new(net.Dialer).DialContext(ctx, "tcp", cfg.Addr)
+	}
 	if err != nil {
 		return nil, explain(ctx, err)
 	}
-	if network == "tls" {
-		t := tls.Client(c, &tls.Config{ServerName: host, RootCAs: roots, MinVersion: tls.VersionTLS12})
+	if cfg.Transport == "tls" {
+		t := tls.Client(c, &tls.Config{ServerName: host, RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12})
 		if err := t.HandshakeContext(ctx); err != nil {
 			_ = c.Close()
 			if ctx.Err() != nil {
@@ -90,6 +95,8 @@ func dial(ctx context.Context, network, addr string, roots *x509.CertPool) (*tra
 	}
 	return &transport{conn: c, stream: true}, nil
 }
+
+var errNoProxy = errors.New("no proxy")
 
 // explain gives an error of the network its kind.
 func explain(ctx context.Context, err error) error {

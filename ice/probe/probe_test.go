@@ -51,6 +51,16 @@ func TestCoturn(t *testing.T) {
 			t.Errorf("%s with a wrong password: %v", network, err)
 		}
 	}
+	byProxy := probe.RelayConfig{Addr: "relay.example.test:3478", Transport: "tcp", Username: s.Username, Password: s.Password,
+		Proxy: func(ctx context.Context, hostPort string) (net.Conn, error) {
+			if hostPort != "relay.example.test:3478" {
+				t.Errorf("the proxy is asked for %s", hostPort)
+			}
+			return new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+		}}
+	if r, err := probe.TryRelay(soon(t), byProxy); err != nil || !r.Carried {
+		t.Errorf("by a proxy: %+v, %v", r, err)
+	}
 	cfg := probe.RelayConfig{Addr: s.TLSAddr, Transport: "tls", Username: s.Username, Password: s.Password}
 	if _, err := probe.TryRelay(soon(t), cfg); !errors.Is(err, probe.ErrTLS) {
 		t.Errorf("a certificate that nobody trusts: %v", err)

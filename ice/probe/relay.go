@@ -19,6 +19,8 @@ type RelayConfig struct {
 	Transport          string // "udp", "tcp" or "tls"
 	Username, Password string
 	RootCAs            *x509.CertPool // nil: the system's
+	// Proxy connects to a host and port by a proxy, and is tried first for TCP and TLS; nil is none.
+	Proxy func(ctx context.Context, hostPort string) (net.Conn, error)
 }
 
 // Relay is what was found out about a TURN server.
@@ -40,7 +42,7 @@ var (
 // TryRelay asks a TURN server for a relayed address, sends a packet through it, and gives it back.
 func TryRelay(ctx context.Context, cfg RelayConfig) (Relay, error) {
 	began := time.Now()
-	t, err := dial(ctx, cfg.Transport, cfg.Addr, cfg.RootCAs)
+	t, err := dial(ctx, cfg)
 	if err != nil {
 		return Relay{}, err
 	}
