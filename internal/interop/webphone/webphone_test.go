@@ -128,11 +128,12 @@ func account(srv *testkit.Server, user string) daemon.Config {
 	}}}
 }
 
-// away has somebody online without a page, who takes all files, through the server only. It returns the folder they go to.
+// away has somebody online without a page, who takes all files, through the server only and slowly enough for somebody to
+// press a button meanwhile. It returns the folder they go to.
 func away(t *testing.T, srv *testkit.Server, user string, a jingledv1.Availability, status string) string {
 	t.Helper()
 	cfg := account(srv, user)
-	cfg.Downloads, cfg.RelayOnly = t.TempDir(), true
+	cfg.Downloads, cfg.RelayOnly, cfg.DownloadLimit = t.TempDir(), true, 400_000
 	s := ours.Run(t, cfg)
 	if _, err := s.D.SetPresence(t.Context(), &jingledv1.SetPresenceRequest{Availability: a, Status: status}); err != nil {
 		t.Fatal(err)
