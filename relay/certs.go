@@ -145,14 +145,18 @@ func (s *certSource) run(ctx context.Context) error {
 		s.acmeCache.Stop()
 		return ctx.Err()
 	}
-	tick := time.NewTicker(time.Minute)
+	tick, day := time.NewTicker(time.Minute), time.NewTicker(24*time.Hour)
 	defer tick.Stop()
+	defer day.Stop()
+	s.warn(time.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 			s.refresh()
+		case now := <-day.C:
+			s.warn(now)
 		}
 	}
 }
@@ -170,6 +174,7 @@ func (s *certSource) refresh() {
 		return
 	}
 	s.log.Info("certificate read again", "file", cfg.Certificate)
+	s.warn(time.Now())
 }
 
 func (s *certSource) startACME(ctx context.Context, a ACME) error {

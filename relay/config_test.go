@@ -104,7 +104,7 @@ func TestMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ toml, want string }{
 		"unknown key":        {"relam = 'x'\n[limits]\nsession = 3", `line 1: there is no setting "relam"; line 3: there is no setting "limits.session"`},
 		"not TOML":           {"realm = ", "line 1"},
-		"wrong type":         {"realm = 3", "realm"},
+		"wrong type":         {"realm = 3", "realm: must be of the type string, and is of the type integer"},
 		"time span":          {"[drain]\ntimeout = '5'", "not a time span"},
 		"transport":          {"[[listen]]\ntransport='sctp'\naddress='0.0.0.0:1'", "listen 1: transport \"sctp\" is none of"},
 		"address":            {"[[listen]]\ntransport='udp'", "listen 1: address is missing"},

@@ -84,7 +84,9 @@ func TestDocumentedConfigurations(t *testing.T) {
 
 // Every metric that the dashboard and the documents use exists.
 func TestDocumentedMetrics(t *testing.T) {
+	certified, _ := tlsListen(t, "")
 	r := run(t, func(c *Config) {
+		certified(c)
 		c.SOCKS5.Listen = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 		c.XMPP = XMPP{Component: "relay.test", Server: "127.0.0.1:1", Secret: "s", Domains: []string{"test"}}
 		c.Fleet.Valkey = []string{"127.0.0.1:1"}

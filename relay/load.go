@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -60,6 +61,9 @@ func explain(err error) error {
 	if dec, ok := errors.AsType[*toml.DecodeError](err); ok {
 		row, col := dec.Position()
 		what := strings.TrimPrefix(dec.Error(), "toml: ")
+		if m := wrongType.FindStringSubmatch(what); m != nil {
+			what = fmt.Sprintf("must be of the type %s, and is of the type %s", typeNames.Replace(m[2]), m[1])
+		}
 		if k := strings.Join(dec.Key(), "."); k != "" {
 			what = k + ": " + what
 		}
@@ -67,6 +71,12 @@ func explain(err error) error {
 	}
 	return err
 }
+
+// wrongType is what the decoder says of a value of another type, in words of Go.
+var (
+	wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into struct field \S+ of type (\S+)$`)
+	typeNames = strings.NewReplacer("[]", "array of ", "uint64", "integer", "uint16", "integer", "int64", "integer", "int", "integer", "bool", "boolean")
+)
 
 // secretLines reads secrets from a file, one a line; empty lines and comments are skipped.
 func secretLines(file string) ([]string, error) {

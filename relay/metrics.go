@@ -61,6 +61,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		total("dropped_total", "Packets and requests dropped, by reason. receive_buffer is what the kernel dropped before the relay saw it.", n, "reason", reason)
 	}
 	total("auth_failures_total", "Requests with a wrong or unknown credential.", t.AuthFailures)
+	if at := c.r.certs.notAfter(); !at.IsZero() {
+		gauge("certificate_expires_seconds", "When the certificate of tls.certificate expires, in seconds since 1970.", float64(at.Unix()))
+	}
 	total("handshake_errors_total", "TLS, DTLS and PROXY handshakes that failed.", t.HandshakeErrors)
 	total("streams_refused_total", "TCP, TLS and DTLS clients over a limit.", t.StreamsRefused)
 	total("offload_packets_total", "Packets relayed in the kernel; also in packets_total.", t.OffloadPackets)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // Reload takes a new configuration: credentials, limits, peers, certificates, alternates and what XMPP users get
@@ -31,6 +32,7 @@ func (r *Relay) Reload(cfg Config) (restart []string, err error) {
 		if err := r.certs.load(cfg.TLS); err != nil {
 			return nil, err
 		}
+		r.certs.warn(time.Now())
 	}
 	r.external.set(cfg.Relay.Address)
 	if err := r.turn.Reload(r.settings(p)); err != nil {

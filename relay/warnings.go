@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // Warnings are what is allowed but probably not meant. The configuration is valid.
@@ -42,6 +44,20 @@ func (c Config) Warnings() []string {
 	}
 	if m := c.Metrics.Listen; m.IsValid() && !m.Addr().IsLoopback() {
 		say("metrics.listen %v is open to everybody who can reach it", m)
+	}
+	if t := c.TLS; t.ACME == nil && t.Certificate != "" {
+		if cert, err := tls.LoadX509KeyPair(t.Certificate, t.Key); err == nil {
+			if text := expiry(&cert, time.Now()); text != "" {
+				say("tls.certificate %s %s", t.Certificate, text)
+			}
+		}
+	}
+	for _, s := range [][2]string{
+		{"credentials.secrets_file", c.Credentials.SecretsFile}, {"xmpp.secret_file", c.XMPP.SecretFile}, {"tls.key", c.TLS.Key},
+	} {
+		if exposed(s[1]) {
+			say("%s: everybody on this machine can read %s: run chmod o= on it", s[0], s[1])
+		}
 	}
 	return out
 }

@@ -12,9 +12,12 @@ export CGO_ENABLED=0
 build() { GOARCH=$1 "$GO" build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o bin/ ./cmd/jingle ./cmd/jingled ./cmd/jingle-relay; }
 mkdir -p dist/man
 build "$HOST" # the programs write their manual pages themselves
+bin/jingled man --dir dist/man
 for program in jingle jingle-relay; do
 	"bin/$program" man --dir dist/man >/dev/null
-	"bin/$program" completion bash >"dist/$program.bash"
+	for shell in bash zsh fish; do
+		"bin/$program" completion "$shell" >"dist/$program.$shell"
+	done
 done
 [ "$ARCH" = "$HOST" ] || build "$ARCH"
 [ -x bin/nfpm ] || "$GO" build -modfile=tools/nfpm/go.mod -o bin/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm

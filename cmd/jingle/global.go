@@ -85,8 +85,8 @@ func (g *global) logger() *slog.Logger {
 	default:
 		level = slog.LevelDebug
 	}
-	tty := term.IsTerminal(int(os.Stderr.Fd()))
-	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: !tty, TimeFormat: "15:04:05.000"}))
+	plain := !term.IsTerminal(int(os.Stderr.Fd())) || os.Getenv("NO_COLOR") != "" // no-color.org
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: plain, TimeFormat: "15:04:05.000"}))
 }
 
 // session is a client of a daemon: of one that runs, or of one in this process.
@@ -195,6 +195,9 @@ func (g *global) daemonConfig() (daemon.Config, error) {
 			return cfg, &exitError{exitUsage, err}
 		}
 		cfg.Log, cfg.Version = g.logger(), version
+		for _, w := range configfile.Warnings(g.config) {
+			cfg.Log.Warn(w, "file", g.config)
+		}
 		cfg.Secrets = secrets.New(secrets.Config{Dir: cfg.StateDir, Credentials: os.Getenv("CREDENTIALS_DIRECTORY")})
 		cfg.Loopback = cfg.Loopback || g.loopback
 	}

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,10 +34,17 @@ func run() int {
 	context.AfterFunc(ctx, stop) // a second signal ends at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "jingled: "+err.Error())
+		if errors.As(err, new(*usageError)) {
+			fmt.Fprintln(os.Stderr, `Try "jingled --help".`)
+			return 2
+		}
 		return 1
 	}
 	return 0
 }
+
+// usageError is wrong usage, which the help explains.
+type usageError struct{ error }
 
 // options are the flags.
 type options struct {
@@ -77,8 +85,13 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 		Example: `  jingled
   jingled --config ./jingled.toml --socket /tmp/j/jingled.sock -v
   jingled --parent-stdin`,
-		Version:       version,
-		Args:          cobra.NoArgs,
+		Version: version,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("it takes flags only, and no %q; the commands are those of jingle", args[0])}
+			}
+			return nil
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -86,6 +99,10 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 			return o.serve(cmd.Context())
 		},
 	}
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	c.CompletionOptions.DisableDefaultCmd = true
+	c.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	c.AddCommand(newMan())
 	c.Flags().StringVar(&o.config, "config", "", "configuration `FILE` (default: jingled/config.toml in the user's configuration folder)")
 	c.Flags().StringVar(&o.socket, "socket", "", "`FILE` of the socket (default: jingled/jingled.sock in $XDG_RUNTIME_DIR)")
 	c.Flags().StringVar(&o.state, "state", "", "`FOLDER` of the history; \"none\" keeps none (default: jingled in $XDG_STATE_HOME)")
@@ -101,5 +118,6 @@ func logger(verbose int) *slog.Logger {
 	if verbose > 0 {
 		level = slog.LevelDebug
 	}
-	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: !term.IsTerminal(int(os.Stderr.Fd()))}))
+	plain := !term.IsTerminal(int(os.Stderr.Fd())) || os.Getenv("NO_COLOR") != "" // no-color.org
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, NoColor: plain}))
 }

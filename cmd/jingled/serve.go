@@ -108,12 +108,19 @@ func (o *options) load() (daemon.Config, error) {
 		}
 		path = filepath.Join(dir, "jingled", "config.toml")
 	}
-	cfg, err := configfile.Load(path)
-	if errors.Is(err, os.ErrNotExist) && path != o.config {
+	// A file that the configuration names may be missing, too: that is an error.
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && path != o.config {
 		o.log.Info("there is no configuration: accounts can be added with jingle account add", "file", path)
 		return daemon.Config{}, nil
 	}
-	return cfg, err
+	cfg, err := configfile.Load(path)
+	if err != nil {
+		return cfg, err
+	}
+	for _, w := range configfile.Warnings(path) {
+		o.log.Warn(w, "file", path)
+	}
+	return cfg, nil
 }
 
 // stateDir decides where the history is kept; "" means nowhere. The flag counts first, then the configuration, then the

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -45,5 +46,12 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	return listenPrivate(path)
+	l, err := listenPrivate(path)
+	if errors.Is(err, syscall.EINVAL) && len(path) > maxPath {
+		return nil, fmt.Errorf("the path of the socket is too long for this system, which takes about %d characters: %s", maxPath, path)
+	}
+	return l, err
 }
+
+// maxPath is how long the path of a Unix socket can be everywhere (sun_path of unix(4) on macOS; Linux takes four more).
+const maxPath = 103

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -124,8 +125,10 @@ func Parse(text []byte, dir string) (daemon.Config, error) {
 	if cfg.CallEncryption, err = media.ParseEncryption(f.Encryption); err != nil {
 		return cfg, fmt.Errorf("call_encryption: %w", err)
 	}
-	if f.MaxFileSize < 0 {
-		return cfg, errors.New("max_file_size is negative")
+	for setting, n := range map[string]int64{"max_file_size": f.MaxFileSize, "upload_limit": f.UploadLimit, "download_limit": f.DownloadLimit} {
+		if n < 0 {
+			return cfg, fmt.Errorf("%s is negative", setting)
+		}
 	}
 	if cfg.Downloads, err = absolute(cfg.Downloads); err != nil {
 		return cfg, err
@@ -210,10 +213,20 @@ func explain(err error) error {
 	}
 	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, _ := decode.Position()
-		return fmt.Errorf("line %d: %s", line, strings.TrimPrefix(decode.Error(), "toml: "))
+		what := strings.TrimPrefix(decode.Error(), "toml: ")
+		if m := wrongType.FindStringSubmatch(what); m != nil {
+			what = fmt.Sprintf("%s must be of the type %s, and is of the type %s", strings.Join(decode.Key(), "."), typeNames.Replace(m[2]), m[1])
+		}
+		return fmt.Errorf("line %d: %s", line, what)
 	}
 	return err
 }
+
+// wrongType is what the decoder says of a value of another type, in words of Go.
+var (
+	wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into struct field \S+ of type (\S+)$`)
+	typeNames = strings.NewReplacer("[]", "array of ", "uint64", "integer", "int64", "integer", "int8", "integer", "bool", "boolean")
+)
 
 // PasswordFile returns a function that reads a password from a file's first line; "-" is standard input, which is read
 // at once. See [Exposed].
