@@ -132,6 +132,7 @@ func newAccount(d *Daemon, cfg Account) (*account, error) {
 	a.client.HandleIQ(thumbnail.NSBoB, "data", a.tellBits)
 	a.client.HandleMessage(a.receiveMessage)
 	a.client.HandleMessage(a.receiveInvitation)
+	a.client.HandleMessage(a.receiveFromRoom)
 	a.client.HandlePresence(a.receivePresence)
 	a.client.OnState(a.stateChanged)
 	a.contacts = newContacts(a)

@@ -11,6 +11,7 @@ import (
 	"github.com/jingled/jingled/jingle/muji"
 	"github.com/jingled/jingled/xmltree"
 	"github.com/jingled/jingled/xmpp"
+	"github.com/jingled/jingled/xmpp/carbons"
 	"github.com/jingled/jingled/xmpp/muc"
 )
 
@@ -23,6 +24,13 @@ type roomInvitation struct {
 
 // maxInvitations bounds those that are remembered.
 const maxInvitations = 64
+
+// receiveFromRoom takes what a room says of itself. It runs on the dispatcher.
+func (a *account) receiveFromRoom(m *xmpp.Message) {
+	if m.Type == "groupchat" && m.Kind == carbons.Direct {
+		a.rooms.Receive(m.Element)
+	}
+}
 
 // receiveInvitation takes an invitation from those who may call us. It runs on the dispatcher.
 func (a *account) receiveInvitation(m *xmpp.Message) {

@@ -113,7 +113,7 @@ func (d *Driver) Room(room jid.JID, f func(*Room)) bool {
 	return one != nil
 }
 
-// Receive takes a presence, and reports whether it is of one of the rooms.
+// Receive takes a presence or a message, and reports whether it is of one of the rooms.
 func (d *Driver) Receive(e *xmltree.Element) bool {
 	from, err := jid.Parse(e.Attr("from"))
 	return err == nil && d.input(from.Bare(), func(r *Room) []Effect { return r.Receive(time.Now(), e) })

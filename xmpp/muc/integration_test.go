@@ -30,6 +30,7 @@ func TestServers(t *testing.T) {
 			}
 			t.Run("call", func(t *testing.T) { testCallRoom(t, s) })
 			t.Run("public", func(t *testing.T) { testPublicRoom(t, s) })
+			t.Run("shows addresses", func(t *testing.T) { testBeginsToShow(t, s) })
 			t.Run("ends", func(t *testing.T) { testEnds(t, s) })
 		})
 	}
@@ -59,6 +60,7 @@ func login(t *testing.T, s *testkit.Server, user string) *guest {
 	g.Driver = muc.NewDriver(g.client, func(room jid.JID, e muc.Effect) { g.effects <- effect{room, e} })
 	g.client.HandlePresence(func(p *xmpp.PresenceStanza) { g.Receive(p.Element) })
 	g.client.HandleMessage(func(m *xmpp.Message) {
+		g.Receive(m.Element)
 		if i, ok := muc.ParseInvitation(m.Element, m.From); ok {
 			g.invited <- i
 		}

@@ -306,10 +306,16 @@ func (r *Room) inside(now time.Time) []Effect {
 	return out
 }
 
-// Receive takes a presence from the room. What is none is passed over.
+// Receive takes a presence or a message from the room. What is none is passed over.
 func (r *Room) Receive(now time.Time, e *xmltree.Element) []Effect {
 	from, err := jid.Parse(e.Attr("from"))
-	if err != nil || from.Bare() != r.cfg.Room || e.Name.Local != "presence" || r.state == idle || r.state == asking || r.state == left {
+	if err != nil || from.Bare() != r.cfg.Room || r.state == idle || r.state == asking || r.state == left {
+		return nil
+	}
+	switch {
+	case e.Name.Local == "message" && e.Attr("type") == "groupchat" && from.IsBare():
+		return r.changed(readUser(e, from))
+	case e.Name.Local != "presence":
 		return nil
 	}
 	switch e.Attr("type") {
@@ -391,6 +397,21 @@ func (r *Room) here(now time.Time, u user) []Effect {
 // shown leaves a room that has begun to show addresses, unless ours may be shown.
 func (r *Room) shown() []Effect {
 	if !r.info.NonAnonymous || r.cfg.ShowAddress || r.created {
+		return nil
+	}
+	return append([]Effect{Send{presence(r.Self(), "unavailable")}}, r.end(Left{Cause: ShowsAddresses})...)
+}
+
+// changed follows a change of the room itself, which it tells of in its own name (section 10.2.1).
+func (r *Room) changed(u user) []Effect {
+	if u.statuses[statusNowSemiAnonymous] || u.statuses[statusNowAnonymous] {
+		r.info.NonAnonymous = false
+	}
+	if !u.statuses[statusNowNonAnonymous] {
+		return nil
+	}
+	r.info.NonAnonymous = true
+	if r.cfg.ShowAddress || r.created && r.cfg.Create.NonAnonymous || r.state == leaving {
 		return nil
 	}
 	return append([]Effect{Send{presence(r.Self(), "unavailable")}}, r.end(Left{Cause: ShowsAddresses})...)

@@ -30,15 +30,20 @@ type Occupant struct {
 const (
 	statusNonAnonymous = 100
 	statusSelf         = 110
-	statusCreated      = 201
-	statusNickGiven    = 210
-	statusBanned       = 301
-	statusRenamed      = 303
-	statusKicked       = 307
-	statusAffiliation  = 321
-	statusMembersOnly  = 322
-	statusShutdown     = 332
-	statusFault        = 333
+
+	statusNowNonAnonymous  = 172
+	statusNowSemiAnonymous = 173
+	statusNowAnonymous     = 174
+
+	statusCreated     = 201
+	statusNickGiven   = 210
+	statusBanned      = 301
+	statusRenamed     = 303
+	statusKicked      = 307
+	statusAffiliation = 321
+	statusMembersOnly = 322
+	statusShutdown    = 332
+	statusFault       = 333
 )
 
 // user is what a room adds to a presence (section 7.2.2).
