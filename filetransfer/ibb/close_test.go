@@ -283,6 +283,29 @@ func TestClosedBeforeTheLastAnswer(t *testing.T) {
 	}
 }
 
+// TestLostBlockIsNotFlushed has a block refused while somebody waits for its answer, or is about to: again and again, as the two
+// meet in different places.
+func TestLostBlockIsNotFlushed(t *testing.T) {
+	for range 5000 {
+		blocks := &asker{}
+		r, err := ibb.NewRouter(ibb.RouterConfig{Stanzas: blocks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := r.Open(ibb.StreamConfig{Peer: romeo, SID: "s", BlockSize: 100}, func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Write(make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
+		go blocks.done(full())
+		if err := s.Flush(); err == nil {
+			t.Fatal("it was refused, and taken for answered")
+		}
+	}
+}
+
 // asker answers an <open/>, and keeps how to answer data.
 type asker struct {
 	done   func(error)

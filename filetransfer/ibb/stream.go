@@ -58,8 +58,8 @@ type Stream struct {
 	timer   *time.Timer               // of closing or refused
 
 	sendSeq  uint16
-	inFlight int  // blocks
-	lost     bool // one of them was answered with an error
+	inFlight int   // blocks
+	lost     error // what one of them was answered with
 	pace     pace
 
 	recvSeq uint16
@@ -154,11 +154,12 @@ func (s *Stream) writeError() error {
 func (s *Stream) answered(n int, sent time.Time, err error) {
 	if err != nil {
 		// XEP-0047 section 2.2: an error about data closes the stream. The block stays among those without an answer.
+		err = fmt.Errorf("in-band bytestream: %w", err)
 		s.mu.Lock()
-		s.lost = true
+		s.lost = err
 		s.change.Broadcast()
 		s.mu.Unlock()
-		s.fail(fmt.Errorf("in-band bytestream: %w", err), true)
+		s.fail(err, true)
 		return
 	}
 	s.mu.Lock()
@@ -174,7 +175,7 @@ func (s *Stream) answered(n int, sent time.Time, err error) {
 func (s *Stream) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.inFlight > 0 && !s.lost && !s.closed && (s.err == nil || errors.Is(s.err, io.EOF)) {
+	for s.inFlight > 0 && s.lost == nil && !s.closed && (s.err == nil || errors.Is(s.err, io.EOF)) {
 		s.change.Wait()
 	}
 	switch {
@@ -184,6 +185,8 @@ func (s *Stream) Flush() error {
 		return io.ErrClosedPipe
 	case errors.Is(s.err, io.EOF):
 		return ErrPeerClosed
+	case s.err == nil:
+		return s.lost // the stream is about to fail with it
 	}
 	return s.err
 }
