@@ -19,10 +19,10 @@ LINT     := bin/golangci-lint
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race web web-check docs soak bench bench-relay fuzz clean
+.PHONY: help build deb demo test test-deps fmt fmt-check vet lint generate generate-check cross unit race test-ejabberd web web-check docs soak bench bench-relay fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build jingled, jingle and jingle-relay into ./bin
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
@@ -89,6 +89,9 @@ unit: bin/testsum ## the tests without the race detector; PKGS=./jid/... for one
 race: bin/testsum ## the tests with the race detector
 	export CGO_ENABLED=1 GORACE=atexit_sleep_ms=10; $(GO) test -json -race -p 3 -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PKGS) | \
 		./bin/testsum $(GO) test -json -race -p 1 -timeout $(TESTTIMEOUT) $(TESTFLAGS)
+
+test-ejabberd: ## all tests that need a server, with ejabberd alone where they take Prosody and ejabberd, or Prosody, else
+	JINGLED_SERVER=ejabberd $(MAKE) unit PKGS="$$(./scripts/servertests.sh)"
 
 # It shows what failed and what was skipped and why, and lets CI skip nothing that could have been installed.
 bin/testsum: internal/testsum/main.go
