@@ -174,6 +174,8 @@ that --jid names, and logs out when it is done.`,
 	root.InitDefaultCompletionCmd("completion")
 	root.InitDefaultHelpCmd()
 	sortIntoGroups(root)
+	completing(g, root)
+	fittingHelp(root)
 	strict(root)
 	return root
 }
