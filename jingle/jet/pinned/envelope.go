@@ -108,11 +108,11 @@ func (k *Keys) open(now time.Time, sealed []byte, bound string, signed func(publ
 		if err != nil {
 			return nil, err
 		}
-		once := string(sealed[:encapsulated])
-		if own.used[once] {
+		once := use(sealed[1:])
+		if _, again := own.used[once]; again {
 			return nil, ErrRepeated
 		}
-		own.used[once] = true
+		own.used[once] = struct{}{}
 		return secret, nil
 	}
 	return nil, ErrKeyGone

@@ -89,9 +89,13 @@ type Keys struct {
 type ownKey struct {
 	private hpke.PrivateKey
 	until   time.Time
-	used    map[string]bool // encapsulated keys that were opened
+	used    map[use]struct{} // envelopes that were opened
 	told    *xmltree.Element
 }
+
+// use stands for an envelope: half of the first coordinate of its encapsulated key, which is a random point. A day's envelopes
+// are kept, so that it should be small.
+type use [16]byte
 
 // NewKeys returns the keys of an account. The first is made when somebody asks for it.
 func NewKeys(identity *Identity, owner jid.JID) *Keys {
@@ -132,6 +136,6 @@ func (k *Keys) renew(now time.Time) error {
 		k.current.until = now
 		k.before = k.current
 	}
-	k.current = &ownKey{private: private, until: until, used: make(map[string]bool), told: told}
+	k.current = &ownKey{private: private, until: until, used: make(map[use]struct{}), told: told}
 	return nil
 }
