@@ -189,11 +189,15 @@ func (p *phone) answer(m *jingledv1.Media) error {
 	return nil
 }
 
-// networkChanged has calls look for another path, and the connection to the server prove that it still is one.
+// networkChanged has calls look for another path, and the connections of the account prove that they still are some.
 func (a *account) networkChanged() {
 	a.client.Probe()
+	a.files.manager.NetworkChanged()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for _, r := range a.groups {
+		r.inbox.post(r.networkChanged)
+	}
 	for _, c := range a.calls {
 		if c.phone != nil {
 			c.phone.media.NetworkChanged() // does not block

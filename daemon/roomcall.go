@@ -319,3 +319,10 @@ func (a *account) incomingGroup(s *engine.Session, m *jingle.Message, address ji
 	r.inbox.post(func() { r.adopt(l) })
 	return l.media, nil
 }
+
+// networkChanged has the sessions of the call look for another path.
+func (r *room) networkChanged() {
+	for _, l := range r.legs {
+		l.media.NetworkChanged()
+	}
+}
