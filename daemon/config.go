@@ -34,6 +34,9 @@ type Config struct {
 	// Upload lets files go by the XMPP server's web server (XEP-0363) to people who are not online or cannot take them
 	// directly: the server then holds a copy. Who asks for this road by name gets it in any case.
 	Upload bool
+	// FetchNetworks are networks that are not of the public internet, such as a company's, from which shared files may be fetched
+	// all the same. Whoever may offer files could have these hosts asked for something, by https.
+	FetchNetworks []netip.Prefix
 	// Accept are the rules by which offered files are taken without asking. The first that fits says where they go.
 	Accept []AcceptRule
 	// Completed is run for files that have arrived.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -21,17 +22,28 @@ import (
 // newWeb makes the transfers by the web server of an XMPP server.
 func (f *files) newWeb(a *account) (*httpupload.Manager, error) {
 	a.client.HandleMessage(a.receiveShare)
-	var allow func(netip.Addr) bool
 	var roots *x509.CertPool
-	if a.d.cfg.Loopback {
-		allow, roots = func(ip netip.Addr) bool { return ip.Unmap().IsLoopback() }, a.cfg.RootCAs
+	if a.d.cfg.Loopback || len(a.d.cfg.FetchNetworks) > 0 { // a network of one's own may have an authority of its own
+		roots = a.cfg.RootCAs
 	}
 	return httpupload.NewManager(httpupload.Config{
 		Request: func(to jid.JID, payload *xmltree.Element, done func(*xmltree.Element, error)) {
 			a.client.Request(to, "get", payload, 0, done)
 		},
-		Send: a.client.Send, Transfers: f.manager, Allow: allow, RootCAs: roots, UploadRootCAs: a.cfg.RootCAs, Log: a.log,
+		Send: a.client.Send, Transfers: f.manager, Allow: a.d.cfg.fetches, RootCAs: roots, UploadRootCAs: a.cfg.RootCAs, Log: a.log,
 	})
+}
+
+// fetches reports whether a shared file may be fetched from an address.
+func (c *Config) fetches(from netip.Addr) bool {
+	from = from.Unmap().WithZone("")
+	switch {
+	case c.Loopback:
+		return from.IsLoopback()
+	case slices.ContainsFunc(c.FetchNetworks, func(p netip.Prefix) bool { return p.Contains(from) }):
+		return true
+	}
+	return httpupload.Public(from)
 }
 
 // receiveShare offers a file that a message shares. It runs on the dispatcher.

@@ -27,23 +27,24 @@ const maxFile = 1 << 20
 
 // file is the configuration as it stands in TOML. Unknown keys are errors: most are misspelt.
 type file struct {
-	Downloads     string        `toml:"downloads"`
-	State         string        `toml:"state"`
-	MaxFileSize   int64         `toml:"max_file_size"`
-	RingTimeout   duration      `toml:"ring_timeout"`
-	ReachTimeout  duration      `toml:"reach_timeout"`
-	RelayOnly     bool          `toml:"relay_only"`
-	Encryption    string        `toml:"call_encryption"`
-	InBandDTMF    bool          `toml:"dtmf_in_band"`
-	Upload        bool          `toml:"upload"`
-	Encrypt       bool          `toml:"require_encryption"`
-	PortMapping   bool          `toml:"port_mapping"`
-	UploadLimit   int64         `toml:"upload_limit"`
-	DownloadLimit int64         `toml:"download_limit"`
-	Accept        []fileAccept  `toml:"accept"`
-	OnFile        fileHook      `toml:"on_file"`
-	Loopback      bool          `toml:"loopback"`
-	Accounts      []fileAccount `toml:"account"`
+	Downloads     string         `toml:"downloads"`
+	State         string         `toml:"state"`
+	MaxFileSize   int64          `toml:"max_file_size"`
+	RingTimeout   duration       `toml:"ring_timeout"`
+	ReachTimeout  duration       `toml:"reach_timeout"`
+	RelayOnly     bool           `toml:"relay_only"`
+	Encryption    string         `toml:"call_encryption"`
+	InBandDTMF    bool           `toml:"dtmf_in_band"`
+	Upload        bool           `toml:"upload"`
+	Encrypt       bool           `toml:"require_encryption"`
+	PortMapping   bool           `toml:"port_mapping"`
+	UploadLimit   int64          `toml:"upload_limit"`
+	DownloadLimit int64          `toml:"download_limit"`
+	FetchNetworks []netip.Prefix `toml:"fetch_networks"`
+	Accept        []fileAccept   `toml:"accept"`
+	OnFile        fileHook       `toml:"on_file"`
+	Loopback      bool           `toml:"loopback"`
+	Accounts      []fileAccount  `toml:"account"`
 }
 
 type fileAccount struct {

@@ -25,7 +25,7 @@ type fileHook struct {
 
 // files reads what is set about files.
 func (f *file) files(cfg *daemon.Config, at func(string) string) error {
-	cfg.PortMapping = f.PortMapping
+	cfg.PortMapping, cfg.FetchNetworks = f.PortMapping, f.FetchNetworks
 	cfg.UploadLimit, cfg.DownloadLimit, cfg.RequireEncryption = f.UploadLimit, f.DownloadLimit, f.Encrypt
 	cfg.Completed = daemon.Hook{Command: f.OnFile.Command, Sent: f.OnFile.Sent, Timeout: f.OnFile.Timeout.Duration}
 	for i, r := range f.Accept {

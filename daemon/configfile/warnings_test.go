@@ -56,6 +56,7 @@ func TestWrongTypesInWords(t *testing.T) {
 		"downloads = 3":                  "line 1: downloads must be of the type string, and is of the type integer",
 		"max_file_size = \"10M\"":        "line 1: max_file_size must be of the type integer, and is of the type string",
 		"\n[on_file]\ncommand = \"foo\"": "line 3: on_file.command must be of the type array of string, and is of the type string",
+		"fetch_networks = [\"ten\"]":     "line 1: netip.ParsePrefix(\"ten\"): no '/'",
 		"upload_limit = -1":              "upload_limit is negative",
 	} {
 		if _, err := configfile.Parse([]byte(text), t.TempDir()); err == nil || err.Error() != want {

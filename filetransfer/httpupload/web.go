@@ -18,7 +18,7 @@ const maxRedirects = 3
 
 // ErrNotPublic says that a name leads to an address that is not of the public internet, so that fetching from it would
 // let a peer reach what only this machine can.
-var ErrNotPublic = errors.New("the address is not a public one")
+var ErrNotPublic = errors.New("the address is not a public one, nor in a network that is allowed (fetch_networks)")
 
 // special are the blocks that are not of the public internet (the IANA's special-purpose registries) beyond those that
 // netip tells, and those in which an address of IPv4 hides.
