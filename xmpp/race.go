@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -94,7 +95,7 @@ func (c *Config) dialDirect(ctx context.Context, addr string) (net.Conn, error) 
 	if _, literal := netip.ParseAddr(host); c.addresses == nil || err != nil || literal == nil {
 		return c.Dial(ctx, "tcp", addr)
 	}
-	ips, err := c.addresses.LookupNetIP(ctx, "ip", host)
+	ips, err := c.lookupBoth(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,52 @@ func (c *Config) dialDirect(ctx context.Context, addr string) (net.Conn, error) 
 	}
 	if first == nil {
 		first = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	return nil, first
+}
+
+// otherFamily is how long one family's addresses are waited for when those of the other are there. RFC 8305 section 3 has 50 ms, but
+// also has late ones join in.
+const otherFamily = 300 * time.Millisecond
+
+// lookupBoth asks for the addresses of both families at once, so that DNS servers that are silent about one of them do not keep the
+// other from being tried.
+func (c *Config) lookupBoth(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	type answer struct {
+		ips []netip.Addr
+		err error
+	}
+	answers := make(chan answer, 2)
+	var asks sync.WaitGroup
+	defer asks.Wait()
+	defer cancel()
+	for _, network := range []string{"ip6", "ip4"} {
+		asks.Go(func() {
+			ips, err := c.addresses.LookupNetIP(ctx, network, host)
+			answers <- answer{ips, err}
+		})
+	}
+	var out []netip.Addr
+	var first error
+	var enough <-chan time.Time
+	for range 2 {
+		select {
+		case a := <-answers:
+			out = append(out, a.ips...)
+			// That there is no such name says less than that it could not be looked up.
+			if a.err != nil && (first == nil || isNotFound(first)) {
+				first = a.err
+			}
+			if len(a.ips) > 0 && enough == nil {
+				enough = time.After(otherFamily)
+			}
+		case <-enough:
+			return out, nil
+		}
+	}
+	if len(out) > 0 {
+		return out, nil
 	}
 	return nil, first
 }

@@ -28,6 +28,8 @@ type network struct {
 	slow       map[string]time.Duration
 	names      map[string][]string
 	srv        resolver
+
+	silentAbout string // a network that DNS does not answer about
 }
 
 func newNetwork(s *server) *network {
@@ -58,9 +60,15 @@ func (n *network) LookupSRV(ctx context.Context, service, proto, name string) (s
 	return n.srv.LookupSRV(ctx, service, proto, name)
 }
 
-func (n *network) LookupNetIP(_ context.Context, _, host string) (out []netip.Addr, err error) {
-	for _, a := range n.names[host] {
-		out = append(out, netip.MustParseAddr(a))
+func (n *network) LookupNetIP(ctx context.Context, network, host string) (out []netip.Addr, err error) {
+	if n.silentAbout == network {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	for _, text := range n.names[host] {
+		if a := netip.MustParseAddr(text); a.Is4() == (network == "ip4") {
+			out = append(out, a)
+		}
 	}
 	if out == nil {
 		err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
@@ -94,6 +102,10 @@ func TestRace(t *testing.T) {
 			func(n *network) {
 				n.dead["[2001:db8::1]:5223"], n.dead["192.0.2.1:5223"], n.down["[2001:db8::2]:5223"] = true, true, true
 			}, "[2001:db8::1]:5223 192.0.2.1:5223 [2001:db8::2]:5223 192.0.2.9:5223", 2 * attemptDelay},
+		{"DNS that is silent about IPv6", two, map[string][]string{"one.test": {four, six}}, func(n *network) { n.silentAbout = "ip6" },
+			"192.0.2.1:5223", otherFamily},
+		{"DNS that is silent about IPv4", two, map[string][]string{"one.test": {four, six}}, func(n *network) { n.silentAbout = "ip4" },
+			"[2001:db8::1]:5223", otherFamily},
 		{"one that is slow, not dead", two, map[string][]string{"one.test": {four}, "two.test": {"192.0.2.2"}},
 			func(n *network) { n.slow["192.0.2.1:5223"] = 400 * time.Millisecond; n.dead["192.0.2.2:5223"] = true },
 			"192.0.2.1:5223 192.0.2.2:5223", 400 * time.Millisecond},

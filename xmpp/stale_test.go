@@ -54,9 +54,15 @@ func (d *moodyDNS) LookupSRV(ctx context.Context, service, _, name string) (stri
 	return "", []*net.SRV{{Target: "one.test.", Port: 5223}}, nil
 }
 
-func (d *moodyDNS) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+func (d *moodyDNS) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	a, err := d.answer(ctx)
-	return []netip.Addr{a}, err
+	if err != nil {
+		return nil, err
+	}
+	if network == "ip6" {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	return []netip.Addr{a}, nil
 }
 
 var (

@@ -15,6 +15,7 @@ import (
 
 // TestAddressChanges gives the machine another address in place of the one that a call and a file go by: both go on by the new one.
 func TestAddressChanges(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	if !testkit.InNetwork(t) {
 		return
 	}
