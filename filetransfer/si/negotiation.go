@@ -231,5 +231,14 @@ func (a *Answering) StreamFailed(err error) []Effect {
 	return []Effect{Fail{&jingle.Reason{Condition: jingle.ConnectivityError, Text: err.Error()}, false}}
 }
 
+// NoOther tells that the requester has tried no other stream after the one that failed with err.
+func (a *Answering) NoOther(err error) []Effect {
+	if a.state != answerWaiting {
+		return nil
+	}
+	a.state = answerOver
+	return []Effect{Fail{&jingle.Reason{Condition: jingle.ConnectivityError, Text: "The proxy closed the stream: " + err.Error()}, false}}
+}
+
 // Opened tells that a stream is there.
 func (a *Answering) Opened() { a.state = answerOver }

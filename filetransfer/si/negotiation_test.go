@@ -114,9 +114,17 @@ func TestAnswering(t *testing.T) {
 	}
 	check(t, "no streamhost: an in-band one may come", a.StreamFailed(errors.New("x")), "")
 	a.Opened()
+	check(t, "it has come", a.NoOther(errors.New("x")), "")
 	if _, se := a.Bytestream(q); se == nil {
 		t.Error("a stream besides the one in use was accepted")
 	}
+	a = accept(offer)
+	a.Accept(nil)
+	a.Bytestream(q)
+	check(t, "a stream that is tried", a.NoOther(errors.New("x")), "")
+	a.StreamFailed(errors.New("x"))
+	check(t, "it has not come", a.NoOther(errors.New("x")), "fail connectivity-error")
+	check(t, "it has ended", a.NoOther(errors.New("x")), "")
 
 	offer.Methods = []string{bytestreams}
 	a = accept(offer)

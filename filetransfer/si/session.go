@@ -34,6 +34,7 @@ type session struct {
 	requesting *Requesting // one of the two is set
 	answering  *Answering
 	answer     func(*xmltree.Element, *jingle.StanzaError) // of the offer; nil once it was called
+	from       int64                                       // where what we have asked for begins
 	expected   *ibb.Stream                                 // that the peer may open
 	conn       io.ReadWriteCloser                          // in use
 	over       bool
@@ -269,13 +270,7 @@ func (s *session) bytestream(q s5b.Query, answer func(*xmltree.Element, *jingle.
 			return
 		}
 		answer(s5b.Query{SID: q.SID, Used: used}.Element(), nil)
-		if size := s.driver.Transfer().File().Size; size != nil && *size == 0 {
-			// Nothing will come, and who closes at once has gone before the requester can activate the stream at a proxy.
-			s.mu.Unlock()
-			_ = awaitEnd(ctx, conn)
-			s.mu.Lock()
-		}
-		s.opened(conn, s5b.NSBytestreams)
+		s.joined(ctx, conn, used)
 	})
 	if !began {
 		answer(nil, jingle.ErrServiceUnavailable())
@@ -297,6 +292,9 @@ func (s *session) Accept(answer filetransfer.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answering != nil && !s.over {
+		if answer.Range != nil {
+			s.from = *orZero(answer.Range.Offset)
+		}
 		s.do(s.answering.Accept(answer.Range))
 	}
 }

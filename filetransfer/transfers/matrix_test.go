@@ -80,9 +80,8 @@ type theirProxy struct {
 	found   []s5b.StreamHost
 }
 
-func newTheirProxy(t *testing.T) *theirProxy {
+func newTheirProxy(t *testing.T, srv *testkit.Server) *theirProxy {
 	t.Helper()
-	srv := testkit.SharedServer(t, testkit.Chosen(t))
 	p := &theirProxy{server: string(srv.Kind)}
 	for i, user := range []string{"romeo", "juliet"} {
 		srv.AddUser(t, user, "pw")
@@ -124,7 +123,7 @@ type road struct {
 
 // roads are all that there are. The proxies run until the test ends.
 func roads(t *testing.T) []road {
-	ours, theirs := newOurProxy(t), newTheirProxy(t)
+	ours, theirs := newOurProxy(t), newTheirProxy(t, testkit.SharedServer(t, testkit.Chosen(t)))
 	direct := options{s5b: [2]bool{true, true}}
 	return []road{
 		{"S5B", s5b.NS, false, direct, nil},
@@ -411,6 +410,43 @@ func TestEveryRoadBeyond4GiB(t *testing.T) {
 			want := make([]byte, size-offset)
 			if _, err2 := io.ReadFull(&sparse{at: offset, size: size}, want); err != nil || err2 != nil || !bytes.Equal(part, want) {
 				t.Errorf("%d bytes, which are others: %v, %v", len(part), err, err2)
+			}
+		})
+	}
+}
+
+// TestFullProxy sends files at once through a proxy that carries one stream for each user. The others go in-band.
+func TestFullProxy(t *testing.T) {
+	const files = 8
+	full := newTheirProxy(t, testkit.EjabberdWith(t, testkit.EjabberdConfig{ProxyStreams: 1}))
+	for _, r := range []road{
+		{name: "S5B", transport: s5b.NS, options: options{proxy: full}},
+		{name: "SI", transport: s5b.NSBytestreams, si: true, options: options{proxy: full}},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			w := r.world(t, transfers.Config{MaxTransfers: 64, MaxPerPeer: 64}, store.Config{})
+			for n := range files {
+				src := source(fmt.Sprint(n), pattern(100_000))
+				if !r.si {
+					w.send(src)
+				} else if _, err := w.romeo.si.Send(w.juliet.jid, src, si.SendOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			by := map[string]int{}
+			for range files {
+				e := first(w.juliet.wait())
+				if d, ok := e.(transfers.Done); !ok || d.Bytes != 100_000 {
+					t.Errorf("receiver: %+v", e)
+				} else {
+					by[d.Transport]++
+				}
+				if e := first(w.romeo.wait()); !done(e) {
+					t.Errorf("sender: %+v", e)
+				}
+			}
+			if t.Logf("%v", by); by[r.transport] == 0 || len(by) != 2 {
+				t.Errorf("they came by %v", by)
 			}
 		})
 	}

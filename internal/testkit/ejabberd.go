@@ -26,6 +26,9 @@ type EjabberdConfig struct {
 	Listen string
 	// NoModules are left out, e.g. mod_stream_mgmt.
 	NoModules []string
+	// ProxyStreams is how many SOCKS5 bytestreams its proxy carries for a user at once; 0 is any number, and 5 is in
+	// ejabberd's example of a configuration.
+	ProxyStreams int
 	// Rates holds clients to the rates of Debian's configuration.
 	Rates bool
 	// Address is where it listens, 127.0.0.1 if empty; another one is for a network of [InNetwork].
@@ -177,7 +180,10 @@ func (e *ejabberd) api(t testing.TB, command string, args map[string]any) {
 }
 
 func (e *ejabberd) config() string {
-	shaper := "none"
+	shaper, streams := "none", "infinity"
+	if e.cfg.ProxyStreams > 0 {
+		streams = strconv.Itoa(e.cfg.ProxyStreams)
+	}
 	if e.cfg.Rates {
 		shaper = "c2s_shaper"
 	}
@@ -227,13 +233,13 @@ listen:
   mod_offline: {}
   mod_ping: {}
   mod_privacy: {}
-  mod_proxy65: {host: "proxy.%[1]s", ip: %[11]q, port: %[7]d, access: all, max_connections: infinity}
+  mod_proxy65: {host: "proxy.%[1]s", ip: %[11]q, port: %[7]d, access: all, max_connections: %[13]s}
   mod_pubsub: {plugins: [flat, pep]}
   mod_roster: {}
   mod_stream_mgmt: {resend_on_timeout: if_offline}
   mod_vcard: {}
 %[9]s`, Domain, filepath.Join(e.dir, "server.pem"), filepath.Join(e.dir, "ca.pem"),
-		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen, e.cfg.Address, shaper)
+		e.ports[0], e.ports[1], e.ports[2], e.ports[3], e.ports[4], e.cfg.Modules, e.cfg.Listen, e.cfg.Address, shaper, streams)
 	for _, m := range e.cfg.NoModules {
 		text = regexp.MustCompile(`(?m)^  `+m+`:.*\n`).ReplaceAllString(text, "")
 	}
