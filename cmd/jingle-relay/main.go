@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -47,7 +48,11 @@ func run(args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "jingle-relay: "+err.Error())
 	var usage *usageError
-	if errors.Is(err, relay.ErrConfig) || errors.As(err, &usage) {
+	if errors.As(err, &usage) {
+		fmt.Fprintln(os.Stderr, `Try "jingle-relay --help".`)
+		return exitConfig
+	}
+	if errors.Is(err, relay.ErrConfig) {
 		return exitConfig
 	}
 	return exitFailed
@@ -85,7 +90,28 @@ Without a command it runs the relay. Try it without any file: jingle-relay --dev
 	root.PersistentFlags().StringVar(&g.socket, "socket", "", "admin socket `FILE` of the running relay (default: the configuration's)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(start, newCheck(&g), newStatus(&g), newTop(&g), newDrain(&g), newKick(&g), newBan(&g), newUnban(&g), newBans(&g), newCredentials(&g), newMan())
+	strict(root)
 	return root
+}
+
+// strict says what is wrong with arguments in words, as wrong usage.
+func strict(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(c *cobra.Command, given []string) error {
+			switch err := args(c, given); {
+			case err == nil:
+				return nil
+			case len(given) == 0:
+				return &usageError{fmt.Errorf("an argument is missing: %s", strings.TrimSuffix(c.UseLine(), " [flags]"))}
+			case c.HasSubCommands():
+				return &usageError{fmt.Errorf("there is no command \"%s %s\"", c.CommandPath(), given[0])}
+			}
+			return &usageError{fmt.Errorf("these are not the arguments of %s", strings.TrimSuffix(c.UseLine(), " [flags]"))}
+		}
+	}
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
 }
 
 // client is a client of the running relay: at --socket, or where the configuration says, or at the usual place.

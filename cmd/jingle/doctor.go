@@ -57,13 +57,19 @@ func runDoctor(ctx context.Context, g *global, s *session, p *printer, req *jing
 	if err != nil {
 		return s.cause(err)
 	}
+	account := req.GetAccount()
+	if account == "" { // then it is the only one
+		if res, err := s.Daemon.ListAccounts(ctx, &jingledv1.ListAccountsRequest{}); err == nil && len(res.GetAccounts()) == 1 {
+			account = res.GetAccounts()[0].GetJid()
+		}
+	}
 	problems := 0
 	for stream.Receive() {
 		f := stream.Msg().GetFinding()
 		if f.GetVerdict() == jingledv1.Verdict_VERDICT_PROBLEM {
 			problems++
 		}
-		p.finding(req.GetAccount(), f)
+		p.finding(account, f)
 	}
 	if err := stream.Err(); err != nil {
 		return err

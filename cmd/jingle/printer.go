@@ -30,11 +30,12 @@ type printer struct {
 	bars  *mpb.Progress
 	bar   map[string]*mpb.Bar
 	names map[string]string // of files, by sid
+	said  map[string]string // of people in rooms
 	meter int               // width of the meter that stands on the current line, 0 if none
 }
 
 func (g *global) printer(out io.Writer) *printer {
-	p := &printer{json: g.json, bar: make(map[string]*mpb.Bar), names: make(map[string]string)}
+	p := &printer{json: g.json, bar: make(map[string]*mpb.Bar), names: make(map[string]string), said: make(map[string]string)}
 	if f, ok := out.(*os.File); ok && !g.json && term.IsTerminal(int(f.Fd())) {
 		p.out, p.tty, p.file = out, true, f
 		return p

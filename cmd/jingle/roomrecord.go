@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 )
 
@@ -106,21 +108,36 @@ func (p *printer) showRoom(e *jingledv1.Event) {
 		nick := clean(o.GetNick())
 		switch {
 		case !o.GetPresent() && o.GetConnected():
-			p.line("%s has lost the room, and may come back", nick)
+			p.occupant(e, "%s has lost the room, and may come back", nick)
 		case !o.GetPresent():
-			p.line("%s has left", nick)
+			p.occupant(e, "%s has left", nick)
 		case o.GetRenamedFrom() != "":
-			p.line("%s is now %s", clean(o.GetRenamedFrom()), nick)
+			p.occupant(e, "%s is now %s", clean(o.GetRenamedFrom()), nick)
 		case o.GetText() != "":
-			p.line("%s cannot be heard: %s", nick, clean(o.GetText()))
+			p.occupant(e, "%s cannot be heard: %s", nick, clean(o.GetText()))
 		case o.GetMuted():
-			p.line("%s is muted", nick)
+			p.occupant(e, "%s is muted", nick)
 		case o.GetConnected():
-			p.line("%s is heard", nick)
+			p.occupant(e, "%s is heard", nick)
 		case o.GetInCall():
-			p.line("%s is in the call", nick)
+			p.occupant(e, "%s is in the call", nick)
 		default:
-			p.line("%s is here", nick)
+			p.occupant(e, "%s is here", nick)
 		}
 	}
+}
+
+// occupant prints what is to be said of somebody in a room, unless that is what was said of them last: much of what changes is for
+// programs.
+func (p *printer) occupant(e *jingledv1.Event, format string, args ...any) {
+	text, o := fmt.Sprintf(format, args...), e.GetRoomOccupant()
+	who := e.GetPeer() + "/" + o.GetNick()
+	if p.said[who] == text {
+		return
+	}
+	delete(p.said, e.GetPeer()+"/"+o.GetRenamedFrom())
+	if p.said[who] = text; !o.GetPresent() && !o.GetConnected() {
+		delete(p.said, who)
+	}
+	p.line("%s", text)
 }
