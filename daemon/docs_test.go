@@ -95,7 +95,7 @@ func TestErrorCodesAreDocumented(t *testing.T) {
 }
 
 func TestFeaturesAreDocumented(t *testing.T) {
-	if got := rows(t, "`GetInfo` tells the version"); !slices.Equal(got, apiFeatures) {
+	if got := rows(t, "`DaemonService/GetInfo` tells the version"); !slices.Equal(got, apiFeatures) {
 		t.Errorf("the table has %v, the daemon tells %v", got, apiFeatures)
 	}
 }
