@@ -182,7 +182,7 @@ func TestStreamInitiationOfOthers(t *testing.T) {
 			w.change(inBand(func(_ jid.JID, stanza *xmltree.Element) {
 				if o := stanza.Child(si.NS, "si"); o != nil && o.Attr("id") != "" {
 					f := o.Child(si.NSFile, "file")
-					for _, local := range strings.Fields(c.strip) {
+					for local := range strings.FieldsSeq(c.strip) {
 						if local == "date" {
 							f.Set("date", "")
 						} else {

@@ -47,8 +47,7 @@ func run(args []string) int {
 		return exitAway
 	}
 	fmt.Fprintln(os.Stderr, "jingle-relay: "+err.Error())
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		fmt.Fprintln(os.Stderr, `Try "jingle-relay --help".`)
 		return exitConfig
 	}

@@ -2,6 +2,7 @@ package chromium
 
 import (
 	_ "embed"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,9 +45,7 @@ func TestBridge(t *testing.T) {
 	attach := func(name, sid string, how map[string]any) (location string) {
 		t.Helper()
 		args := map[string]any{"name": name, "url": "/" + name + "/v1/calls/" + sid + "/webrtc"}
-		for k, v := range how {
-			args[k] = v
-		}
+		maps.Copy(args, how)
 		got := do[map[string]string](b, "attach", args)
 		// A page that has asked for no microphone tells no addresses: its candidates are mDNS names, or none.
 		if strings.Contains(got["offer"], " "+testkit.NetworkAddress+" ") {
