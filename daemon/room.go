@@ -245,7 +245,7 @@ func (r *room) gone(now time.Time, e muc.Gone) {
 	kept := false
 	if r.conf != nil {
 		// Who leaves says so in the room first (XEP-0272 section 4), or ends the session.
-		if l := r.legs[nick]; l != nil && l.connected && !e.PutOut && !r.leaving {
+		if l := r.legs[nick]; l != nil && l.connected && !l.left && !e.PutOut && !r.leaving {
 			kept = true
 			r.keep(now, l)
 		}

@@ -190,10 +190,13 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 			t.Errorf("p%d: %v", i, l)
 		}
 		for _, rest := range people[i+1:] {
-			rest.until("who leaves", func(e *jingledv1.Event) bool {
+			e := rest.until("who leaves", func(e *jingledv1.Event) bool {
 				o := e.GetRoomOccupant()
 				return e.GetPeer() == room && o != nil && o.GetNick() == nick(i) && !o.GetPresent()
 			})
+			if e.GetRoomOccupant().GetConnected() {
+				t.Errorf("p%d has left, and is thought to come back", i)
+			}
 		}
 	}
 	for i := range people {

@@ -31,6 +31,7 @@ type leg struct {
 	media  *mediacall.Call
 	dialed bool      // by us
 	goneAt time.Time // when who it is with has gone; zero: is there
+	left   bool      // who it is with has left the call
 
 	connected, muted, seen bool
 	recording              string      // where their pictures go
@@ -73,6 +74,7 @@ func (r *room) follow(effects []muji.Effect) {
 			r.resume(e.Participant) // their presence has told it already
 		case muji.Disappeared:
 			if l := r.legs[e.Participant.Nick]; l != nil {
+				l.left = true
 				l.hangUp()
 			}
 		case muji.Full:
