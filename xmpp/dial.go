@@ -194,7 +194,10 @@ func (c *Config) dialError(err error, addr string) *Error {
 	e := &Error{Kind: ErrUnreachable, Addr: addr, Err: err}
 	host, _, _ := net.SplitHostPort(addr)
 	var dns *net.DNSError
+	var via *proxyError
 	switch {
+	case errors.As(err, &via):
+		e.Message, e.Advice = via.words()
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Kind = ErrHostNotFound
 		e.Message = fmt.Sprintf("there is no host called %s", host)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -80,6 +81,32 @@ func (c *Client) HasProxy() bool {
 	return via != nil && err == nil
 }
 
+// proxyError is what has happened to a connection by way of a proxy.
+type proxyError struct {
+	host string // of the proxy, with its port
+	err  error
+}
+
+func (e *proxyError) Error() string { return "proxy " + e.host + ": " + e.err.Error() }
+func (e *proxyError) Unwrap() error { return e.err }
+
+// words says it for people. What the system says of a connection is of that to the proxy; of that to the server the proxy says in
+// words of its own.
+func (e *proxyError) words() (message, advice string) {
+	var dns *net.DNSError
+	switch {
+	case errors.As(e.err, &dns):
+		message = fmt.Sprintf("the name of the proxy %s could not be looked up: %s", e.host, dnsReason(dns))
+	case errors.Is(e.err, syscall.ECONNREFUSED):
+		message = fmt.Sprintf("the proxy %s refused the connection", e.host)
+	case isTimeout(e.err):
+		message = fmt.Sprintf("no answer by way of the proxy %s", e.host)
+	default:
+		message = "no connection: " + clip(e.Error())
+	}
+	return message, "Check the proxy: it is that of --proxy, of the configuration, or of the environment (ALL_PROXY, HTTPS_PROXY)"
+}
+
 // dialThrough opens a TCP connection, by way of a proxy if there is one.
 func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 	via, err := c.proxyFor(t)
@@ -97,7 +124,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 		}
 		d, err := proxy.SOCKS5("tcp", via.Host, auth, dialer(c.Dial))
 		if err != nil {
-			return nil, fmt.Errorf("proxy %s: %w", via.Host, err)
+			return nil, &proxyError{via.Host, err}
 		}
 		through, ok := d.(proxy.ContextDialer)
 		if !ok {
@@ -105,7 +132,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 		}
 		conn, err := through.DialContext(ctx, "tcp", t.addr)
 		if err != nil {
-			return nil, fmt.Errorf("proxy %s: %w", via.Host, err)
+			return nil, &proxyError{via.Host, err}
 		}
 		return conn, nil
 	}
@@ -114,7 +141,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 		conn, err = connectHTTP(ctx, conn, via, t.addr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("proxy %s: %w", via.Host, err)
+		return nil, &proxyError{via.Host, err}
 	}
 	return conn, nil
 }

@@ -194,3 +194,27 @@ func TestConnectURLs(t *testing.T) {
 		}
 	}
 }
+
+// TestNoProxyThere: where the proxy is wrong, that is said of the proxy and not of the server.
+func TestNoProxyThere(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, scheme := range []string{"http", "socks5"} {
+		for _, server := range []string{"xmpp.example.test:5222", "wss://xmpp.example.test/ws"} {
+			c, err := xmpp.New(xmpp.Config{JID: "a@example.test", Password: password("x"), Connect: server, Proxy: scheme + "://" + addr, FailFast: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Run(t.Context())
+			if want := "the proxy " + addr + " refused the connection"; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Check the proxy") {
+				t.Errorf("%s to %s: %v, want %s", scheme, server, err, want)
+			}
+		}
+	}
+}
