@@ -12,7 +12,7 @@ export CGO_ENABLED=0
 build() { GOARCH=$1 "$GO" build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o bin/ ./cmd/jingle ./cmd/jingled ./cmd/jingle-relay; }
 mkdir -p dist/man
 build "$HOST" # the programs write their manual pages themselves
-bin/jingled man --dir dist/man
+bin/jingled man --dir dist/man >/dev/null
 for program in jingle jingle-relay; do
 	"bin/$program" man --dir dist/man >/dev/null
 	for shell in bash zsh fish; do

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jingled/jingled/internal/buildinfo"
+	"github.com/jingled/jingled/internal/manual"
 	"github.com/jingled/jingled/relay"
 )
 
@@ -88,7 +89,8 @@ Without a command it runs the relay. Try it without any file: jingle-relay --dev
 	root.PersistentFlags().StringVarP(&g.config, "config", "c", relay.DefaultConfigFile, "configuration `FILE`")
 	root.PersistentFlags().StringVar(&g.socket, "socket", "", "admin socket `FILE` of the running relay (default: the configuration's)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(start, newCheck(&g), newStatus(&g), newTop(&g), newDrain(&g), newKick(&g), newBan(&g), newUnban(&g), newBans(&g), newCredentials(&g), newMan())
+	root.AddCommand(start, newCheck(&g), newStatus(&g), newTop(&g), newDrain(&g), newKick(&g), newBan(&g), newUnban(&g), newBans(&g), newCredentials(&g),
+		manual.Command("jingle-relay", "8", version, "  jingle-relay man --dir /usr/local/share/man/man8"))
 	strict(root)
 	return root
 }

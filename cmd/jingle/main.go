@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jingled/jingled/internal/buildinfo"
+	"github.com/jingled/jingled/internal/manual"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -165,7 +166,8 @@ that --jid names, and logs out when it is done.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused(err) })
 	g.register(root)
-	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newHistory(g), newExport(g), newDemo(g), newMan())
+	root.AddCommand(newCall(g), newAnswer(g), newSend(g), newReceive(g), newStatus(g), newHistory(g), newExport(g), newDemo(g),
+		manual.Command("jingle", "1", version, "  jingle man --dir /usr/local/share/man/man1\n  jingle man --dir . && man ./jingle-call.1"))
 	root.AddCommand(newControls(g)...)
 	root.AddCommand(newRooms(g)...)
 	root.AddCommand(newTransferControls(g)...)

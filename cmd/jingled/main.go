@@ -18,6 +18,7 @@ import (
 	"github.com/jingled/jingled/daemon/webphone"
 	"github.com/jingled/jingled/daemon/whip"
 	"github.com/jingled/jingled/internal/buildinfo"
+	"github.com/jingled/jingled/internal/manual"
 )
 
 // version is set when a release is built.
@@ -102,7 +103,9 @@ Under systemd it takes the socket of a socket unit, and tells when it is ready (
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
-	c.AddCommand(newMan())
+	man := manual.Command("jingled", "1", version, "  jingled man --dir /usr/local/share/man/man1")
+	man.Hidden = true // it is for those who make packages
+	c.AddCommand(man)
 	c.Flags().StringVar(&o.config, "config", "", "configuration `FILE` (default: jingled/config.toml in the user's configuration folder)")
 	c.Flags().StringVar(&o.socket, "socket", "", "`FILE` of the socket (default: jingled/jingled.sock in $XDG_RUNTIME_DIR)")
 	c.Flags().StringVar(&o.state, "state", "", "`FOLDER` of the history; \"none\" keeps none (default: jingled in $XDG_STATE_HOME)")

@@ -39,6 +39,7 @@ var rooms = []room{
 	{"internal/memlisten", ground},
 	{"internal/pionlog", ground},
 	{"internal/buildinfo", ground},
+	{"internal/manual", ground},
 	{"internal/terminal", ground},
 	{"jingle", core},
 	{"internal/xmppserver/...", core}, // knows stanzas only
