@@ -160,7 +160,9 @@ func accounts(ctx context.Context, s *session, _ string) (out []string) {
 func blocked(ctx context.Context, s *session, account string) (out []string) {
 	res, _ := s.Blocks.ListBlocked(ctx, &jingledv1.ListBlockedRequest{Account: account})
 	for _, l := range res.GetLists() {
-		out = append(out, l.GetJids()...)
+		for _, who := range l.GetJids() {
+			out = append(out, clean(who))
+		}
 	}
 	return out
 }
