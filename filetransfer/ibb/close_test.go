@@ -244,22 +244,29 @@ func (polite) Request(_ jid.JID, e *xmltree.Element, done func(error)) {
 	}
 }
 
+// oneBlock returns a stream with a block that waits for its answer.
+func oneBlock(t *testing.T) (*asker, *ibb.Router, *ibb.Stream) {
+	t.Helper()
+	blocks := &asker{}
+	r, err := ibb.NewRouter(ibb.RouterConfig{Stanzas: blocks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Open(ibb.StreamConfig{Peer: romeo, SID: "s", BlockSize: 100}, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	return blocks, r, s
+}
+
 // TestClosedBeforeTheLastAnswer is what libpurple does as a receiver: the stream is closed, and then the last block answered.
 func TestClosedBeforeTheLastAnswer(t *testing.T) {
 	for name, answer := range map[string]*jingle.StanzaError{"result": nil, "error": full()} {
 		synctest.Test(t, func(t *testing.T) {
-			blocks := &asker{}
-			r, err := ibb.NewRouter(ibb.RouterConfig{Stanzas: blocks})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, err := r.Open(ibb.StreamConfig{Peer: romeo, SID: "s", BlockSize: 100}, func(error) {})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.Write(make([]byte, 10)); err != nil {
-				t.Fatal(err)
-			}
+			blocks, r, s := oneBlock(t)
 			got := make(chan error, 1)
 			go func() { got <- s.Flush() }()
 			r.Handle(romeo, ibb.Close{SID: "s"}.Element(), func(*jingle.StanzaError) {})
@@ -287,18 +294,7 @@ func TestClosedBeforeTheLastAnswer(t *testing.T) {
 // meet in different places.
 func TestLostBlockIsNotFlushed(t *testing.T) {
 	for range 5000 {
-		blocks := &asker{}
-		r, err := ibb.NewRouter(ibb.RouterConfig{Stanzas: blocks})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := r.Open(ibb.StreamConfig{Peer: romeo, SID: "s", BlockSize: 100}, func(error) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Write(make([]byte, 10)); err != nil {
-			t.Fatal(err)
-		}
+		blocks, _, s := oneBlock(t)
 		go blocks.done(full())
 		if err := s.Flush(); err == nil {
 			t.Fatal("it was refused, and taken for answered")

@@ -131,24 +131,18 @@ func TestHostCandidatesConnect(t *testing.T) {
 	}
 }
 
-func turnServer(t *testing.T) Server {
+func onLoopback() turn.RelayAddressGenerator {
+	return &turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}
+}
+
+// serveTURN runs a TURN server for "user" with the password "secret" until the test ends.
+func serveTURN(t *testing.T, cfg turn.ServerConfig) {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	cfg.Realm = "test"
+	cfg.AuthHandler = func(ra *turn.RequestAttributes) (string, []byte, bool) {
+		return ra.Username, turn.GenerateAuthKey("user", "test", "secret"), ra.Username == "user"
 	}
-	s, err := turn.NewServer(turn.ServerConfig{
-		Realm: "test",
-		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
-			return ra.Username, turn.GenerateAuthKey("user", "test", "secret"), ra.Username == "user"
-		},
-		PacketConnConfigs: []turn.PacketConnConfig{{
-			PacketConn: pc,
-			RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
-				RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
-			},
-		}},
-	})
+	s, err := turn.NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +151,15 @@ func turnServer(t *testing.T) Server {
 			t.Error(err)
 		}
 	})
+}
+
+func turnServer(t *testing.T) Server {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveTURN(t, turn.ServerConfig{PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: pc, RelayAddressGenerator: onLoopback()}}})
 	return Server{URI: fmt.Sprintf("turn:%s?transport=udp", pc.LocalAddr()), Username: "user", Password: "secret"}
 }
 

@@ -20,26 +20,7 @@ func streamTURN(t *testing.T) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := turn.NewServer(turn.ServerConfig{
-		Realm: "test",
-		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
-			return ra.Username, turn.GenerateAuthKey("user", "test", "secret"), ra.Username == "user"
-		},
-		ListenerConfigs: []turn.ListenerConfig{{
-			Listener: ln,
-			RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
-				RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
-			},
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	serveTURN(t, turn.ServerConfig{ListenerConfigs: []turn.ListenerConfig{{Listener: ln, RelayAddressGenerator: onLoopback()}}})
 	return ln.Addr().String()
 }
 
