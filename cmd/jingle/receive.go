@@ -132,10 +132,13 @@ func runReceive(ctx context.Context, s *session, p *printer, account string, in 
 		taken[e.GetSid()] = true
 		p.show(e)
 		err := s.take(ctx, account, e, in)
-		if err == nil && in.once {
+		switch {
+		case err == nil && in.once:
 			before := waiting
 			waiting = nil
 			err = s.followSession(ctx, w, p, e, before, in, later)
+		case in.once:
+			s.awaitEnd(ctx, w, account, e.GetSid())
 		}
 		if in.once || ctx.Err() != nil {
 			return s.cause(err)
@@ -189,6 +192,22 @@ func (s *session) followSession(ctx context.Context, w *watcher, p *printer, fir
 		err = failed
 	}
 	return err
+}
+
+// awaitEnd waits until a file that is not taken is over: a daemon that ends together with the command would tell the sender
+// instead that it is shutting down.
+func (s *session) awaitEnd(ctx context.Context, w *watcher, account, sid string) {
+	ctx, cancel := context.WithTimeout(ctx, hangUpTime)
+	defer cancel()
+	for {
+		e, err := s.next(ctx, w)
+		if err != nil {
+			return
+		}
+		if ended, _ := endOf(e); ended && e.GetSid() == sid && e.GetAccount() == account {
+			return
+		}
+	}
 }
 
 // take accepts an offer, or declines what is too large or cannot be stored, which is its error then.
