@@ -16,13 +16,20 @@ type later struct {
 func newLater(after time.Duration, lock sync.Locker, flush func() error) *later {
 	l := &later{due: make(chan struct{}, 1), closed: make(chan struct{})}
 	go func() {
+		timer := time.NewTimer(after)
+		defer timer.Stop()
 		for {
 			select {
 			case <-l.due:
 			case <-l.closed:
 				return
 			}
-			time.Sleep(after)
+			timer.Reset(after)
+			select {
+			case <-timer.C:
+			case <-l.closed:
+				return
+			}
 			lock.Lock()
 			_ = flush()
 			lock.Unlock()
