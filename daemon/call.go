@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -31,8 +30,9 @@ type call struct {
 	phone     *phone           // the session with its media; nil while there is only a proposal
 	timer     *time.Timer      // ends a call that nobody answers
 	ended     bool
-	unwanted  bool       // by us: it is not to go on elsewhere
+	ending    bool       // it is to end: no session begins any more, and it does not go on elsewhere
 	dialing   sync.Mutex // held while a session is made; taken before the account's lock
+	inviting  bool       // a session is being made, which tells the peer of the end
 	successor string     // the sid of the call that takes its place, or ""
 	bridge    bridged
 	handover  handover
@@ -71,7 +71,7 @@ func (a *account) callBySID(sid string) (*call, error) {
 		}
 	}
 	if found == nil {
-		return nil, connect.NewError(connect.CodeNotFound, errors.New("there is no such call, or it has ended"))
+		return nil, errOver
 	}
 	return found, nil
 }
@@ -151,7 +151,11 @@ func (c *call) proceed(device jid.JID) {
 	c.peer = device
 	media := c.media
 	a.mu.Unlock()
-	if err := c.dial(device, media); err != nil {
+	switch err := c.dial(device, media); {
+	case errors.Is(err, errOver):
+		c.withdraw(&jingle.Reason{Condition: jingle.Cancel})
+		return
+	case err != nil:
 		c.finish(&jingledv1.CallEnded{Reason: string(jingle.FailedApplication), Text: err.Error()})
 		c.withdraw(failure{err}.reason())
 		return
@@ -190,7 +194,7 @@ func (c *call) proposalEnded(e jmi.Ended) {
 	}
 	c.account.mu.Lock()
 	p := c.phone
-	c.successor = e.Successor
+	c.ending, c.successor = true, e.Successor
 	c.account.mu.Unlock()
 	if p != nil {
 		p.hangUp(reason)
@@ -204,8 +208,8 @@ func (c *call) proposalEnded(e jmi.Ended) {
 func (c *call) end(reason *jingle.Reason) {
 	a := c.account
 	a.mu.Lock()
-	p, state := c.phone, c.state
-	c.unwanted = true
+	p, state, inviting := c.phone, c.state, c.inviting
+	c.ending = true
 	if reason == nil {
 		reason = &jingle.Reason{Condition: jingle.Success}
 		switch {
@@ -221,7 +225,9 @@ func (c *call) end(reason *jingle.Reason) {
 		p.hangUp(reason) // its end is reported by callEnded
 		return
 	}
-	c.withdraw(reason)
+	if !inviting { // a session-initiate that follows the end of its proposal would ring again
+		c.withdraw(reason)
+	}
 	c.finish(&jingledv1.CallEnded{Reason: string(reason.Condition), Text: reason.Text})
 }
 
@@ -289,9 +295,9 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 func (a *account) incomingCall(s *engine.Session, m *jingle.Message) (engine.Application, error) {
 	c := a.call(s.Peer(), s.SID())
 	by, replaces := a.handedOver(m)
-	expected := false
+	expected, over := false, false
 	_ = a.propose(func(set *jmi.Set, _ time.Time) ([]jmi.Effect, error) {
-		expected = set.Expects(s.Peer(), s.SID())
+		expected, over = set.Expects(s.Peer(), s.SID()), set.Over(keyOf(s.Peer(), s.SID()))
 		if expected {
 			return nil, set.Started(keyOf(s.Peer(), s.SID()))
 		}
@@ -302,6 +308,8 @@ func (a *account) incomingCall(s *engine.Session, m *jingle.Message) (engine.App
 		// Taken already, by proceed.
 	case c != nil:
 		return nil, jingle.ErrOutOfOrder("This call was not accepted.")
+	case over:
+		return nil, jingle.ErrOutOfOrder("This call has ended.")
 	case a.blocks(s.Peer()), replaces == nil && !a.admits(s.Peer(), true):
 		return nil, jingle.ErrServiceUnavailable()
 	default:

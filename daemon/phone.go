@@ -100,10 +100,29 @@ func (a *account) relaysOnly(m *jingledv1.Media) bool {
 	return a.d.cfg.RelayOnly || m.GetIce() == jingledv1.IcePolicy_ICE_POLICY_RELAY
 }
 
-// dial sends the session-initiate of a call to a device.
+// dial sends the session-initiate of a call to a device, or returns errOver if the call has ended meanwhile.
 func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	c.dialing.Lock()
 	defer c.dialing.Unlock()
+	a := c.account
+	a.mu.Lock()
+	over := c.ending || c.ended
+	c.inviting = !over
+	a.mu.Unlock()
+	if over {
+		return errOver
+	}
+	err := c.invite(device, m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.inviting = false
+	if err == nil && c.phone == nil && c.ending {
+		return errOver // there is no session yet that could tell it
+	}
+	return err
+}
+
+func (c *call) invite(device jid.JID, m *jingledv1.Media) error {
 	if m.GetDelegated() {
 		return c.dialDelegated(device)
 	}
@@ -135,12 +154,12 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	return nil
 }
 
-// connect gives the call its session, and reports whether it has ended already.
-func (c *call) connect(mc session) (ended bool) {
+// connect gives the call its session, and reports whether it is to end already.
+func (c *call) connect(mc session) (over bool) {
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
 	c.phone = &phone{call: c, media: mc}
-	return c.ended
+	return c.ending || c.ended
 }
 
 // pickUp makes the application of an incoming session: it rings, or answers at once if the call was taken already.

@@ -79,6 +79,9 @@ func (s *Set) Expects(from jid.JID, sid string) bool {
 	return p != nil && p.role == jingle.Responder && p.state == StateProceeding && p.peer == from
 }
 
+// Over reports whether a proposal has ended, among the last 256: no session begins for it any more.
+func (s *Set) Over(k Key) bool { return slices.Contains(s.ended, k) }
+
 // Deadline is when [Set.Advance] has something to do, and zero if it has not.
 func (s *Set) Deadline() time.Time {
 	var first time.Time
@@ -268,7 +271,7 @@ func (s *Set) receiveOwn(in Inbound) []Effect {
 
 func (s *Set) receivePropose(now time.Time, k Key, in Inbound) []Effect {
 	m := in.Message
-	if in.From.IsBare() || slices.Contains(s.ended, k) {
+	if in.From.IsBare() || s.Over(k) {
 		return nil
 	}
 	if s.stale(now, in) {
