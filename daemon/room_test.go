@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,6 +169,25 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 	}
 	for i := range people {
 		grows(t, record(i)+audio.PartSuffix, audio.SampleRate*2*3/2)
+	}
+	// Another network: every session takes another path, and nobody is lost.
+	paths := func() map[string]string {
+		out := map[string]string{}
+		for nick, l := range people[0].legs(room) {
+			out[nick] = l.Stats().Path
+		}
+		return out
+	}
+	before := paths()
+	people[0].accounts[0].networkChanged()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // the network's pace
+		now := paths()
+		if len(now) != n-1 || time.Now().After(deadline) {
+			t.Fatalf("the paths were %v and are %v", before, now)
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(now)), func(nick string) bool { return now[nick] == before[nick] }) {
+			break
+		}
 	}
 	// Who is muted says so.
 	on := true

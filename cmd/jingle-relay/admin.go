@@ -65,7 +65,11 @@ func printStatus(out io.Writer, s relay.Status) error {
 		row("bytestreams", "%d now, %d waiting, %d since the start, %s", p.Streams, p.Pending, p.StreamsTotal, size(p.Bytes))
 	}
 	if x := s.XMPP; x != nil {
-		row("XMPP server", "%s, %d requests answered", yes(x.Connected, "joined", "not joined"), x.Answered)
+		joined := yes(x.Connected, "joined", "not joined")
+		if x.Problem != "" {
+			joined += " (" + terminal.Clean(x.Problem) + ")"
+		}
+		row("XMPP server", "%s, %d requests answered", joined, x.Answered)
 	}
 	if s.Fleet != nil {
 		row("fleet", "%s", yes(*s.Fleet, "limits are shared", "the store is away; limits hold here alone"))

@@ -28,6 +28,7 @@ type Component struct {
 	cfg       Config
 	handler   atomic.Pointer[Handler]
 	connected atomic.Bool
+	problem   atomic.Pointer[string] // of the last connection; nil while there is none
 
 	answered, dropped, connects atomic.Uint64
 }
@@ -35,6 +36,7 @@ type Component struct {
 // Counters are totals since the start.
 type Counters struct {
 	Connected bool   // now
+	Problem   string // why it is not connected; empty while it is, and until the first attempt has failed
 	Connects  uint64 // times the connection came up
 	Answered  uint64 // requests
 	Dropped   uint64 // answers that the server did not take in time
@@ -65,7 +67,11 @@ func (c *Component) Connected() bool { return c.connected.Load() }
 
 // Counters returns totals.
 func (c *Component) Counters() Counters {
-	return Counters{Connected: c.connected.Load(), Connects: c.connects.Load(), Answered: c.answered.Load(), Dropped: c.dropped.Load()}
+	n := Counters{Connected: c.connected.Load(), Connects: c.connects.Load(), Answered: c.answered.Load(), Dropped: c.dropped.Load()}
+	if why := c.problem.Load(); why != nil && !n.Connected {
+		n.Problem = *why
+	}
+	return n
 }
 
 // Run connects, answers, and connects again when the connection is lost, until ctx ends. A server that is away or
@@ -81,6 +87,8 @@ func (c *Component) Run(ctx context.Context) error {
 		if c.connects.Load() != before {
 			pause = c.cfg.MinBackoff
 		}
+		why := err.Error()
+		c.problem.Store(&why)
 		c.cfg.Logger.Warn("not joined to the XMPP server", "component", c.cfg.Domain, "server", c.cfg.Server, "error", err, "again_in", pause)
 		select {
 		case <-ctx.Done():
@@ -119,6 +127,7 @@ func (c *Component) serve(ctx context.Context, conn net.Conn) error {
 	}
 	c.connects.Add(1)
 	c.connected.Store(true)
+	c.problem.Store(nil)
 	defer c.connected.Store(false)
 	c.cfg.Logger.Info("joined the XMPP server", "component", c.cfg.Domain, "server", c.cfg.Server)
 

@@ -152,17 +152,23 @@ func TestReconnects(t *testing.T) {
 		}
 	}
 	// refusals, and a listener that speaks something else
-	for _, head := range []string{
+	for i, head := range []string{
 		"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'><stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
 		"HTTP/1.1 400 Bad Request\r\n\r\n", "<html></html>", streamHead + "</stream:stream>", "",
 	} {
 		p := f.accept()
+		if why := c.Counters().Problem; i == 1 && !strings.Contains(why, "host-unknown") {
+			t.Errorf("not joined because of %q", why)
+		}
 		p.send(head)
 		p.Close()
 	}
 	p := f.joined()
 	p.send(fmt.Sprintf(pingIQ, "last"))
 	p.expect("id='last'/>")
+	if why := c.Counters().Problem; why != "" {
+		t.Errorf("joined, and not because of %q", why)
+	}
 }
 
 func TestWrongSecretSaysSo(t *testing.T) {
