@@ -20,7 +20,7 @@ func newCall(g *global) *cobra.Command {
 		Long: `Calls a person, on all of their devices, or one device (a JID with a resource).
 
 The command ends when the call ends. Interrupt it to hang up. On a terminal keys work during the call: digits are sent, m
-mutes, h holds, q hangs up.`,
+mutes, h holds; q hangs up, while it rings too.`,
 		Example: `  jingle call bob@example.org --audio-in hello.wav --record answer.ogg
   jingle call menu@example.org --dtmf 1,,42# --duration 20s
   jingle call bob@example.org --ice relay`,
@@ -81,7 +81,6 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 	var over <-chan time.Time
 	keyboard := openKeyboard(p)
 	defer keyboard.restore()
-	var keys <-chan byte // once they mean something
 	// A call that is over already is no error; its end comes as an event.
 	hangUp := func(reason string) error {
 		_, err := s.Calls.EndCall(ctx, &jingledv1.EndCallRequest{Account: c.account, Sid: c.sid, Reason: reason})
@@ -103,7 +102,7 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 				return s.cause(err)
 			}
 			continue
-		case key := <-keys:
+		case key := <-keyboard.keys:
 			switch err := c.press(ctx, s, p, key); {
 			case errors.Is(err, errHungUp):
 				if err := hangUp(""); err != nil {
@@ -131,11 +130,10 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 		p.show(e)
 		switch b := e.GetBody().(type) {
 		case *jingledv1.Event_CallConnected:
-			c.connected = true
-			if keyboard.keys != nil && keys == nil {
-				keys = keyboard.keys
+			if keyboard.keys != nil && !c.connected {
 				p.line(keysHelp)
 			}
+			c.connected = true
 			if c.flags.duration > 0 {
 				over = time.After(c.flags.duration)
 			}
@@ -143,7 +141,7 @@ func follow(ctx context.Context, s *session, w *watcher, p *printer, c *conversa
 				return errors.Join(err, hangUp(""))
 			}
 		case *jingledv1.Event_CallTransferAsked:
-			if c.sentOn = b.CallTransferAsked.GetTo(); keys != nil {
+			if c.sentOn = b.CallTransferAsked.GetTo(); keyboard.keys != nil {
 				p.line("t follows")
 			}
 		case *jingledv1.Event_CallEnded:

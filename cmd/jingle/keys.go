@@ -64,6 +64,9 @@ func (c *conversation) press(ctx context.Context, s *session, p *printer, key by
 		return err
 	}
 	switch {
+	case key == 'q':
+		return errHungUp
+	case !c.connected: // nobody to send it to
 	case key >= '0' && key <= '9', key == '*', key == '#', key >= 'A' && key <= 'D':
 		if _, err := s.Calls.SendDtmf(ctx, &jingledv1.SendDtmfRequest{Account: c.account, Sid: c.sid, Digits: string(key)}); err != nil {
 			return err
@@ -88,8 +91,6 @@ func (c *conversation) press(ctx context.Context, s *session, p *printer, key by
 		if _, err := s.Calls.FollowTransfer(ctx, &jingledv1.FollowTransferRequest{Account: c.account, Sid: c.sid}); err != nil {
 			return err
 		}
-	case key == 'q':
-		return errHungUp
 	case key == '?':
 		p.line(keysHelp)
 	}
