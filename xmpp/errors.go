@@ -21,7 +21,8 @@ var (
 	ErrNotXMPP = errors.New("not an XMPP server")
 	// ErrNoMechanism: client and server have no login mechanism in common.
 	ErrNoMechanism = errors.New("no common login mechanism")
-	// ErrTLSRequired: the server offers no TLS, or the connection without TLS does not lead to this machine.
+	// ErrTLSRequired: the server offers no TLS, or wants it where we are not to use it, or the connection without TLS does not
+	// lead to this machine.
 	ErrTLSRequired = errors.New("TLS is required")
 	// ErrTLS: the TLS handshake failed, but not because of the certificate.
 	ErrTLS = errors.New("TLS handshake failed")

@@ -116,6 +116,10 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	if state != 0 {
 		features = features[1:] // mellium would ask for STARTTLS even where it is not offered
 	}
+	wantsTLS := false
+	if t.plain {
+		features = append(features, noted(nsTLS, "starttls", func() { wantsTLS = true }))
+	}
 	negotiator := mellium.NewNegotiator(func(*mellium.Session, *mellium.StreamConfig) mellium.StreamConfig {
 		return mellium.StreamConfig{Features: features}
 	})
@@ -129,6 +133,9 @@ func (l *login) negotiate(ctx context.Context, raw net.Conn, t target) error {
 	switch {
 	case err != nil:
 		return err
+	case !l.authenticated && wantsTLS:
+		return &Error{Kind: ErrTLSRequired, Addr: l.addr, Message: l.cfg.JID.Domain() + " lets nobody log in without TLS",
+			Advice: "Use --tls starttls"}
 	case !l.authenticated:
 		return &Error{Kind: ErrNoMechanism, Addr: l.addr, Message: l.cfg.JID.Domain() + " offers no login"}
 	case l.jid == "":
@@ -269,26 +276,25 @@ func (l *login) takeResource() error {
 	return err
 }
 
-// smFeature only takes note (XEP-0198 section 2).
-func (l *login) smFeature() mellium.StreamFeature {
+// noted is a feature of which only is taken note.
+func noted(space, local string, note func()) mellium.StreamFeature {
 	return mellium.StreamFeature{
-		Name: xml.Name{Space: sm.NS, Local: "sm"},
+		Name: xml.Name{Space: space, Local: local},
 		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
-			l.smOffered = !l.noSM
+			note()
 			return false, nil, d.Skip()
 		},
 	}
 }
 
-// csiFeature only takes note (XEP-0352 section 4.1).
+// smFeature is of XEP-0198 section 2.
+func (l *login) smFeature() mellium.StreamFeature {
+	return noted(sm.NS, "sm", func() { l.smOffered = !l.noSM })
+}
+
+// csiFeature is of XEP-0352 section 4.1.
 func (l *login) csiFeature() mellium.StreamFeature {
-	return mellium.StreamFeature{
-		Name: xml.Name{Space: nsCSI, Local: "csi"},
-		Parse: func(_ context.Context, d *xml.Decoder, _ *xml.StartElement) (bool, any, error) {
-			l.csi = true
-			return false, nil, d.Skip()
-		},
-	}
+	return noted(nsCSI, "csi", func() { l.csi = true })
 }
 
 // resume asks for the stream from before.

@@ -94,6 +94,13 @@ func TestLoginFails(t *testing.T) {
 		{"PLAIN without TLS", TLSPlainLoopback, func(p *script) { p.open(offer("PLAIN")) }, ErrNoMechanism, "PLAIN is used inside TLS only", true},
 		{"no mechanism", TLSPlainLoopback, func(p *script) { p.open(offer("DIGEST-MD5", "X-OAUTH2")) }, ErrNoMechanism, "DIGEST-MD5", true},
 		{"no SASL", TLSPlainLoopback, func(p *script) { p.open("") }, ErrNoMechanism, "no login", true},
+		{"TLS is required", TLSPlainLoopback, func(p *script) { p.open("<starttls xmlns='" + nsTLS + "'><required/></starttls>") },
+			ErrTLSRequired, "Use --tls starttls", true},
+		{"TLS is offered", TLSPlainLoopback, func(p *script) {
+			p.open("<starttls xmlns='" + nsTLS + "'/>" + offer("SCRAM-SHA-256"))
+			p.auth(scram{password: "secret"})
+			p.open("")
+		}, ErrProtocol, "no resource binding", false},
 		{"only unknown features", TLSPlainLoopback, func(p *script) { p.open("<x xmlns='made:up'/>") }, ErrProtocol, "", false},
 		{"no bind", TLSPlainLoopback, func(p *script) { authed(p); p.open("") }, ErrProtocol, "no resource binding", false},
 		{"bind of a bare address", TLSPlainLoopback, func(p *script) { authed(p); p.open(featBind); p.bindAs(alice) }, ErrProtocol, "no usable address", false},
