@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/jingled/jingled/xmltree"
 )
 
 const (
@@ -447,6 +449,13 @@ func (s *boshSession) take(a boshAnswer) error {
 		if err := s.created(start); err != nil {
 			return err
 		}
+	}
+	if ending && attr(start, "condition") == seeOtherURI {
+		e, err := xmltree.Parse(a.body, xmltree.Limits{})
+		if err != nil {
+			return err
+		}
+		return &StreamError{Condition: seeOtherURI, Host: e.ChildText(nsBOSH, "uri")}
 	}
 	n, err := s.hand(a.body)
 	if err != nil {

@@ -295,16 +295,18 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		return c.borrow(ctx)
 	}
 	var worst error
+	first := c.named()
 	if c.web.url != nil {
-		if l, final, err := c.try(ctx, []target{c.web}, &worst); final {
+		if l, final, err := c.try(ctx, append(first, c.web), &worst); final {
 			return l, err
 		}
+		first = nil
 	}
 	targets, err := c.cfg.targets(ctx)
 	if err != nil {
 		worst = err
 	}
-	targets = append(c.named(), targets...)
+	targets = append(first, targets...)
 	if l, final, err := c.try(ctx, targets[:min(len(targets), maxTargets)], &worst); final {
 		return l, err
 	}
@@ -330,8 +332,8 @@ func (c *Client) try(ctx context.Context, targets []target, worst *error) (l *li
 		}
 		if err == nil {
 			c.web = target{}
-			if t.method != overTCP {
-				c.web = t
+			if l.via.method != overTCP {
+				c.web = l.via
 			}
 			return l, true, nil
 		}
@@ -365,7 +367,7 @@ func telling(err error) int {
 
 // attempt logs in at one target, over a connection to it.
 func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, error) {
-	noBinding, noToken := c.noBinding, false
+	noBinding, noToken, redirects := c.noBinding, false, 0
 	for {
 		if raw == nil {
 			var err error
@@ -407,6 +409,11 @@ func (c *Client) attempt(ctx context.Context, t target, raw net.Conn) (*link, er
 			// The server offers channel binding but not the kind that this TLS version has, and does not say so
 			// (XEP-0440 section 1). A wrong password will be refused once more.
 			noBinding = true
+			continue
+		}
+		if there, ok := l.follow(t, err); ok && redirects < maxRedirects { // RFC 6120 section 4.9.3.19
+			c.log.Debug("sent elsewhere", "from", t.addr, "to", there.addr)
+			t, redirects = there, redirects+1
 			continue
 		}
 		return nil, err

@@ -13,7 +13,7 @@ func (c *Client) named() []target {
 	c.redirect = target{}
 	if t.addr == "" {
 		if l := c.suspended(); l != nil {
-			t, _ = l.elsewhere(l.out.sm.Location()) // XEP-0198 section 5
+			t, _ = l.via.elsewhere(l.secure, l.out.sm.Location()) // XEP-0198 section 5
 		}
 	}
 	if t.addr == "" {
@@ -22,18 +22,34 @@ func (c *Client) named() []target {
 	return []target{t}
 }
 
-// elsewhere reads where the server at the other end of a link sends us. Only one that TLS has proven may do that. For WebSocket
-// and BOSH a host says nothing.
-func (l *link) elsewhere(text string) (target, bool) {
-	if !l.secure || l.via.method != overTCP {
+// elsewhere reads where the server at a target sends us. Only one that TLS has proven may do that, and only to where there is
+// TLS too. To WebSocket and BOSH it says a URL, else a host.
+func (t target) elsewhere(proven bool, text string) (target, bool) {
+	switch {
+	case !proven:
 		return target{}, false
+	case t.method != overTCP:
+		there, err := webTarget(text, false)
+		return there, err == nil
 	}
 	port := "5222"
-	if l.via.direct {
+	if t.direct {
 		port = "5223"
 	}
 	addr, ok := hostPort(text, port)
-	return target{addr: addr, direct: l.via.direct}, ok
+	return target{addr: addr, direct: t.direct}, ok
+}
+
+// maxRedirects bounds how often one login is sent elsewhere.
+const maxRedirects = 4
+
+// follow returns where a failed login is to be tried instead, if the server says so.
+func (l *login) follow(t target, err error) (target, bool) {
+	se := streamError(err)
+	if se == nil || se.Host == "" {
+		return target{}, false
+	}
+	return t.elsewhere(l.private, se.Host)
 }
 
 // hostPort reads a host, perhaps with a port, as in RFC 6120 section 4.9.3.19, where an IPv6 address is in brackets.

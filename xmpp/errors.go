@@ -103,7 +103,7 @@ func Permanent(err error) bool {
 type StreamError struct {
 	Condition string // e.g. "conflict", "policy-violation", "system-shutdown"
 	Text      string
-	Host      string // for see-other-host: where to go
+	Host      string // where to go: for see-other-host a host, for see-other-uri of WebSocket and BOSH a URL
 }
 
 func (e *StreamError) Error() string {

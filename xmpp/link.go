@@ -122,7 +122,7 @@ func (c *Client) streamEnd(l *link, err error) error {
 		e.Advice = "Give each client its own resource"
 	case errors.As(err, &se):
 		e.Kind, e.Message = ErrProtocol, se.Error()
-		c.redirect, _ = l.elsewhere(se.Host) // RFC 6120 section 4.9.3.19
+		c.redirect, _ = l.via.elsewhere(l.secure, se.Host)
 	case errors.Is(err, sm.ErrAck), errors.Is(err, sm.ErrMalformed):
 		e.Kind, e.Message = ErrProtocol, err.Error()
 	case errors.Is(err, errStreamClosed):

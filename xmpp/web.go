@@ -20,6 +20,9 @@ const (
 	overBOSH
 )
 
+// seeOtherURI is the condition by which WebSocket and BOSH name another URL (RFC 7395 section 3.6.1, XEP-0124 section 17.2).
+const seeOtherURI = "see-other-uri"
+
 func (m method) String() string {
 	return [...]string{"TCP", "WebSocket", "BOSH"}[m]
 }

@@ -162,6 +162,10 @@ func (w *webSocket) next() error {
 	case "open":
 		w.head = header(attr(start, "from"), attr(start, "id"))
 	case "close":
+		if there := attr(start, "see-other-uri"); there != "" { // RFC 7395 section 3.6.1
+			w.head = nil
+			return &StreamError{Condition: seeOtherURI, Host: there}
+		}
 		w.head = []byte(streamEndTag)
 	default:
 		return errNotXML
