@@ -308,10 +308,10 @@ func (a *account) incomingCall(s *engine.Session, m *jingle.Message) (engine.App
 		// Taken already, by proceed.
 	case c != nil:
 		return nil, jingle.ErrOutOfOrder("This call was not accepted.")
-	case over:
-		return nil, jingle.ErrOutOfOrder("This call has ended.")
 	case a.blocks(s.Peer()), replaces == nil && !a.admits(s.Peer(), true):
 		return nil, jingle.ErrServiceUnavailable()
+	case over:
+		return nil, jingle.ErrOutOfOrder("This call has ended.")
 	default:
 		c = &call{account: a, peer: s.Peer(), sid: s.SID(), incoming: true, since: time.Now(),
 			state: jingledv1.CallState_CALL_STATE_RINGING, handover: handover{by: by}}
