@@ -154,7 +154,9 @@ func (a *account) proxy() func(ctx context.Context, hostPort string) (net.Conn, 
 	if !a.client.HasProxy() {
 		return nil
 	}
-	return a.client.DialByProxy
+	return func(ctx context.Context, hostPort string) (net.Conn, error) {
+		return a.client.DialByProxy(ctx, hostPort, netip.AddrPort{})
+	}
 }
 
 // findProxies looks among the server's services for SOCKS5 proxies and asks them where they listen.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -258,6 +260,49 @@ func fetched(t *testing.T, juliet *home, data []byte) bool {
 		case <-limit:
 			return false
 		}
+	}
+}
+
+// TestWebByProxy uploads and fetches a file from a network that only an HTTP proxy leads out of. What a stranger names is looked
+// up before the proxy is asked for it.
+func TestWebByProxy(t *testing.T) {
+	srv := testkit.Uploading(t, testkit.KindProsody, 10_000_000) // it keeps messages at once
+	for _, u := range []string{"romeo", "juliet"} {
+		srv.AddUser(t, u, "pw")
+	}
+	srv.Befriend(t, "romeo", "juliet")
+	data := bytes.Repeat([]byte("later "), 10_000)
+	path := filepath.Join(t.TempDir(), "note.bin")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	by := func(p *testkit.WebProxy) func(*daemon.Config) {
+		return func(c *daemon.Config) { c.Accounts[0].Proxy = p.URL }
+	}
+	// Each has a proxy of its own.
+	route := func(hostPort string) (string, bool) {
+		host, port, err := net.SplitHostPort(hostPort)
+		return net.JoinHostPort("127.0.0.1", port), err == nil && (host == "localhost" || host == "127.0.0.1")
+	}
+	out, in := testkit.NewWebProxy(t, route), testkit.NewWebProxy(t, route)
+	romeo := atHome(t, "romeo@"+srv.Domain, srv.Addr, srv.Pool(), by(out))
+	if _, err := romeo.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: "juliet@" + srv.Domain, Path: path, Via: jingledv1.Via_VIA_HTTP}); err != nil {
+		t.Fatal(err)
+	}
+	if d := romeo.until(t, done).GetTransferDone(); d.GetTransport() != "http" {
+		t.Errorf("%v", d)
+	}
+	if !fetched(t, atHome(t, "juliet@"+srv.Domain, srv.Addr, srv.Pool(), by(in)), data) {
+		t.Error("the file did not come")
+	}
+	site := func(host string) func(string) bool {
+		return func(asked string) bool { return asked != srv.Addr && strings.HasPrefix(asked, host+":") }
+	}
+	if !slices.ContainsFunc(out.Asked(), site("localhost")) {
+		t.Errorf("the upload asked for %v", out.Asked())
+	}
+	if !slices.ContainsFunc(in.Asked(), site("127.0.0.1")) || slices.ContainsFunc(in.Asked(), site("localhost")) {
+		t.Errorf("fetching asked for %v", in.Asked())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -26,12 +27,22 @@ func (f *files) newWeb(a *account) (*httpupload.Manager, error) {
 	if a.d.cfg.Loopback || len(a.d.cfg.FetchNetworks) > 0 { // a network of one's own may have an authority of its own
 		roots = a.cfg.RootCAs
 	}
-	return httpupload.NewManager(httpupload.Config{
+	cfg := httpupload.Config{
 		Request: func(to jid.JID, payload *xmltree.Element, done func(*xmltree.Element, error)) {
 			a.client.Request(to, "get", payload, 0, done)
 		},
 		Send: a.client.Send, Transfers: f.manager, Allow: a.d.cfg.fetches, RootCAs: roots, UploadRootCAs: a.cfg.RootCAs, Log: a.log,
-	})
+	}
+	if a.client.HasProxy() {
+		cfg.Proxy = func(ctx context.Context, hostPort string, at netip.AddrPort) (net.Conn, error) {
+			conn, err := a.client.DialByProxy(ctx, hostPort, at)
+			if errors.Is(err, xmpp.ErrNoProxy) {
+				err = httpupload.ErrNoProxy
+			}
+			return conn, err
+		}
+	}
+	return httpupload.NewManager(cfg)
 }
 
 // fetches reports whether a shared file may be fetched from an address.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 )
 
@@ -39,7 +40,7 @@ func TestDialByProxy(t *testing.T) {
 			if got := c.HasProxy(); got != tc.has {
 				t.Errorf("there is one: %v", got)
 			}
-			_, err := c.DialByProxy(t.Context(), relay)
+			_, err := c.DialByProxy(t.Context(), relay, netip.AddrPort{})
 			if dialed != tc.dialed || errors.Is(err, ErrNoProxy) != (tc.dialed == "") || tc.dialed != "" && !errors.Is(err, stop) {
 				t.Errorf("connected to %q: %v", dialed, err)
 			}

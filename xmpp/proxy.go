@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"syscall"
@@ -66,13 +67,16 @@ func (c *Config) proxyFor(t target) (*url.URL, error) {
 var ErrNoProxy = errors.New("no proxy")
 
 // DialByProxy opens a TCP connection to a host and port by the proxy by which the client would open a WebSocket there. It is
-// [ErrNoProxy] where it would need none.
-func (c *Client) DialByProxy(ctx context.Context, hostPort string) (net.Conn, error) {
-	t := target{addr: hostPort, method: overWebSocket}
-	if via, err := c.cfg.proxyFor(t); via == nil {
+// [ErrNoProxy] where it would need none. The proxy is told the host, or an address of it if at is set.
+func (c *Client) DialByProxy(ctx context.Context, hostPort string, at netip.AddrPort) (net.Conn, error) {
+	via, err := c.cfg.proxyFor(target{addr: hostPort, method: overWebSocket})
+	switch {
+	case via == nil:
 		return nil, cmp.Or(err, ErrNoProxy)
+	case at.IsValid():
+		hostPort = at.String()
 	}
-	return c.cfg.dialThrough(ctx, t)
+	return c.cfg.dialBy(ctx, via, hostPort)
 }
 
 // HasProxy reports whether there is a proxy for some hosts at least.
@@ -116,6 +120,11 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 	if via == nil {
 		return c.dialDirect(ctx, t.addr)
 	}
+	return c.dialBy(ctx, via, t.addr)
+}
+
+// dialBy opens a TCP connection by a proxy.
+func (c *Config) dialBy(ctx context.Context, via *url.URL, hostPort string) (net.Conn, error) {
 	if via.Scheme == "socks5" || via.Scheme == "socks5h" {
 		var auth *proxy.Auth
 		if via.User != nil {
@@ -130,7 +139,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 		if !ok {
 			return nil, errors.New("proxy: no dialer with a context")
 		}
-		conn, err := through.DialContext(ctx, "tcp", t.addr)
+		conn, err := through.DialContext(ctx, "tcp", hostPort)
 		if err != nil {
 			return nil, &proxyError{via.Host, err}
 		}
@@ -138,7 +147,7 @@ func (c *Config) dialThrough(ctx context.Context, t target) (net.Conn, error) {
 	}
 	conn, err := c.dialDirect(ctx, via.Host)
 	if err == nil {
-		conn, err = connectHTTP(ctx, conn, via, t.addr)
+		conn, err = connectHTTP(ctx, conn, via, hostPort)
 	}
 	if err != nil {
 		return nil, &proxyError{via.Host, err}

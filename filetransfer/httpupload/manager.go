@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -42,6 +43,9 @@ type Config struct {
 	// RootCAs are whom the certificates of servers that files are fetched from are checked with, and UploadRootCAs those
 	// of the user's own server; nil are the system's.
 	RootCAs, UploadRootCAs *x509.CertPool
+	// Proxy connects to a host and port by a proxy, or returns [ErrNoProxy]; nil stands for no proxy at all. Where at is set,
+	// it is the address of the host that is to be connected to.
+	Proxy func(ctx context.Context, hostPort string, at netip.AddrPort) (net.Conn, error)
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -71,7 +75,7 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{cfg: cfg, upload: newClient(nil, cfg.UploadRootCAs), down: newClient(cfg.Allow, cfg.RootCAs),
+	m := &Manager{cfg: cfg, upload: cfg.newClient(nil, cfg.UploadRootCAs), down: cfg.newClient(cfg.Allow, cfg.RootCAs),
 		fetches: make(map[*transfers.Transfer]*request)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m, nil

@@ -50,8 +50,8 @@ func Public(a netip.Addr) bool {
 }
 
 // newClient returns a client that speaks https only and connects only where allow says. nil allows everything.
-func newClient(allow func(netip.Addr) bool, roots *x509.CertPool) *http.Client {
-	d := &net.Dialer{Timeout: 15 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (c *Config) newClient(allow func(netip.Addr) bool, roots *x509.CertPool) *http.Client {
+	d := &net.Dialer{Timeout: dialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		// Here the name has been resolved, and this very address is connected to.
 		a, err := netip.ParseAddrPort(address)
 		if err != nil || allow != nil && !allow(a.Addr()) {
@@ -59,10 +59,14 @@ func newClient(allow func(netip.Addr) bool, roots *x509.CertPool) *http.Client {
 		}
 		return nil
 	}}
+	dial := d.DialContext
+	if c.Proxy != nil {
+		dial = (&connector{proxy: c.Proxy, direct: d.DialContext, allow: allow, lookup: net.DefaultResolver.LookupNetIP}).dial
+	}
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy of the environment would connect in our place, unchecked
-			DialContext:            d.DialContext,
+			Proxy:                  nil, // it would connect in our place, unchecked
+			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    10 * time.Second,
 			ResponseHeaderTimeout:  30 * time.Second,
