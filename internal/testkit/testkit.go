@@ -6,9 +6,11 @@
 package testkit
 
 import (
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 )
 
@@ -52,21 +54,24 @@ func Python(t testing.TB, module, debianPackage string) string {
 	return ""
 }
 
-// FreePorts returns n different TCP ports of 127.0.0.1 that nobody listened on a moment ago.
+// FreePorts returns n different TCP ports of 127.0.0.1 that nobody listened on a moment ago. They are below those that systems
+// give to connections: a server that is started again finds its port free.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
-	ports := make([]int, n)
-	// All are held until the last is found, so that they differ.
-	held := make([]net.Listener, n)
-	for i := range ports {
-		var err error
-		if held[i], err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
-			t.Fatal(err)
+	const first, last, most = 10_000, 32_000, 1000
+	ports := make([]int, 0, n)
+	for tried := 0; len(ports) < n; tried++ {
+		port := first + rand.IntN(last-first)
+		// All are held until the last is found, so that they differ.
+		l, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			if tried == most {
+				t.Fatal(err)
+			}
+			continue
 		}
-		ports[i] = held[i].Addr().(*net.TCPAddr).Port
-	}
-	for _, l := range held {
-		_ = l.Close()
+		defer l.Close()
+		ports = append(ports, port)
 	}
 	return ports
 }
