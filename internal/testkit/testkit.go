@@ -60,9 +60,9 @@ func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	const first, last, most = 10_000, 32_000, 1000
 	ports := make([]int, 0, n)
+	var held []net.Listener // until the last is found, so that they differ
 	for tried := 0; len(ports) < n; tried++ {
 		port := first + rand.IntN(last-first)
-		// All are held until the last is found, so that they differ.
 		l, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			if tried == most {
@@ -70,8 +70,10 @@ func FreePorts(t testing.TB, n int) []int {
 			}
 			continue
 		}
-		defer l.Close()
-		ports = append(ports, port)
+		held, ports = append(held, l), append(ports, port)
+	}
+	for _, l := range held {
+		_ = l.Close()
 	}
 	return ports
 }
