@@ -31,6 +31,7 @@ type conn struct {
 	rest   []byte // of the frame that Read is giving out
 	open   []byte // a start tag with the namespaces that the stream header declares
 	header bool   // a stream header has been seen
+	from   string // whose that was
 
 	start  time.Time
 	lastIn atomic.Int64 // when bytes came in last, in nanoseconds since start
@@ -113,6 +114,7 @@ func (c *conn) readHeader(b []byte) error {
 			return errNotXML
 		}
 		open := []byte("<x")
+		c.from = attr(start, "from")
 		for _, a := range start.Attr {
 			switch {
 			case a.Name.Space == "xmlns":

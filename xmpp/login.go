@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	mellium "mellium.im/xmpp"
 	melliumjid "mellium.im/xmpp/jid"
@@ -377,6 +378,9 @@ func (l *login) bind(resource string) error {
 	}
 }
 
+// checkDomain is the advice to those who have met the server of others.
+const checkDomain = "Check the domain of the account, and --connect if it is given"
+
 // explain turns what went wrong into an [*Error].
 func (l *login) explain(ctx context.Context, err error) error {
 	var known *Error
@@ -399,7 +403,7 @@ func (l *login) explain(ctx context.Context, err error) error {
 	switch {
 	case se != nil && se.Condition == "host-unknown":
 		e.Message = fmt.Sprintf("the server does not serve %s", domain)
-		e.Advice = "Check the domain of the account, and --connect if it is given"
+		e.Advice = checkDomain
 	case se != nil:
 		e.Message = se.Error()
 	case errors.As(err, &refused):
@@ -417,6 +421,9 @@ func (l *login) explain(ctx context.Context, err error) error {
 		e.Advice = "Check the host and the port"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isClosed(err):
 		e.Kind, e.Message = ErrUnreachable, "the server closed the connection during the login"
+	case l.conn.from != "" && !strings.EqualFold(l.conn.from, domain): // which mellium does not like
+		e.Message = fmt.Sprintf("the server is that of %s and not of %s", clip(l.conn.from), domain)
+		e.Advice = checkDomain
 	default:
 		e.Message = fmt.Sprintf("the login failed: %v", err)
 	}

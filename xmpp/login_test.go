@@ -94,6 +94,10 @@ func TestLoginFails(t *testing.T) {
 		{"PLAIN without TLS", TLSPlainLoopback, func(p *script) { p.open(offer("PLAIN")) }, ErrNoMechanism, "PLAIN is used inside TLS only", true},
 		{"no mechanism", TLSPlainLoopback, func(p *script) { p.open(offer("DIGEST-MD5", "X-OAUTH2")) }, ErrNoMechanism, "DIGEST-MD5", true},
 		{"no SASL", TLSPlainLoopback, func(p *script) { p.open("") }, ErrNoMechanism, "no login", true},
+		{"of another domain", TLSPlainLoopback, func(p *script) {
+			p.next()
+			p.say("%s", strings.Replace(streamOpen, "example.test", "other.test", 1)+"<stream:features/>")
+		}, ErrProtocol, "the server is that of other.test and not of example.test", false},
 		{"TLS is required", TLSPlainLoopback, func(p *script) { p.open("<starttls xmlns='" + nsTLS + "'><required/></starttls>") },
 			ErrTLSRequired, "Use --tls starttls", true},
 		{"TLS is offered", TLSPlainLoopback, func(p *script) {

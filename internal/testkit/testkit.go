@@ -65,7 +65,7 @@ func FreePorts(t testing.TB, n int) []int {
 		port := first + rand.IntN(last-first)
 		l, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
-			if tried == most {
+			if tried >= most {
 				t.Fatal(err)
 			}
 			continue
