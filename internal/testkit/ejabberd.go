@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,7 +91,7 @@ func ejabberdIn(t testing.TB, dir string, cfg EjabberdConfig) *Server {
 			}
 		},
 		restart: func(t testing.TB, end func(*process)) {
-			time.Sleep(time.Until(e.changed.Add(written)))
+			time.Sleep(time.Until(time.Unix(0, e.changed.Load()).Add(written)))
 			end(e.proc)
 			if err := e.launch(t, e.ports); err != nil {
 				t.Fatalf("ejabberd does not start again: %v", err)
@@ -110,7 +111,7 @@ type ejabberd struct {
 	cfg            EjabberdConfig
 	ports          []int // c2s, direct TLS, HTTP, proxy65, components
 	proc           *process
-	changed        time.Time // when the API was used last
+	changed        atomic.Int64 // when the API was used last, in nanoseconds as of [time.Time.UnixNano]
 }
 
 // written is how long Mnesia takes to write what it was told. Whoever is killed before that has lost accounts.
@@ -157,7 +158,7 @@ func (e *ejabberd) listening() []string {
 // api calls one of ejabberd's commands.
 func (e *ejabberd) api(t testing.TB, command string, args map[string]any) {
 	t.Helper()
-	defer func() { e.changed = time.Now() }()
+	defer func() { e.changed.Store(time.Now().UnixNano()) }()
 	body, err := json.Marshal(args)
 	if err != nil {
 		t.Fatal(err)
