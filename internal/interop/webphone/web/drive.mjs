@@ -62,7 +62,7 @@ await step("keys", async () => {
 await step("mute", async () => {
   await tap(alice, "Mute");
   await bob.getByText("Alice is muted").waitFor();
-  equal(await alice.getByRole("button", { name: "Mute" }).getAttribute("aria-pressed"), "true", "the button");
+  await until("the button", async () => (await alice.getByRole("button", { name: "Mute" }).getAttribute("aria-pressed")) === "true");
   await until("silence", async () => {
     const before = (await received(bob)).energy;
     await sleep(400);
