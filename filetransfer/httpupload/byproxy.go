@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -47,7 +49,7 @@ func (c *connector) byProxy(ctx context.Context, hostPort string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	number, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return nil, err
 	}
@@ -55,16 +57,13 @@ func (c *connector) byProxy(ctx context.Context, hostPort string) (net.Conn, err
 	if err != nil {
 		return nil, fmt.Errorf("what only the proxy could look up is not fetched, as it could be anywhere: %w", err)
 	}
+	allowed := slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool { return !c.allow(a) })
+	if len(allowed) == 0 {
+		return nil, fmt.Errorf("%w: %v", ErrNotPublic, addresses[:min(len(addresses), maxAddresses)])
+	}
 	var errs []error
-	for _, a := range addresses {
-		if !c.allow(a) {
-			errs = append(errs, fmt.Errorf("%w: %s", ErrNotPublic, a))
-			continue
-		}
-		if len(errs) == maxAddresses {
-			break
-		}
-		conn, err := c.proxy(ctx, hostPort, netip.AddrPortFrom(a.Unmap(), uint16(number))) // #nosec G115 -- a port
+	for _, a := range allowed[:min(len(allowed), maxAddresses)] {
+		conn, err := c.proxy(ctx, hostPort, netip.AddrPortFrom(a.Unmap(), uint16(number)))
 		if err == nil || errors.Is(err, ErrNoProxy) {
 			return conn, err
 		}

@@ -27,6 +27,8 @@ func TestByProxy(t *testing.T) {
 		"example.com":         {netip.MustParseAddr("9.9.9.9"), netip.MustParseAddr("2620:fe::9")},
 		"partly.example.com":  {private, netip.MustParseAddr("::ffff:9.9.9.9")},
 		"private.example.com": {private},
+		"mostly.example.com":  append(slices.Repeat([]netip.Addr{private}, 10), netip.MustParseAddr("9.9.9.9")),
+		"empty.example.com":   {},
 		"many.example.com":    slices.Repeat([]netip.Addr{netip.MustParseAddr("8.8.8.8")}, 100),
 	}
 	lookup := func(_ context.Context, _, host string) ([]netip.Addr, error) {
@@ -50,6 +52,8 @@ func TestByProxy(t *testing.T) {
 		{"a file", "example.com:443", Public, []string{"example.com:443 to 9.9.9.9:443"}, ""},
 		{"a file at a port", "example.com:8443", Public, []string{"example.com:8443 to 9.9.9.9:8443"}, ""},
 		{"one address is private", "partly.example.com:443", Public, []string{"partly.example.com:443 to 9.9.9.9:443"}, ""},
+		{"most are", "mostly.example.com:443", Public, []string{"mostly.example.com:443 to 9.9.9.9:443"}, ""},
+		{"none is there", "empty.example.com:443", Public, nil, "not a public one"},
 		{"all are", "private.example.com:443", Public, nil, "not a public one"},
 		{"what only the proxy knows", "inside.example.com:443", Public, nil, "what only the proxy could look up"},
 		{"an address", "10.0.0.7:443", Public, nil, "not a public one"},
