@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jingled/jingled/internal/buildinfo"
 	"github.com/jingled/jingled/internal/manual"
+	"github.com/jingled/jingled/internal/usage"
 	"github.com/jingled/jingled/relay"
 )
 
@@ -99,15 +99,14 @@ Without a command it runs the relay. Try it without any file: jingle-relay --dev
 func strict(c *cobra.Command) {
 	if args := c.Args; args != nil {
 		c.Args = func(c *cobra.Command, given []string) error {
-			switch err := args(c, given); {
+			err := args(c, given)
+			switch {
 			case err == nil:
 				return nil
-			case len(given) == 0:
-				return &usageError{fmt.Errorf("an argument is missing: %s", strings.TrimSuffix(c.UseLine(), " [flags]"))}
-			case c.HasSubCommands():
-				return &usageError{fmt.Errorf("there is no command \"%s %s\"", c.CommandPath(), given[0])}
+			case c.HasSubCommands() && len(given) > 0:
+				return &usageError{usage.UnknownCommand(c, given[0])}
 			}
-			return &usageError{fmt.Errorf("these are not the arguments of %s", strings.TrimSuffix(c.UseLine(), " [flags]"))}
+			return &usageError{usage.Arguments(c, given, err)}
 		}
 	}
 	for _, sub := range c.Commands() {

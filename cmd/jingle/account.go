@@ -14,6 +14,7 @@ import (
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
 	"github.com/jingled/jingled/daemon/configfile"
+	"github.com/jingled/jingled/internal/usage"
 	"github.com/jingled/jingled/jid"
 )
 
@@ -43,7 +44,7 @@ once and for good.`,
   jingle account remove alice@example.org`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownCommand(c, args[0])
+				return usage.UnknownCommand(c, args[0])
 			}
 			return nil
 		},

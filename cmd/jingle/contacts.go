@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
+	"github.com/jingled/jingled/internal/usage"
 	"github.com/jingled/jingled/jid"
 )
 
@@ -25,7 +26,7 @@ column tells what their devices can do: audio, video, files, and the programs th
   jingle --json contacts`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownCommand(c, args[0])
+				return usage.UnknownCommand(c, args[0])
 			}
 			return nil
 		},

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"connectrpc.com/connect"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/jingled/jingled/internal/buildinfo"
 	"github.com/jingled/jingled/internal/manual"
+	"github.com/jingled/jingled/internal/usage"
 	"github.com/jingled/jingled/xmpp"
 )
 
@@ -158,7 +158,7 @@ that --jid names, and logs out when it is done.`,
 		SilenceUsage:  true,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownCommand(c, args[0])
+				return usage.UnknownCommand(c, args[0])
 			}
 			return nil
 		},
@@ -187,7 +187,7 @@ func strict(c *cobra.Command) {
 	if args := c.Args; args != nil {
 		c.Args = func(cmd *cobra.Command, a []string) error {
 			if err := args(cmd, a); err != nil {
-				return misused(wrongArguments(cmd, a, err))
+				return misused(usage.Arguments(cmd, a, err))
 			}
 			return nil
 		}
@@ -198,7 +198,7 @@ func strict(c *cobra.Command) {
 			if len(a) == 0 {
 				return exitf(exitUsage, "which shell? bash, zsh, fish or powershell")
 			}
-			return misused(unknownCommand(c, a[0]))
+			return misused(usage.UnknownCommand(c, a[0]))
 		}
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	}
@@ -208,27 +208,4 @@ func strict(c *cobra.Command) {
 		}
 		strict(sub)
 	}
-}
-
-// wrongArguments says what cobra says of the number of arguments in words that fit the command.
-func wrongArguments(c *cobra.Command, args []string, err error) error {
-	usage := strings.TrimSuffix(c.UseLine(), " [flags]")
-	switch text := err.Error(); {
-	case strings.HasPrefix(text, "unknown command") && len(args) > 0:
-		return fmt.Errorf("%q does not take the argument %q", c.CommandPath(), args[0])
-	case strings.Contains(text, "arg(s)"):
-		if len(args) == 0 {
-			return fmt.Errorf("an argument is missing: %s", usage)
-		}
-		return fmt.Errorf("these are not the arguments of %s", usage)
-	}
-	return err
-}
-
-func unknownCommand(c *cobra.Command, name string) error {
-	text := fmt.Sprintf("there is no command %q", c.CommandPath()+" "+name)
-	if near := c.SuggestionsFor(name); len(near) > 0 {
-		text += "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return errors.New(text)
 }

@@ -40,6 +40,7 @@ var rooms = []room{
 	{"internal/pionlog", ground},
 	{"internal/buildinfo", ground},
 	{"internal/manual", ground},
+	{"internal/usage", ground},
 	{"internal/terminal", ground},
 	{"jingle", core},
 	{"internal/xmppserver/...", core}, // knows stanzas only
