@@ -8,62 +8,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/jingled/jingled/internal/testkit"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/xmpp"
 )
-
-// listenProxy serves each connection with handle, which returns where to go on to.
-func listenProxy(t *testing.T, handle func(*bufio.Reader, net.Conn) (string, error)) (addr string, used *atomic.Int32) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	used = new(atomic.Int32)
-	var wg sync.WaitGroup
-	t.Cleanup(func() {
-		_ = ln.Close()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				r := bufio.NewReader(c)
-				to, err := handle(r, c)
-				if err != nil {
-					return
-				}
-				server, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				used.Add(1)
-				defer server.Close()
-				var both sync.WaitGroup
-				both.Go(func() {
-					_, _ = io.Copy(server, r)
-					_ = server.Close()
-				})
-				both.Go(func() {
-					_, _ = io.Copy(c, server)
-					_ = c.Close()
-				})
-				both.Wait()
-			})
-		}
-	})
-	return ln.Addr().String(), used
-}
 
 func httpProxy(r *bufio.Reader, c net.Conn) (string, error) {
 	req, err := http.ReadRequest(r)
@@ -115,7 +65,7 @@ func proxies(t *testing.T, s *testkit.Server) {
 	inside := jid.MustParse(s.AddUser(t, "inside", "secret"))
 	for name, handle := range map[string]func(*bufio.Reader, net.Conn) (string, error){"http": httpProxy, "socks5": socksProxy} {
 		t.Run(name, func(t *testing.T) {
-			addr, used := listenProxy(t, handle)
+			addr, used := testkit.ListenProxy(t, handle)
 			cfg := account(s, inside, name)
 			cfg.Proxy = name + "://user:p%40ss@" + addr
 			start(t, cfg, nil)
@@ -139,7 +89,7 @@ func proxies(t *testing.T, s *testkit.Server) {
 func TestProxyEnvironment(t *testing.T) {
 	s := testkit.SharedServer(t, testkit.Chosen(t))
 	inside := jid.MustParse(s.AddUser(t, "inside", "secret"))
-	addr, used := listenProxy(t, func(r *bufio.Reader, c net.Conn) (string, error) {
+	addr, used := testkit.ListenProxy(t, func(r *bufio.Reader, c net.Conn) (string, error) {
 		to, err := socksProxy(r, c)
 		if to != "xmpp.example.test:5222" {
 			return "", fmt.Errorf("asked for %s", to)

@@ -2,11 +2,13 @@ package testkit
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -24,25 +26,9 @@ type WebProxy struct {
 // NewWebProxy starts a proxy that connects where route says, and refuses the rest. It ends with the test.
 func NewWebProxy(t testing.TB, route func(hostPort string) (addr string, ok bool)) *WebProxy {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &WebProxy{URL: "http://" + ln.Addr().String(), route: route}
-	var wg sync.WaitGroup
-	t.Cleanup(func() {
-		ln.Close()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { p.serve(in) })
-		}
-	})
+	p := &WebProxy{route: route}
+	addr, _ := ListenProxy(t, p.handle)
+	p.URL = "http://" + addr
 	return p
 }
 
@@ -53,32 +39,62 @@ func (p *WebProxy) Asked() []string {
 	return slices.Clone(p.asked)
 }
 
-func (p *WebProxy) serve(in net.Conn) {
-	defer in.Close()
-	r := bufio.NewReader(in)
+func (p *WebProxy) handle(r *bufio.Reader, c net.Conn) (string, error) {
 	req, err := http.ReadRequest(r)
 	if err != nil {
-		return
+		return "", err
 	}
 	p.mu.Lock()
 	p.asked = append(p.asked, req.Host)
 	p.mu.Unlock()
 	to, ok := p.route(req.Host)
 	if !ok || req.Method != http.MethodConnect {
-		_, _ = io.WriteString(in, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-		return
+		_, err := io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+		return "", errors.Join(errors.New("refused"), err)
 	}
-	out, err := net.Dial("tcp", to)
+	_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+	return to, err
+}
+
+// ListenProxy starts a proxy on loopback. handle speaks with a client and returns where to go on to. The proxy ends with the test;
+// used is how often it has connected.
+func ListenProxy(t testing.TB, handle func(*bufio.Reader, net.Conn) (string, error)) (addr string, used *atomic.Int32) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		_, _ = io.WriteString(in, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-		return
+		t.Fatal(err)
 	}
-	defer out.Close()
-	if _, err := io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
-		return
-	}
-	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(out, r); out.Close() })
-	both.Go(func() { _, _ = io.Copy(in, out); in.Close() })
-	both.Wait()
+	used = new(atomic.Int32)
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		_ = ln.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				r := bufio.NewReader(c)
+				to, err := handle(r, c)
+				if err != nil {
+					return
+				}
+				server, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				used.Add(1)
+				defer server.Close()
+				var both sync.WaitGroup
+				both.Go(func() { _, _ = io.Copy(server, r); server.Close() })
+				both.Go(func() { _, _ = io.Copy(c, server); c.Close() })
+				both.Wait()
+			})
+		}
+	})
+	return ln.Addr().String(), used
 }
