@@ -68,7 +68,7 @@ func (c *Component) Connected() bool { return c.connected.Load() }
 // Counters returns totals.
 func (c *Component) Counters() Counters {
 	n := Counters{Connected: c.connected.Load(), Connects: c.connects.Load(), Answered: c.answered.Load(), Dropped: c.dropped.Load()}
-	if why := c.problem.Load(); why != nil && !n.Connected {
+	if why := c.problem.Load(); why != nil {
 		n.Problem = *why
 	}
 	return n
