@@ -50,7 +50,7 @@ func (g *global) register(root *cobra.Command) {
 	f.StringVar(&g.jid, "jid", "", "standalone: the account's `JID`")
 	f.StringVar(&g.passwordFile, "password-file", "", "standalone: `FILE` that holds the password; - is standard input")
 	f.StringVar(&g.connect, "connect", "", "standalone: `HOST:PORT` to use instead of the domain's DNS records, or a wss:// or https:// (BOSH) URL")
-	f.StringVar(&g.proxy, "proxy", "", "standalone: `URL` of a proxy to reach the server and relays by: http, https or socks5; none for none (default: environment)")
+	f.StringVar(&g.proxy, "proxy", "", "standalone: `URL` of a proxy to reach the server, relays and web servers by: http, https or socks5; none for none (default: environment)")
 	f.StringVar(&g.tls, "tls", "", "standalone: `MODE` auto, starttls, direct or plain-loopback (default auto)")
 	f.StringVar(&g.ca, "ca", "", "standalone: `FILE` of certificates (PEM) to trust besides the system's")
 	f.StringVar(&g.pin, "pin", "", "standalone: SHA-256 `FINGERPRINT` of the server certificate to trust")
