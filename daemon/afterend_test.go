@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jingled/jingled/internal/xmppserver"
 	"github.com/jingled/jingled/jid"
 	"github.com/jingled/jingled/jingle"
 	"github.com/jingled/jingled/jingle/jmi"
@@ -16,7 +20,7 @@ import (
 type order struct {
 	mu    sync.Mutex
 	steps map[string][]string // by sid: elements of XEP-0353 and actions of Jingle
-	// answers are the ids and types of answers to queries, if it is not nil.
+	// answers are the ids of queries that are answered, with the conditions of errors, if it is not nil.
 	answers chan [2]string
 }
 
@@ -32,21 +36,45 @@ func (o *order) tap(_ jid.JID, stanza *xmltree.Element) *xmltree.Element {
 		}
 	}
 	if kind := stanza.Attr("type"); o.answers != nil && stanza.Name.Local == "iq" && (kind == "error" || kind == "result") {
-		o.answers <- [2]string{stanza.Attr("id"), kind}
+		condition := ""
+		if problem := stanza.Child(nsClient, "error"); problem != nil {
+			for e := range problem.Elements() {
+				condition = cmp.Or(condition, e.Name.Local)
+			}
+		}
+		o.answers <- [2]string{stanza.Attr("id"), condition}
 	}
 	return stanza
 }
 
-func (o *order) of(id string) string {
+func (o *order) of(sid string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return strings.Join(o.steps[id], " ")
+	return strings.Join(o.steps[sid], " ")
+}
+
+// givingUp starts a server at which no session may begin after the end of its proposal, until all that is started after it has
+// stopped.
+func givingUp(t *testing.T) (*order, *xmppserver.Server) {
+	t.Helper()
+	o := &order{steps: map[string][]string{}}
+	srv := newServerWith(t, o.tap)
+	t.Cleanup(func() {
+		o.mu.Lock()
+		sids := slices.Collect(maps.Keys(o.steps))
+		o.mu.Unlock()
+		for _, sid := range sids {
+			if _, after, _ := strings.Cut(o.of(sid), "finish"); strings.Contains(after, string(jingle.SessionInitiate)) {
+				t.Errorf("sent were %s", o.of(sid))
+			}
+		}
+	})
+	return o, srv
 }
 
 // A caller who gives up between the proceed and the session-initiate does not let the phone ring a second time.
 func TestGivenUpBeforeTheSession(t *testing.T) {
-	o := &order{steps: map[string][]string{}}
-	srv := newServerWith(t, o.tap)
+	_, srv := givingUp(t)
 	alice, bob := act(t, srv, "alice", nil), act(t, srv, "bob", nil)
 	acc := alice.accounts[0]
 	for range 3 {
@@ -55,11 +83,16 @@ func TestGivenUpBeforeTheSession(t *testing.T) {
 		c := acc.call("bob@example.test", sid)
 		c.dialing.Lock()
 		bob.answer(sid)
-		for accepted := false; !accepted; time.Sleep(time.Millisecond) {
+		accepted := func() bool {
 			acc.mu.Lock()
+			defer acc.mu.Unlock()
 			p := acc.proposals.Get(keyOf("bob@example.test", sid))
-			accepted = p == nil || p.State() == jmi.StateProceeding
-			acc.mu.Unlock()
+			return p != nil && p.State() == jmi.StateProceeding
+		}
+		for deadline := time.Now().Add(20 * time.Second); !accepted(); time.Sleep(time.Millisecond) { // nothing is told of it
+			if time.Now().After(deadline) {
+				t.Fatal("the proceed does not come")
+			}
 		}
 		alice.hangUp(sid, "")
 		c.dialing.Unlock()
@@ -68,11 +101,6 @@ func TestGivenUpBeforeTheSession(t *testing.T) {
 			t.Errorf("bob's call ended with %v", e)
 		}
 		alice.seen, bob.seen = nil, nil
-		defer func() {
-			if steps := o.of(sid); strings.Contains(steps, string(jingle.SessionInitiate)) {
-				t.Errorf("sent were %s", steps)
-			}
-		}()
 	}
 	alice.idle()
 	bob.idle()
@@ -80,8 +108,7 @@ func TestGivenUpBeforeTheSession(t *testing.T) {
 
 // Whenever the caller gives up, what begins a session comes before what ends its proposal, or not at all.
 func TestGivenUpAnytime(t *testing.T) {
-	o := &order{steps: map[string][]string{}}
-	srv := newServerWith(t, o.tap)
+	o, srv := givingUp(t)
 	alice, bob := act(t, srv, "alice", nil), act(t, srv, "bob", nil)
 	for i := range 40 {
 		sid := alice.call("bob@example.test")
@@ -93,10 +120,6 @@ func TestGivenUpAnytime(t *testing.T) {
 		alice.hangUp(sid, "")
 		alice.ended(sid)
 		bob.ended(sid)
-		_, after, _ := strings.Cut(o.of(sid), "finish")
-		if strings.Contains(after, string(jingle.SessionInitiate)) {
-			t.Errorf("sent were %s", o.of(sid))
-		}
 		alice.seen, bob.seen = nil, nil
 	}
 	alice.idle()
@@ -109,9 +132,9 @@ func TestSessionAfterTheEnd(t *testing.T) {
 	srv := newServerWith(t, o.tap)
 	bob := act(t, srv, "bob", nil)
 	to := bob.accounts[0].client.JID()
-	deliver := func(stanza, id, content string) {
-		x, err := xmltree.Parse([]byte("<"+stanza+" xmlns='jabber:client' from='alice@example.test/a' to='"+to.String()+
-			"' id='"+id+"' type='"+map[string]string{"iq": "set", "message": "chat"}[stanza]+"'>"+content+"</"+stanza+">"), xmltree.Limits{})
+	deliver := func(from jid.JID, stanza, kind, id, content string) {
+		x, err := xmltree.Parse([]byte("<"+stanza+" xmlns='jabber:client' from='"+from.String()+"' to='"+to.String()+
+			"' id='"+id+"' type='"+kind+"'>"+content+"</"+stanza+">"), xmltree.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,37 +142,49 @@ func TestSessionAfterTheEnd(t *testing.T) {
 			t.Fatal("bob is not there")
 		}
 	}
-	message := func(kind, sid string) {
-		deliver("message", kind+sid, "<"+kind+" xmlns='"+jmi.NS+"' id='"+sid+"'><description xmlns='"+
+	message := func(from jid.JID, kind, sid string) {
+		deliver(from, "message", "chat", kind+sid, "<"+kind+" xmlns='"+jmi.NS+"' id='"+sid+"'><description xmlns='"+
 			"urn:xmpp:jingle:apps:rtp:1' media='audio'/></"+kind+">")
 	}
-	for _, end := range []string{"retract", "finish"} {
-		message("propose", end+"ed")
-		if e := bob.incoming(); e.GetSid() != end+"ed" {
-			t.Fatalf("%v rings", e)
-		}
-		message(end, end+"ed")
-		bob.ended(end + "ed")
-		deliver("iq", "late-"+end, `<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' initiator='alice@example.test/a' sid='`+
-			end+`ed'><content creator='initiator' name='a'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'>`+
+	late := func(from jid.JID, sid string) (condition string) {
+		t.Helper()
+		deliver(from, "iq", "set", "late-"+sid, `<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' initiator='`+from.String()+`' sid='`+
+			sid+`'><content creator='initiator' name='a'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'>`+
 			`<payload-type id='0' name='PCMU' clockrate='8000'/></description>`+
 			`<transport xmlns='urn:xmpp:jingle:transports:ice-udp:1'/></content></jingle>`)
-		answer := [2]string{}
-		for answer[0] != "late-"+end {
+		for {
 			select {
-			case answer = <-o.answers:
+			case answer := <-o.answers:
+				if answer[0] == "late-"+sid {
+					return answer[1]
+				}
 			case <-time.After(20 * time.Second):
 				t.Fatal("the late session is not answered")
 			}
 		}
-		if answer[1] != "error" {
-			t.Error("the late session is taken")
+	}
+	const friend, stranger = jid.JID("alice@example.test/a"), jid.JID("eve@example.test/e")
+	for _, end := range []string{"retract", "finish"} {
+		message(friend, "propose", end+"ed")
+		if e := bob.incoming(); e.GetSid() != end+"ed" {
+			t.Fatalf("%v rings", e)
 		}
-		message("propose", "after-"+end)
+		message(friend, end, end+"ed")
+		bob.ended(end + "ed")
+		if got := late(friend, end+"ed"); got != "unexpected-request" {
+			t.Errorf("the late session was answered with %q", got)
+		}
+		// A stranger does not learn that anybody is here.
+		message(stranger, "propose", end)
+		message(stranger, end, end)
+		if got := late(stranger, end); got != "service-unavailable" {
+			t.Errorf("the stranger was answered with %q", got)
+		}
+		message(friend, "propose", "after-"+end)
 		if e := bob.incoming(); e.GetSid() != "after-"+end {
 			t.Errorf("%v rings", e)
 		}
-		message("retract", "after-"+end)
+		message(friend, "retract", "after-"+end)
 		bob.ended("after-" + end)
 	}
 	bob.idle()

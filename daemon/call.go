@@ -271,7 +271,7 @@ func (c *call) finish(ended *jingledv1.CallEnded) {
 		a.mu.Unlock()
 		return
 	}
-	c.ended = true
+	c.ended, c.ending = true, true
 	ended.Successor = c.successor
 	if ended.TransferredTo != "" {
 		ended.TransferredTo = c.handover.to.String()

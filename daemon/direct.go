@@ -56,7 +56,7 @@ func (c *call) redirect(e mediacall.Ended) bool {
 	a := c.account
 	a.mu.Lock()
 	life, peer, tried, media := a.life, c.peer.Bare(), c.tried, c.media
-	open := len(tried) > 0 && !c.ended && !c.ending && c.state < jingledv1.CallState_CALL_STATE_CONNECTING
+	open := len(tried) > 0 && !c.ending && c.state < jingledv1.CallState_CALL_STATE_CONNECTING
 	if open {
 		c.phone, c.host.session = nil, nil
 	}

@@ -106,7 +106,7 @@ func (c *call) dial(device jid.JID, m *jingledv1.Media) error {
 	defer c.dialing.Unlock()
 	a := c.account
 	a.mu.Lock()
-	over := c.ending || c.ended
+	over := c.ending
 	c.inviting = !over
 	a.mu.Unlock()
 	if over {
@@ -159,7 +159,7 @@ func (c *call) connect(mc session) (over bool) {
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
 	c.phone = &phone{call: c, media: mc}
-	return c.ending || c.ended
+	return c.ending
 }
 
 // pickUp makes the application of an incoming session: it rings, or answers at once if the call was taken already.

@@ -204,11 +204,12 @@ func TestRatesAreLimited(t *testing.T) {
 // TestWeb goes by the web server of the XMPP server to somebody who is not there yet.
 func TestWeb(t *testing.T) {
 	for _, kind := range testkit.Kinds(t) {
-		t.Run(string(kind), func(t *testing.T) { byWeb(t, testkit.Uploading(t, kind, 10_000_000)) })
+		t.Run(string(kind), func(t *testing.T) { byWeb(t, testkit.Uploading(t, kind, 10_000_000), nil, nil) })
 	}
 }
 
-func byWeb(t *testing.T, srv *testkit.Server) {
+// byWeb has romeo and juliet as the functions configure them.
+func byWeb(t *testing.T, srv *testkit.Server, romeo, juliet func(*daemon.Config)) {
 	for _, u := range []string{"romeo", "juliet"} {
 		srv.AddUser(t, u, "pw")
 	}
@@ -220,7 +221,7 @@ func byWeb(t *testing.T, srv *testkit.Server) {
 		t.Fatal(err)
 	}
 
-	strict := atHome(t, "romeo@"+srv.Domain, srv.Addr, srv.Pool(), nil)
+	strict := atHome(t, "romeo@"+srv.Domain, srv.Addr, srv.Pool(), romeo)
 	// Not by itself: the user has not allowed it.
 	if _, err := strict.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: to, Path: path}); err == nil {
 		t.Error("a file went to the server without being allowed to")
@@ -236,7 +237,7 @@ func byWeb(t *testing.T, srv *testkit.Server) {
 	came := false
 	for try := range 4 {
 		if !came {
-			t.Run(fmt.Sprintf("login %d", try+1), func(t *testing.T) { came = fetched(t, atHome(t, to, srv.Addr, srv.Pool(), nil), data) })
+			t.Run(fmt.Sprintf("login %d", try+1), func(t *testing.T) { came = fetched(t, atHome(t, to, srv.Addr, srv.Pool(), juliet), data) })
 		}
 	}
 	if !came {
@@ -266,35 +267,17 @@ func fetched(t *testing.T, juliet *home, data []byte) bool {
 // TestWebByProxy uploads and fetches a file from a network that only an HTTP proxy leads out of. What a stranger names is looked
 // up before the proxy is asked for it.
 func TestWebByProxy(t *testing.T) {
-	srv := testkit.Uploading(t, testkit.KindProsody, 10_000_000) // it keeps messages at once
-	for _, u := range []string{"romeo", "juliet"} {
-		srv.AddUser(t, u, "pw")
-	}
-	srv.Befriend(t, "romeo", "juliet")
-	data := bytes.Repeat([]byte("later "), 10_000)
-	path := filepath.Join(t.TempDir(), "note.bin")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	by := func(p *testkit.WebProxy) func(*daemon.Config) {
-		return func(c *daemon.Config) { c.Accounts[0].Proxy = p.URL }
-	}
-	// Each has a proxy of its own.
+	srv := testkit.Uploading(t, testkit.Chosen(t), 10_000_000)
 	route := func(hostPort string) (string, bool) {
 		host, port, err := net.SplitHostPort(hostPort)
 		return net.JoinHostPort("127.0.0.1", port), err == nil && (host == "localhost" || host == "127.0.0.1")
 	}
+	// Each has a proxy of its own.
 	out, in := testkit.NewWebProxy(t, route), testkit.NewWebProxy(t, route)
-	romeo := atHome(t, "romeo@"+srv.Domain, srv.Addr, srv.Pool(), by(out))
-	if _, err := romeo.SendFile(t.Context(), &jingledv1.SendFileRequest{Peer: "juliet@" + srv.Domain, Path: path, Via: jingledv1.Via_VIA_HTTP}); err != nil {
-		t.Fatal(err)
+	by := func(p *testkit.WebProxy) func(*daemon.Config) {
+		return func(c *daemon.Config) { c.Accounts[0].Proxy = p.URL }
 	}
-	if d := romeo.until(t, done).GetTransferDone(); d.GetTransport() != "http" {
-		t.Errorf("%v", d)
-	}
-	if !fetched(t, atHome(t, "juliet@"+srv.Domain, srv.Addr, srv.Pool(), by(in)), data) {
-		t.Error("the file did not come")
-	}
+	byWeb(t, srv, by(out), by(in))
 	site := func(host string) func(string) bool {
 		return func(asked string) bool { return asked != srv.Addr && strings.HasPrefix(asked, host+":") }
 	}

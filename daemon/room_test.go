@@ -185,7 +185,8 @@ func groupCall(t *testing.T, s *testkit.Server, n int) {
 		if len(now) != n-1 || time.Now().After(deadline) {
 			t.Fatalf("the paths were %v and are %v", before, now)
 		}
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(now)), func(nick string) bool { return now[nick] == before[nick] }) {
+		maps.DeleteFunc(now, func(nick, path string) bool { return path != before[nick] })
+		if len(now) == 0 {
 			break
 		}
 	}
