@@ -7,29 +7,19 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
 
 	"github.com/jingled/jingled/media/partfile"
 )
 
-const (
-	// maxLate is how many packets are waited with for one that is missing.
-	maxLate = 256
-	// patience is how long, so that what is sent again still counts.
-	patience = 500 * time.Millisecond
-	// PartSuffix ends the name of a file while it is being written.
-	PartSuffix = partfile.Suffix
-)
+// PartSuffix ends the name of a file while it is being written.
+const PartSuffix = partfile.Suffix
 
 // Recorder is a [Sink] that writes a file: IVF for VP8, VP9 and AV1, Annex B for H264. Its name is given when it is closed.
 type Recorder struct {
 	f      *partfile.File
 	w      *bufio.Writer
 	codec  *Codec
-	build  *samplebuilder.SampleBuilder
+	build  *assembler
 	frames uint32
 	began  bool
 	first  uint32 // the timestamp that stands for the beginning
@@ -66,54 +56,43 @@ func (r *Recorder) Write(c *Codec, seq uint16, p Packet) error {
 		r.codec, r.source, r.seq = c, p.Source, seq
 		r.begin()
 		if c.fourcc != "" {
-			_, _ = r.w.Write(ivfHeader(c.fourcc, 0)) // an error stays
+			_, _ = r.w.Write(ivfHeader(c.fourcc, 0))
 		}
 	}
 	if c != r.codec {
 		return nil // a change of codec does not fit into one file
 	}
-	// Another source has numbers of its own, and a jump of them would have the builder look for thousands.
-	if jump := seq - r.seq; p.Source != r.source || jump > 2*maxLate && jump < -2*maxLate&0xffff {
-		r.build.Flush()
-		if err := r.take(); err != nil {
-			return err
-		}
+	// Another source has numbers of its own, and after a jump of them nothing is waited for.
+	if jump := seq - r.seq; p.Source != r.source || jump > maxLate && jump < -maxLate&0xffff {
+		r.build.flush(r.take)
 		r.began = false
 		r.begin()
 	}
 	r.source, r.seq = p.Source, seq
-	r.build.Push(&rtp.Packet{
-		Header:  rtp.Header{SequenceNumber: seq, Timestamp: p.Timestamp, Marker: p.Marker},
-		Payload: append([]byte(nil), p.Payload...),
-	})
-	return r.take()
+	r.build.push(seq, p, r.take)
+	return r.err
 }
 
-func (r *Recorder) begin() {
-	r.build = samplebuilder.New(maxLate, r.codec.frames(), ClockRate, samplebuilder.WithMaxTimeDelay(patience))
-}
+func (r *Recorder) begin() { r.build = &assembler{frames: r.codec.frames()} }
 
-func (r *Recorder) take() error {
-	for s := r.build.Pop(); s != nil; s = r.build.Pop() {
-		if !r.began && !r.codec.IsKeyFrame(s.Data) {
-			continue // nothing can be seen before
-		}
-		if !r.began {
-			r.began, r.first = true, s.PacketTimestamp-r.next
-		}
-		r.next = s.PacketTimestamp - r.first + ClockRate/30
-		r.frames++
-		if r.codec.fourcc != "" {
-			var h [12]byte
-			binary.LittleEndian.PutUint32(h[:], uint32(len(s.Data)))
-			binary.LittleEndian.PutUint64(h[4:], uint64(s.PacketTimestamp-r.first))
-			_, _ = r.w.Write(h[:])
-		}
-		if _, err := r.w.Write(s.Data); err != nil {
-			return r.keep(err)
-		}
+// take writes a frame.
+func (r *Recorder) take(frame []byte, timestamp uint32) {
+	if r.err != nil || !r.began && !r.codec.IsKeyFrame(frame) {
+		return // nothing can be seen before
 	}
-	return nil
+	if !r.began {
+		r.began, r.first = true, timestamp-r.next
+	}
+	r.next = timestamp - r.first + ClockRate/30
+	r.frames++
+	if r.codec.fourcc != "" {
+		var h [12]byte
+		binary.LittleEndian.PutUint32(h[:], uint32(len(frame)))
+		binary.LittleEndian.PutUint64(h[4:], uint64(timestamp-r.first))
+		_, _ = r.w.Write(h[:]) // an error stays
+	}
+	_, err := r.w.Write(frame)
+	_ = r.keep(err)
 }
 
 func (r *Recorder) keep(err error) error {
@@ -126,8 +105,7 @@ func (r *Recorder) keep(err error) error {
 // Close implements [Sink]. After an error what there is keeps the name with [PartSuffix].
 func (r *Recorder) Close() error {
 	if r.build != nil {
-		r.build.Flush()
-		_ = r.take()
+		r.build.flush(r.take)
 	}
 	_ = r.keep(r.w.Flush())
 	if r.codec != nil && r.codec.fourcc != "" {

@@ -1,0 +1,140 @@
+package video
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// assembled gives packets to an assembler of VP8, written "number:timestamp in ms" with "^" before the first of a frame, "." after
+// the last, and "-" instead of both for padding. It returns the numbers of the packets of each frame, and which packet had it given,
+// "end" at the end.
+func assembled(t *testing.T, script string) (got []string) {
+	t.Helper()
+	a := &assembler{frames: known[0].frames()}
+	now := ""
+	give := func(frame []byte, _ uint32) {
+		var numbers []string
+		for b := range slices.Chunk(frame, 2) {
+			numbers = append(numbers, strconv.Itoa(int(b[0])<<8|int(b[1])))
+		}
+		got = append(got, strings.Join(numbers, "+")+" by "+now)
+	}
+	for w := range strings.FieldsSeq(script) {
+		number, ms, _ := strings.Cut(strings.Trim(w, "^.-"), ":")
+		seq, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := strconv.ParseUint(ms, 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := Packet{Timestamp: uint32(at * ClockRate / 1000), Marker: strings.HasSuffix(w, ".")}
+		switch w[0] {
+		case '-':
+		case '^':
+			p.Payload = []byte{0x10, byte(seq >> 8), byte(seq)}
+		default:
+			p.Payload = []byte{0x00, byte(seq >> 8), byte(seq)}
+		}
+		now = number
+		a.push(uint16(seq), p, give)
+	}
+	now = "end"
+	a.flush(give)
+	return got
+}
+
+func TestAssembler(t *testing.T) {
+	for _, c := range []struct{ what, script, want string }{
+		{"frames come when they are whole", "^1:0 2:0. ^3:40.", "1+2 by 2, 3 by 3"},
+		{"in the order of their numbers, also around 65536", "^65535:0 ^1:40. 0:0.", "65535+0 by 0, 1 by 0"},
+		{"what comes twice, or too late, is not seen again", "^1:0. ^1:0. ^2:40. ^1:0. ^2:40.", "1 by 1, 2 by 2"},
+		{"without markers the next frame ends one", "^1:0 2:0 ^3:40 ^4:80", "1+2 by 3, 3 by 4"},
+		{"padding is nothing", "^1:0. -2:0 -3:0 ^4:40 -5:40 6:40.", "1 by 1, 4+6 by 6"},
+		{"what is missing is waited for", "^1:0. ^3:40. ^4:80. ^2:20.", "1 by 1, 2 by 2, 3 by 2, 4 by 2"},
+		{"not for ever", "^1:0. ^3:40. ^4:540. ^5:541. ^2:20.", "1 by 1, 3 by 5, 4 by 5, 5 by 5"},
+		{"padding may be missing", "^1:0. -2:0 ^4:40. -6:40 ^7:80. ^8:600.", "1 by 1, 4 by 8, 7 by 8, 8 by 8"},
+		{"a frame that stays incomplete is not given", "^1:0 3:0. ^4:40. ^5:501. ^6:560.", "4 by 5, 5 by 5, 6 by 6"},
+		{"nor what is left of one that has lost its beginning", "^1:0. 3:40 4:40. ^5:80. ^6:560.", "1 by 1, 5 by 6, 6 by 6"},
+		{"nor another beginning in it", "^1:0 ^3:0. ^4:40. ^5:501.", "4 by 5, 5 by 5"},
+		{"the end does not complete one", "^1:0. ^2:40", "1 by 1"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			if got := strings.Join(assembled(t, c.script), ", "); got != c.want {
+				t.Errorf("%s, and not %s", got, c.want)
+			}
+		})
+	}
+}
+
+// Packets without end, none of which completes anything, keep a bounded number of others.
+func TestAssemblerGoesOn(t *testing.T) {
+	a := &assembler{frames: known[0].frames()}
+	frames := 0
+	give := func([]byte, uint32) { frames++ }
+	a.push(9, Packet{Payload: []byte{0x10, 1}}, give)
+	for seq := uint16(11); seq < 11+maxLate; seq++ { // 10 never comes, and no time passes
+		a.push(seq, Packet{Payload: []byte{0x10, 1}, Timestamp: 1, Marker: true}, give)
+	}
+	if frames != maxLate {
+		t.Errorf("%d frames", frames)
+	}
+	a.push(11+2*maxLate, Packet{Payload: []byte{0x10, 1}, Timestamp: 2, Marker: true}, give)
+	a.flush(give)
+	if frames != maxLate+1 {
+		t.Errorf("%d frames after a leap", frames)
+	}
+}
+
+// Browsers fill the path with packets that have no payload and that are not sent again when they are lost. No frame is lost by that,
+// if its packets come in the end.
+func TestLostPaddingLosesNothing(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		c := known[0]
+		frames := pictures(120)
+		packets := c.packets()
+		var got [][]byte
+		a := &assembler{frames: c.frames()}
+		give := func(frame []byte, _ uint32) { got = append(got, frame) }
+		type resent struct {
+			at, seq uint16
+			p       Packet
+		}
+		var again []resent
+		seq := uint16(65000)
+		for i, f := range frames {
+			timestamp := uint32(i) * ClockRate / 15
+			payloads := packets.Payload(payloadSize, f)
+			for j := range len(payloads) + 5 {
+				p := Packet{Timestamp: timestamp}
+				if j < len(payloads) {
+					p.Payload, p.Marker = payloads[j], j == len(payloads)-1
+				}
+				switch lost := r.IntN(10) == 0 && i > 0; {
+				case !lost:
+					a.push(seq, p, give)
+				case p.Payload != nil:
+					again = append(again, resent{seq + uint16(r.IntN(20)), seq, p})
+				}
+				seq++
+				for len(again) > 0 && int16(seq-again[0].at) > 0 {
+					a.push(again[0].seq, again[0].p, give)
+					again = again[1:]
+				}
+			}
+		}
+		for _, l := range again {
+			a.push(l.seq, l.p, give)
+		}
+		a.flush(give)
+		if !slices.EqualFunc(got, frames, bytes.Equal) {
+			t.Errorf("seed %d: %d of %d frames", seed, len(got), len(frames))
+		}
+	}
+}
