@@ -35,8 +35,9 @@ type Codec struct {
 var known = []*Codec{
 	{
 		Name: "VP8", PayloadType: 96, fourcc: "VP80", key: isKeyVP8,
-		packets: func() rtp.Payloader { return &codecs.VP8Payloader{EnablePictureID: true} },
-		frames:  func() rtp.Depacketizer { return &codecs.VP8Packet{} },
+		// Without PictureID, which the payloader leaves out of some frames only: browsers then wait for what is not missing.
+		packets: func() rtp.Payloader { return &codecs.VP8Payloader{} },
+		frames:  func() rtp.Depacketizer { return &vp8Packet{} },
 	},
 	{
 		// RFC 6184 section 8.1: constrained baseline, level 3.1, fragments allowed; what browsers have.
@@ -71,6 +72,22 @@ func ByName(name string) (*Codec, error) {
 
 // IsKeyFrame reports whether a whole frame can be decoded without others.
 func (c *Codec) IsKeyFrame(frame []byte) bool { return len(frame) > 0 && c.key(frame) }
+
+// KeyFrames returns what finds key frames in the packets of one stream, which it gets in the order in which they come. It
+// reports whether a packet begins one, or ends one where that shows only there (RFC 6184 section 5.8).
+func (c *Codec) KeyFrames() func(payload []byte) bool {
+	frames, began := c.frames(), false
+	return func(payload []byte) bool {
+		began = began || frames.IsPartitionHead(payload)
+		data, err := frames.Unmarshal(payload)
+		if err != nil || len(data) == 0 {
+			return false
+		}
+		key := began && c.key(data)
+		began = false
+		return key
+	}
+}
 
 // Packet is one RTP packet without what belongs to the session.
 type Packet struct {
@@ -108,6 +125,14 @@ type Sink interface {
 	Write(c *Codec, seq uint16, p Packet) error
 	// Close finishes what was written.
 	Close() error
+}
+
+// vp8Packet knows the first packet of a frame from the first of a further partition (RFC 7741 section 4.2: S and PID).
+type vp8Packet struct{ codecs.VP8Packet }
+
+// IsPartitionHead implements [rtp.Depacketizer].
+func (*vp8Packet) IsPartitionHead(payload []byte) bool {
+	return len(payload) > 0 && payload[0]&0x17 == 0x10
 }
 
 func isKeyVP8(f []byte) bool { return f[0]&1 == 0 } // RFC 6386 section 9.1
