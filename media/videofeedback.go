@@ -121,7 +121,7 @@ func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 		switch {
 		case now-m.since > nackFor:
 			delete(in.missing, seq)
-			in.wantKey = true
+			in.wantKey = keyFrameTries
 		case s.agreed.nack && now-m.since >= nackAfter && now-m.asked >= max(nackEvery, s.rtt+s.rtt/4):
 			m.asked = now
 			want = append(want, seq)
@@ -131,8 +131,8 @@ func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 		slices.SortFunc(want, func(a, b uint16) int { return int(int16(a - b)) })
 		out = append(out, &rtcp.TransportLayerNack{SenderSSRC: s.ssrc, MediaSSRC: in.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(want)})
 	}
-	if in.wantKey && now-in.asked >= keyFrameEvery {
-		in.wantKey, in.asked = false, now
+	if in.wantKey > 0 && now-in.asked >= max(keyFrameEvery, s.rtt+s.rtt/4) {
+		in.wantKey, in.asked = in.wantKey-1, now
 		switch {
 		case s.agreed.pli:
 			out = append(out, &rtcp.PictureLossIndication{SenderSSRC: s.ssrc, MediaSSRC: in.ssrc})
@@ -144,6 +144,19 @@ func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 		}
 	}
 	return out
+}
+
+// keyFrame looks for what was asked for.
+func (in *videoIn) keyFrame(c *video.Codec, payload []byte) {
+	if in.wantKey == 0 {
+		return
+	}
+	if in.codec != c {
+		in.codec, in.begins = c, c.KeyFrames()
+	}
+	if in.begins(payload) {
+		in.wantKey = 0
+	}
 }
 
 // remb tells how much we can take: less after loss, more without; s.mu is held. Where packets are counted one by one

@@ -28,6 +28,8 @@ const (
 	videoTick = 20 * time.Millisecond
 	// keyFrameEvery is how often a key frame is asked for, or the source is.
 	keyFrameEvery = 500 * time.Millisecond
+	// keyFrameTries is how often one is asked for that does not come: the question may be lost, and the answer.
+	keyFrameTries = 8
 	// nackAfter is how long a packet may be late, nackEvery how long what was asked for may take at least, and
 	// nackFor when a key frame is asked for instead.
 	nackAfter = 10 * time.Millisecond
@@ -90,8 +92,10 @@ type videoIn struct {
 	stats   *rtpstat.Receiver
 	highest uint16
 	missing map[uint16]*missing
-	wantKey bool
-	asked   time.Duration // for a key frame
+	wantKey int                       // how often a key frame is asked for yet, unless one begins
+	asked   time.Duration             // for a key frame
+	codec   *video.Codec              // whose key frames begins knows
+	begins  func(payload []byte) bool // a key frame
 	fir     uint8
 	bitrate int // that we tell
 	bytes   uint64
@@ -118,7 +122,7 @@ func (s *videoStream) equip(v Video) {
 	}
 	s.source, s.sink = v.Source, v.Sink
 	if s.in != nil {
-		s.in.wantKey = true
+		s.in.wantKey = keyFrameTries
 	}
 	if s.begun {
 		s.chooseCodec()
@@ -194,7 +198,7 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	if in == nil || in.ssrc != h.SSRC {
 		// A recording begins with a key frame, so one is asked for.
 		in = &videoIn{
-			ssrc: h.SSRC, stats: rtpstat.NewReceiver(video.ClockRate), highest: h.SequenceNumber - 1, wantKey: true,
+			ssrc: h.SSRC, stats: rtpstat.NewReceiver(video.ClockRate), highest: h.SequenceNumber - 1, wantKey: keyFrameTries,
 			asked: -keyFrameEvery, missing: make(map[uint16]*missing), bitrate: maxBitrate / 2,
 		}
 		first := s.in == nil
@@ -212,7 +216,7 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 		delete(in.missing, h.SequenceNumber)
 	case gap > maxNacks:
 		clear(in.missing)
-		in.highest, in.wantKey = h.SequenceNumber, true
+		in.highest, in.wantKey = h.SequenceNumber, keyFrameTries
 	default:
 		for seq := in.highest + 1; seq != h.SequenceNumber; seq++ {
 			if len(in.missing) < maxNacks {
@@ -224,6 +228,7 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	if s.sink == nil {
 		return
 	}
+	in.keyFrame(c, payload)
 	p := video.Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker, Source: h.SSRC}
 	if err := s.sink.Write(c, h.SequenceNumber, p); err != nil {
 		err = errors.Join(err, s.sink.Close())
@@ -310,7 +315,7 @@ func (s *videoStream) wantKeyFrame() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.in != nil {
-		s.in.wantKey = true
+		s.in.wantKey = keyFrameTries
 	}
 }
 

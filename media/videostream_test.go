@@ -2,9 +2,11 @@ package media
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -86,5 +88,82 @@ func TestSourceOfWhatHasEndedIsClosed(t *testing.T) {
 		if err := s.close(); err != nil || !camera.closed {
 			t.Errorf("%s the end: closed %v in the end, %v", name, camera.closed, err)
 		}
+	}
+}
+
+// asks keeps the key frames that are asked for, and when.
+type asks struct {
+	nowhere
+	began time.Time
+	at    []time.Duration
+}
+
+// WriteRTCP implements [writer].
+func (a *asks) WriteRTCP(ps ...rtcp.Packet) error {
+	for _, p := range ps {
+		if _, ok := p.(*rtcp.PictureLossIndication); ok {
+			a.at = append(a.at, time.Since(a.began).Round(videoTick))
+		}
+	}
+	return nil
+}
+
+// blind is a sink that keeps nothing.
+type blind struct{}
+
+func (blind) Write(*video.Codec, uint16, video.Packet) error { return nil }
+func (blind) Close() error                                   { return nil }
+
+// A key frame is asked for until one comes, as the question may be lost and the answer, but not for ever.
+func TestKeyFrameIsAskedForAgain(t *testing.T) {
+	const never = -1
+	ms := func(n ...int) (out []time.Duration) {
+		for _, n := range n {
+			out = append(out, time.Duration(n)*time.Millisecond)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		what    string
+		key     int // which packet is one; they come each 40 ms
+		restart int // from which on the numbers are others
+		want    []time.Duration
+	}{
+		{"it begins with one", 0, never, nil},
+		{"it comes soon", 3, never, ms(20)},
+		{"the second question is answered", 15, never, ms(20, 520)},
+		{"it never comes", never, never, ms(20, 520, 1020, 1520, 2020, 2520, 3020, 3520)},
+		{"much is lost", 0, 50, ms(2020, 2520, 3020, 3520, 4020, 4520, 5020, 5520)},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := &asks{began: time.Now()}
+				s := newVideoStream(out, "x", func(Event) {})
+				s.cc = newCounter()
+				vp8 := video.Codecs()[0]
+				s.agree(videoAgreement{codecs: map[uint8]*video.Codec{96: vp8}, pli: true}, nil, true)
+				s.equip(Video{Sink: blind{}})
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- s.run(ctx) }()
+				time.Sleep(10 * time.Millisecond)
+				for i := range 200 {
+					seq, frame := uint16(i), byte(1)
+					if c.restart != never && i >= c.restart {
+						seq += 20000
+					}
+					if i == c.key {
+						frame = 0
+					}
+					s.receive(&rtp.Header{SequenceNumber: seq, PayloadType: 96, SSRC: 7, Timestamp: uint32(i) * 3600}, []byte{0x10, frame}, time.Now())
+					time.Sleep(40 * time.Millisecond)
+				}
+				cancel()
+				<-ended
+				if !slices.Equal(out.at, c.want) {
+					t.Errorf("asked for at %v, and not at %v", out.at, c.want)
+				}
+			})
+		})
 	}
 }
