@@ -141,9 +141,9 @@ const commands = {
     }
     return heard;
   },
-  // see returns of each screen its size and the colour in the middle, and how many frames of all were decoded and sent.
+  // see returns of each screen its size and the colour in the middle, and what was counted of each video.
   async see({ sid }) {
-    const out = { screens: [], decoded: [], sent: [] };
+    const out = { screens: [], received: [], sent: [] };
     for (const screen of screens) {
       const one = { width: screen.videoWidth, height: screen.videoHeight, color: [] };
       if (one.width) {
@@ -156,8 +156,8 @@ const commands = {
     }
     (await sessions.get(sid).pc.getStats()).forEach(r => {
       if (r.kind !== 'video') return;
-      if (r.type === 'inbound-rtp') out.decoded.push(r.framesDecoded || 0);
-      if (r.type === 'outbound-rtp') out.sent.push({ frames: r.framesSent, target: r.targetBitrate, nacks: r.nackCount, again: r.retransmittedPacketsSent });
+      if (r.type === 'inbound-rtp') out.received.push({ packets: r.packetsReceived, decoded: r.framesDecoded, nacks: r.nackCount, plis: r.pliCount });
+      if (r.type === 'outbound-rtp') out.sent.push({ frames: r.framesSent, nacks: r.nackCount, again: r.retransmittedPacketsSent });
     });
     return out;
   },
