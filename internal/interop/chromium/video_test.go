@@ -208,6 +208,7 @@ func videoCalls(t *testing.T, script []byte, srv *testkit.Server) {
 		wantFrames(t, in("their-camera.ivf"), camera)
 		wantFrames(t, in("their-screen.ivf"), screen)
 	})
+	t.Run("films", func(t *testing.T) { films(t, us, b) })
 	// Retransmission needs no streams of its own (RTX): either side sends again what the other asks for.
 	t.Run("every tenth packet is lost", func(t *testing.T) {
 		do[any](b, "forget", nil)
