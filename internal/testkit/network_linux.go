@@ -24,8 +24,10 @@ func InNetwork(t *testing.T, env ...string) bool {
 	t.Helper()
 	ip := Binary(t, "ip", "iproute2")
 	if os.Getenv(networkEnv) == t.Name() {
+		// Without link-local addresses of IPv6: those come a second or two later, and a browser fails what it loads then.
 		for _, line := range []string{
-			"link set lo up", "link add lan type veth peer name lan-peer", "addr add " + NetworkAddress + "/24 dev lan",
+			"link set lo up", "link add lan type veth peer name lan-peer",
+			"link set lan addrgenmode none", "link set lan-peer addrgenmode none", "addr add " + NetworkAddress + "/24 dev lan",
 			"link set lan-peer up", "link set lan up",
 		} {
 			if out, err := exec.Command(ip, strings.Fields(line)...).CombinedOutput(); err != nil {

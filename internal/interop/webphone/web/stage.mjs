@@ -32,8 +32,7 @@ export async function open(who) {
   page.faults = [];
   page.on("pageerror", (e) => page.faults.push(`${who.user}: ${e.stack}`));
   page.on("console", (m) => {
-    // The network of the test is made while the browser looks; the page connects again by itself.
-    if (m.type() === "error" && !m.text().includes("ERR_NETWORK_CHANGED")) page.faults.push(`${who.user}: ${m.text()} ${m.location().url}`);
+    if (m.type() === "error") page.faults.push(`${who.user}: ${m.text()} ${m.location().url}`);
   });
   page.on("request", (r) => {
     if (new URL(r.url()).origin !== new URL(who.url).origin) page.faults.push(`${who.user} asks ${r.url()}`);
