@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -82,6 +83,40 @@ func proxies(t *testing.T, s *testkit.Server) {
 				t.Errorf("with a wrong password: %v", err)
 			}
 		})
+	}
+}
+
+// TestProxyIsTold says what a proxy is asked for: a name that it looks up, or the address that was chosen here.
+func TestProxyIsTold(t *testing.T) {
+	const name = "files.example.test:443"
+	for scheme, handle := range map[string]func(*bufio.Reader, net.Conn) (string, error){"http": httpProxy, "socks5": socksProxy} {
+		for want, at := range map[string]netip.AddrPort{name: {}, "9.9.9.9:443": netip.MustParseAddrPort("9.9.9.9:443")} {
+			t.Run(scheme+" "+want, func(t *testing.T) {
+				there, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer there.Close()
+				told := make(chan string, 1)
+				addr, _ := testkit.ListenProxy(t, func(r *bufio.Reader, c net.Conn) (string, error) {
+					to, err := handle(r, c)
+					told <- to
+					return there.Addr().String(), err
+				})
+				c, err := xmpp.New(xmpp.Config{JID: "romeo@example.test", Password: password("secret"), Proxy: scheme + "://user:p%40ss@" + addr})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn, err := c.DialByProxy(t.Context(), name, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if got := wait(t, "what the proxy is told", told); got != want {
+					t.Errorf("the proxy is asked for %s, and not for %s", got, want)
+				}
+			})
+		}
 	}
 }
 
