@@ -135,7 +135,7 @@ type Stats struct {
 type VideoStats struct {
 	Content    string
 	Categories []rtp.Category
-	// Codec is what we send, or would.
+	// Codec is what we send, or would, and what comes if we have sent nothing.
 	Codec                          string
 	PacketsSent, BytesSent         uint64
 	PacketsReceived, BytesReceived uint64

@@ -146,19 +146,6 @@ func (s *videoStream) feedback(now time.Duration) []rtcp.Packet {
 	return out
 }
 
-// keyFrame looks for what was asked for.
-func (in *videoIn) keyFrame(c *video.Codec, payload []byte) {
-	if in.wantKey == 0 {
-		return
-	}
-	if in.codec != c {
-		in.codec, in.begins = c, c.KeyFrames()
-	}
-	if in.begins(payload) {
-		in.wantKey = 0
-	}
-}
-
 // remb tells how much we can take: less after loss, more without; s.mu is held. Where packets are counted one by one
 // (transport-cc) the peer sees that itself, and is only told what the viewer can take: it keeps to both.
 func (s *videoStream) remb() []rtcp.Packet {

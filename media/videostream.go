@@ -92,10 +92,10 @@ type videoIn struct {
 	stats   *rtpstat.Receiver
 	highest uint16
 	missing map[uint16]*missing
-	wantKey int                       // how often a key frame is asked for yet, unless one begins
-	asked   time.Duration             // for a key frame
-	codec   *video.Codec              // whose key frames begins knows
-	begins  func(payload []byte) bool // a key frame
+	wantKey int           // how often a key frame is asked for yet, unless one begins
+	asked   time.Duration // for a key frame
+	codec   *video.Codec
+	begins  func(payload []byte) bool // a key frame of the codec
 	fir     uint8
 	bitrate int // that we tell
 	bytes   uint64
@@ -210,6 +210,9 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	in.stats.Packet(h.SequenceNumber, h.Timestamp, len(payload), true, now)
 	in.packets++
 	in.bytes += uint64(len(payload))
+	if in.codec != c {
+		in.codec, in.begins = c, c.KeyFrames()
+	}
 	gap := h.SequenceNumber - in.highest
 	switch {
 	case gap == 0 || gap > 0x8000:
@@ -228,7 +231,9 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	if s.sink == nil {
 		return
 	}
-	in.keyFrame(c, payload)
+	if in.wantKey > 0 && in.begins(payload) {
+		in.wantKey = 0
+	}
 	p := video.Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker, Source: h.SSRC}
 	if err := s.sink.Write(c, h.SequenceNumber, p); err != nil {
 		err = errors.Join(err, s.sink.Close())
@@ -385,6 +390,9 @@ func (s *videoStream) stats() VideoStats {
 		v.Codec = s.agreed.send.Name
 	}
 	if s.in != nil {
+		if s.sent.packets == 0 {
+			v.Codec = s.in.codec.Name
+		}
 		v.PacketsReceived, v.BytesReceived, v.PacketsLost = s.in.stats.Received(), s.in.stats.Bytes(), s.in.stats.Lost()
 	}
 	return v

@@ -167,3 +167,22 @@ func TestKeyFrameIsAskedForAgain(t *testing.T) {
 		})
 	}
 }
+
+// What a video is encoded by is told of what is sent, and of what comes where that is all there is.
+func TestStatsNameTheCodec(t *testing.T) {
+	vp8, h264 := video.Codecs()[0], video.Codecs()[1]
+	s := newVideoStream(nowhere{}, "x", func(Event) {})
+	s.cc = newCounter()
+	s.agree(videoAgreement{codecs: map[uint8]*video.Codec{96: vp8, 102: h264}, send: h264, sendPT: 102}, nil, true)
+	if got := s.stats().Codec; got != "H264" {
+		t.Errorf("before anything: %s", got)
+	}
+	s.receive(&rtp.Header{PayloadType: 96, SSRC: 7}, []byte{0x10, 0}, time.Now())
+	if got := s.stats().Codec; got != "VP8" {
+		t.Errorf("VP8 comes: %s", got)
+	}
+	s.sent.packets++
+	if got := s.stats().Codec; got != "H264" {
+		t.Errorf("H264 is sent: %s", got)
+	}
+}

@@ -4662,7 +4662,7 @@ func (x *CallStats) GetVideos() []*VideoStats {
 
 type VideoStats struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
-	Codec           string                 `protobuf:"bytes,1,opt,name=codec,proto3" json:"codec,omitempty"` // of what we send
+	Codec           string                 `protobuf:"bytes,1,opt,name=codec,proto3" json:"codec,omitempty"` // of what we send, and of what comes if we have sent nothing
 	PacketsSent     uint64                 `protobuf:"varint,2,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
 	PacketsReceived uint64                 `protobuf:"varint,3,opt,name=packets_received,json=packetsReceived,proto3" json:"packets_received,omitempty"`
 	PacketsLost     uint64                 `protobuf:"varint,4,opt,name=packets_lost,json=packetsLost,proto3" json:"packets_lost,omitempty"`
