@@ -47,8 +47,10 @@ func (a *assembler) push(seq uint16, p Packet, give func(frame []byte, timestamp
 	if int16(seq-a.next) < 0 {
 		return
 	}
-	for seq-a.next >= maxLate {
-		a.step(true, give)
+	for seq-a.next >= maxLate && a.step(true, give) {
+	}
+	if seq-a.next >= maxLate {
+		a.next, a.end = seq, seq
 	}
 	p.Payload = append([]byte(nil), p.Payload...)
 	a.slots[seq%maxLate] = slot{true, seq, p}
@@ -64,22 +66,16 @@ func (a *assembler) push(seq uint16, p Packet, give func(frame []byte, timestamp
 
 // flush gives what is left and whole.
 func (a *assembler) flush(give func(frame []byte, timestamp uint32)) {
-	for a.next != a.end {
-		a.step(true, give)
+	for a.step(true, give) {
 	}
 }
 
-// step goes on by a packet or a frame; it reports false if it waits for what is missing, which it does not if it has to go on.
+// step goes on by a packet or a frame. It reports false at the end, and where it waits for what is missing, unless it must go on.
 func (a *assembler) step(must bool, give func(frame []byte, timestamp uint32)) bool {
-	if a.next == a.end {
-		if must {
-			a.next++
-			a.end++
-		}
-		return must
-	}
 	s := a.at(a.next)
 	switch {
+	case a.next == a.end:
+		return false
 	case s == nil:
 		if !must && !a.late() {
 			return false
