@@ -5,6 +5,7 @@ package natlab_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/jingled/jingled/internal/testkit/impair"
 	"github.com/jingled/jingled/media/audio"
 	"github.com/jingled/jingled/media/audio/audiotest"
+	"github.com/jingled/jingled/media/video/videotest"
 )
 
 // bad is a line over which people complain: 5 % of packets are lost, 5 % are overtaken, 2 % come twice, and all take 50 ms and more.
@@ -41,6 +43,7 @@ func TestBadLines(t *testing.T) {
 	l := newLab(t, program)
 	t.Run("at the same time", func(t *testing.T) {
 		t.Run("sound", l.soundSurvives)
+		t.Run("pictures", l.picturesSurvive)
 		t.Run("files", l.filesSurvive)
 	})
 	t.Run("set-up", l.setUpIsQuick)
@@ -109,6 +112,44 @@ func toneAtTheEnd(t *testing.T, path string, hz, last float64) (share, seconds f
 	// Whole periods, so that it does not matter where the recording begins.
 	n := min(int(last*audio.SampleRate/audio.FrameSize), len(heard)) / audiotest.Period * audiotest.Period
 	return audiotest.Share(heard[len(heard)-n:]), float64(n) * audio.FrameSize / audio.SampleRate
+}
+
+// picturesSurvive plays a film over a bad line: what is lost comes again, and all of it is recorded in its order.
+func (l *lab) picturesSurvive(t *testing.T) {
+	from, pump := natlab.NewFarSite(t, natlab.PortRestricted, 5, impair.Config{Up: bad, Down: bad, Seed: 5})
+	to := natlab.NewSite(t, natlab.PortRestricted, 6)
+	l.people(t, "player", "viewer")
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	film := make([][]byte, 250) // 10 seconds
+	for i := range film {
+		film[i] = append(binary.BigEndian.AppendUint32([]byte{1}, uint32(i)), make([]byte, 3000)...)
+	}
+	film[0][0] = 0 // the only key frame
+	seen := filepath.Join(t.TempDir(), "seen.ivf")
+	b := l.start(ctx, t, to, "viewer", "answer", "--once", "--record-video", seen)
+	b.until(t, "ready")
+	a := l.start(ctx, t, from, "player", "call", "viewer@"+l.server.Domain, "--audio-in", "silence", "--video-in", videotest.Write(t, film), "--duration", "12s")
+	a.until(t, "call.ended")
+	b.until(t, "call.ended")
+	b.wait()
+	got, err := videotest.Read(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[uint32]bool{}
+	for _, f := range got {
+		there[binary.BigEndian.Uint32(f[1:])] = true
+	}
+	up, _ := pump.Counts()
+	t.Logf("%d of %d frames are recorded, %d different ones; the line: up %+v", len(got), len(film), len(there), up)
+	if up.Lost == 0 {
+		t.Errorf("the line was not bad: %+v", up)
+	}
+	if len(there) < len(film)*98/100 {
+		t.Errorf("%d of %d frames were seen", len(there), len(film))
+	}
 }
 
 // filesSurvive sends a file by every road at the same time.
