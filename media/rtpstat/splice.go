@@ -3,7 +3,7 @@ package rtpstat
 import "time"
 
 // Splice makes one RTP stream of several that take turns: sequence numbers go on without a gap, and timestamps go on as
-// time does. Within one source gaps and order stay as they are. The zero value begins at 0.
+// time does. Within one source gaps and order stay as they are. The zero value begins at sequence number 1 and timestamp 0.
 type Splice struct {
 	begun    bool
 	source   uint32

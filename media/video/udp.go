@@ -14,6 +14,8 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+
+	"github.com/jingled/jingled/media/rtpstat"
 )
 
 // PayloadType is what RTP over UDP has on the way out; on the way in any will do.
@@ -24,8 +26,13 @@ type RTPSource struct {
 	codec *Codec
 	conn  *net.UDPConn
 	buf   [2048]byte
-	seq   uint16
 	begun bool
+	run   uint32 // of the program: it may begin again, with numbers of its own
+	seq   uint16 // its highest
+	leap  uint16 // what would follow a packet whose number was far from that
+	to    rtpstat.Splice
+	out   uint16 // the last number of to
+	since time.Time
 
 	mu   sync.Mutex // guards what follows
 	ssrc uint32
@@ -140,20 +147,39 @@ func (s *RTPSource) Read(ctx context.Context) (Packet, error) {
 			}
 			payload = payload[:len(payload)-pad]
 		}
-		p := Packet{Payload: payload, Timestamp: h.Timestamp, Marker: h.Marker}
-		if s.begun && h.SSRC == s.ssrc {
-			gap := h.SequenceNumber - s.seq - 1
-			if gap > 0x8000 {
-				continue // late or double
-			}
-			p.Lost = gap
+		if !s.follows(h.SSRC, h.SequenceNumber) {
+			continue
 		}
-		s.begun, s.seq = true, h.SequenceNumber
 		s.mu.Lock()
 		s.ssrc, s.from = h.SSRC, from
 		s.mu.Unlock()
+		seq, timestamp := s.to.Packet(s.run, h.SequenceNumber, h.Timestamp, ClockRate, time.Since(s.since))
+		p := Packet{Payload: payload, Timestamp: timestamp, Marker: h.Marker, Lost: seq - s.out - 1}
+		s.out = seq
 		return p, nil
 	}
+}
+
+// follows reports whether a packet comes after those before it. A program that was started again is known by its SSRC, or, if it
+// has the same, by two packets in a row whose numbers are far from the others (RFC 3550 appendix A.1).
+func (s *RTPSource) follows(ssrc uint32, seq uint16) bool {
+	const maxDropout, maxMisorder = 3000, 100
+	switch gap := seq - s.seq - 1; {
+	case !s.begun:
+		s.since = time.Now()
+	case ssrc != s.ssrc:
+		s.run++
+	case gap < maxDropout:
+	case gap >= 0xffff-maxMisorder: // late or double
+		return false
+	case seq != s.leap:
+		s.leap = seq + 1
+		return false
+	default:
+		s.run++
+	}
+	s.begun, s.seq, s.leap = true, seq, seq
+	return true
 }
 
 // RTPSink is a [Sink] that sends RTP packets to another program.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pion/rtp"
 )
 
 // pictures makes frames that look like VP8 from outside: every tenth is a key frame.
@@ -351,6 +354,65 @@ func TestRTPGoesInAndOut(t *testing.T) {
 	}
 	if source.Codec().Name != "VP9" || !strings.HasPrefix(source.Addr().String(), "127.0.0.1:") {
 		t.Errorf("%s at %s", source.Codec().Name, source.Addr())
+	}
+}
+
+// TestProgramBeginsAgain has what sends RTP end and begin anew, with numbers from anywhere and the same SSRC or another one: time
+// goes on, and nothing counts as lost.
+func TestProgramBeginsAgain(t *testing.T) {
+	source, err := ListenRTP("rtp:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	conn, err := net.Dial("udp", source.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	last := uint32(0)
+	for _, p := range []struct {
+		what string
+		ssrc uint32
+		seq  uint16
+		ts   uint32
+		seen bool
+		lost uint16
+	}{
+		{"the first", 1, 65000, 4_000_000_000, true, 0},
+		{"the next", 1, 65001, 4_000_003_000, true, 0},
+		{"with another SSRC", 2, 7, 1_000_000, true, 0},
+		{"and on", 2, 9, 1_006_000, true, 1},
+		{"one that is late", 2, 8, 1_003_000, false, 0},
+		{"one from nowhere", 2, 40000, 77, false, 0},
+		{"and on after that", 2, 10, 1_009_000, true, 0},
+		{"with the same SSRC", 2, 50000, 5_000, false, 0},
+		{"which is known by the second", 2, 50001, 8_000, true, 0},
+		{"and on", 2, 50003, 14_000, true, 1},
+		{"twice the same", 2, 50003, 14_000, false, 0},
+	} {
+		b, err := (&rtp.Packet{
+			Header:  rtp.Header{Version: 2, PayloadType: 96, SSRC: p.ssrc, SequenceNumber: p.seq, Timestamp: p.ts},
+			Payload: []byte(p.what),
+		}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if !p.seen {
+			continue
+		}
+		before := source.out
+		got, err := source.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got.Payload) != p.what || got.Lost != p.lost || source.out != before+1+p.lost || got.Timestamp-last > 60*ClockRate {
+			t.Errorf("%s: %s, %d lost, at %d after %d", p.what, got.Payload, got.Lost, got.Timestamp, last)
+		}
+		last = got.Timestamp
 	}
 }
 
