@@ -33,7 +33,7 @@ func (m *moving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer client.CloseNow()
-	server, _, err := websocket.Dial(r.Context(), m.upstream, &websocket.DialOptions{Subprotocols: protocol}) //nolint:bodyclose // there is none
+	server, _, err := websocket.Dial(r.Context(), m.upstream, &websocket.DialOptions{Subprotocols: protocol})
 	if err != nil {
 		m.t.Error(err)
 		return

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 
 	jingledv1 "github.com/jingled/jingled/api/jingled/v1"
@@ -59,4 +60,50 @@ func films(t *testing.T, us *ours.Side, b *browser) {
 			}
 		})
 	}
+}
+
+// cameraAgain has ffmpeg be the camera, by RTP, and begin again: the picture goes on moving. It counts packets and time from 0 each
+// time.
+func cameraAgain(t *testing.T, us *ours.Side, b *browser) {
+	ffmpeg := testkit.Binary(t, "ffmpeg", "ffmpeg")
+	port := strconv.Itoa(testkit.FreePorts(t, 1)[0])
+	begin := func() (end func()) {
+		cmd := exec.Command(ffmpeg, "-loglevel", "error", "-re", "-f", "lavfi", "-i", "color=c="+camera.Color+":s=320x240:r=15,noise=alls=8:allf=t",
+			"-pix_fmt", "yuv420p", "-c:v", "libvpx", "-deadline", "realtime", "-g", "15", "-b:v", "300k",
+			"-flags", "+bitexact", "-fflags", "+bitexact", "-f", "rtp", "rtp://127.0.0.1:"+port+"?pkt_size=1200")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return sync.OnceFunc(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+	}
+	do[any](b, "forget", nil)
+	sid := do[string](b, "call", map[string]any{"to": us.JID(t), "sid": "camera-again", "pictures": []picture{camera}})
+	us.Incoming(t, sid)
+	if _, err := us.D.AnswerCall(t.Context(), &jingledv1.AnswerCallRequest{
+		Sid: sid, Media: &jingledv1.Media{Video: true, VideoIn: "rtp:" + port},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	us.Connected(t, sid)
+	var before map[string]float64
+	most := 0.0 // packets for so many frames
+	for range 3 {
+		end := begin()
+		t.Cleanup(end)
+		got, _ := awaitCounts(t, b, sid, func(got, _ map[string]float64) bool { return got["decoded"] > before["decoded"]+25 })
+		t.Logf("%v", got)
+		end()
+		if packets := got["packets"] - before["packets"]; most == 0 {
+			most = packets * 3 / 2
+		} else if packets > most {
+			t.Errorf("after %v: %v, the picture stood still", before, got)
+		}
+		before = got
+	}
+	awaitSight(t, b, sid, camera)
+	do[any](b, "end", map[string]any{"sid": sid, "reason": "success"})
+	us.WantEnd(t, sid, "success", true)
 }

@@ -209,6 +209,7 @@ func videoCalls(t *testing.T, script []byte, srv *testkit.Server) {
 		wantFrames(t, in("their-screen.ivf"), screen)
 	})
 	t.Run("films", func(t *testing.T) { films(t, us, b) })
+	t.Run("a camera that begins again", func(t *testing.T) { cameraAgain(t, us, b) })
 	// Retransmission needs no streams of its own (RTX): either side sends again what the other asks for.
 	t.Run("every tenth packet is lost", func(t *testing.T) {
 		do[any](b, "forget", nil)
