@@ -36,6 +36,8 @@ const (
 	nackEvery = 60 * time.Millisecond
 	nackFor   = time.Second
 	maxNacks  = 256
+	// maxOld is how far behind the newest a packet may be; what is more has begun again.
+	maxOld = 1000
 	// maxBitrate is what we tell that we can take; nothing is decoded here.
 	maxBitrate, minBitrate = 4_000_000, 100_000
 )
@@ -215,7 +217,7 @@ func (s *videoStream) receive(h *rtp.Header, payload []byte, at time.Time) {
 	}
 	gap := h.SequenceNumber - in.highest
 	switch {
-	case gap == 0 || gap > 0x8000:
+	case gap == 0 || gap > 0xffff-maxOld:
 		delete(in.missing, h.SequenceNumber)
 	case gap > maxNacks:
 		clear(in.missing)
