@@ -313,9 +313,7 @@ func (c *Call) set(f func(*stream)) {
 	defer c.stream.mu.Unlock()
 	f(c.stream)
 	for _, p := range c.videos() {
-		p.stream.mu.Lock()
-		p.stream.held = c.stream.held || c.stream.holding
-		p.stream.mu.Unlock()
+		p.stream.hold(c.stream.held || c.stream.holding)
 	}
 }
 

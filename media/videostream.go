@@ -294,6 +294,16 @@ func (s *videoStream) run(ctx context.Context) error {
 	}
 }
 
+// hold stops sending, or goes on. What the peer sends then may refer to what it did not.
+func (s *videoStream) hold(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held && !on && s.in != nil {
+		s.in.wantKey = keyFrameTries
+	}
+	s.held = on
+}
+
 // connect has what the source gives played, and the viewer, if there is one, tell its wishes until it is disconnected.
 func (s *videoStream) connect(ctx context.Context, playing *sync.WaitGroup) (disconnect func()) {
 	s.mu.Lock()
@@ -339,7 +349,7 @@ func (s *videoStream) limit(bps int) {
 
 // play sends what the source gives.
 func (s *videoStream) play(ctx context.Context, source video.Source) {
-	offset := rand.Uint32()
+	offset, silent := rand.Uint32(), false
 	for {
 		p, err := source.Read(ctx)
 		if err != nil {
@@ -363,8 +373,13 @@ func (s *videoStream) play(ctx context.Context, source video.Source) {
 		}
 		if quiet {
 			s.seq -= p.Lost + 1
+			silent = s.sent.packets > 0
 			s.mu.Unlock()
 			continue
+		}
+		if silent { // what comes now refers to what was not sent
+			silent = false
+			source.KeyFrame()
 		}
 		if s.history == nil {
 			s.history = make([]sentPacket, videoHistory)

@@ -187,3 +187,54 @@ func TestStatsNameTheCodec(t *testing.T) {
 		t.Errorf("H264 is sent: %s", got)
 	}
 }
+
+// asked is a camera that counts the key frames that it is asked for.
+type asked struct {
+	*elastic
+	n atomic.Int32
+}
+
+// KeyFrame implements [video.Source].
+func (a *asked) KeyFrame() { a.n.Add(1) }
+
+// What comes after a pause refers to what was not sent in it, so that it has to begin with a key frame, either way.
+func TestKeyFrameAfterHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &asks{began: time.Now()}
+		s := newVideoStream(out, "x", func(Event) {})
+		s.cc = newCounter()
+		vp8 := video.Codecs()[0]
+		s.held = true
+		s.agree(videoAgreement{codecs: map[uint8]*video.Codec{96: vp8}, order: []uint8{96}, pli: true}, nil, true)
+		camera := &asked{elastic: newElastic()}
+		s.equip(Video{Source: camera, Sink: blind{}})
+		seq := uint16(0)
+		keyFrame := func() {
+			seq++
+			s.receive(&rtp.Header{PayloadType: 96, SSRC: 7, SequenceNumber: seq}, []byte{0x10, 0}, time.Now())
+		}
+		keyFrame()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.run(ctx) }()
+		for i, want := range []int32{0, 0, 0, 1, 1, 2} { // held in turn, and nothing was sent before the first time
+			s.hold(i%2 == 0)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := camera.n.Load(); got != want {
+				t.Errorf("step %d: the camera is asked for %d key frames, and not for %d", i, got, want)
+			}
+			if got := len(out.at) > 0; got != (i%2 == 1) {
+				t.Errorf("step %d: the peer is asked at %v", i, out.at)
+			}
+			out.at = nil
+			keyFrame()
+			keyFrame()
+		}
+		cancel()
+		<-ended
+		if s.sent.packets == 0 {
+			t.Error("nothing was sent")
+		}
+	})
+}
