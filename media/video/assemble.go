@@ -16,8 +16,9 @@ const (
 // assembler makes frames of the packets of one source, in the order of their numbers. A number that is missing may be that of
 // padding, which nobody sends again: what comes after it is kept, and is given once patience is over.
 type assembler struct {
-	frames rtp.Depacketizer
-	slots  [maxLate]slot // by number
+	codec  *Codec
+	heads  rtp.Depacketizer // to be asked for the first packets of frames alone
+	slots  [maxLate]slot    // by number
 	begun  bool
 	next   uint16 // to be given
 	end    uint16 // after the last that has come
@@ -31,6 +32,8 @@ type slot struct {
 	seq   uint16
 	p     Packet
 }
+
+func newAssembler(c *Codec) *assembler { return &assembler{codec: c, heads: c.frames()} }
 
 func (a *assembler) at(seq uint16) *slot {
 	if s := &a.slots[seq%maxLate]; s.there && s.seq == seq {
@@ -81,7 +84,7 @@ func (a *assembler) step(must bool, give func(frame []byte, timestamp uint32)) b
 			return false
 		}
 		a.skip(1)
-	case len(s.p.Payload) == 0, a.broken && s.p.Timestamp == a.lost, !a.frames.IsPartitionHead(s.p.Payload):
+	case len(s.p.Payload) == 0, a.broken && s.p.Timestamp == a.lost, !a.heads.IsPartitionHead(s.p.Payload):
 		a.skip(1)
 	default:
 		if n := a.whole(); n > 0 {
@@ -137,15 +140,15 @@ func (a *assembler) whole() (n uint16) {
 	return 0
 }
 
-// join returns the frame of n packets at next, or nil if they are none.
+// join returns the frame of n packets at next, or nil if they are none. Nothing of one is left for the next.
 func (a *assembler) join(n uint16) []byte {
-	var frame []byte
+	frames, frame := a.codec.frames(), []byte(nil)
 	for i := range n {
 		p := a.at(a.next + i).p
 		if len(p.Payload) == 0 {
 			continue
 		}
-		data, err := a.frames.Unmarshal(p.Payload)
+		data, err := frames.Unmarshal(p.Payload)
 		if err != nil {
 			return nil
 		}

@@ -14,7 +14,7 @@ import (
 // "end" at the end.
 func assembled(t *testing.T, script string) (got []string) {
 	t.Helper()
-	a := &assembler{frames: known[0].frames()}
+	a := newAssembler(known[0])
 	now := ""
 	give := func(frame []byte, _ uint32) {
 		var numbers []string
@@ -72,9 +72,30 @@ func TestAssembler(t *testing.T) {
 	}
 }
 
+// A frame whose last fragment does not say so leaves nothing to the next one.
+func TestAssemblerBeginsAnew(t *testing.T) {
+	h264, err := ByName("H264")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]byte
+	a := newAssembler(h264)
+	give := func(frame []byte, _ uint32) { got = append(got, frame) }
+	for i, p := range []Packet{
+		{Payload: []byte{0x7c, 0x85, 1}}, {Payload: []byte{0x7c, 0x05, 2}, Marker: true}, // RFC 6184 section 5.8, without E
+		{Payload: []byte{0x7c, 0x81, 3}, Timestamp: 1}, {Payload: []byte{0x7c, 0x41, 4}, Timestamp: 1, Marker: true},
+	} {
+		a.push(uint16(i), p, give)
+	}
+	a.flush(give)
+	if want := []byte{0, 0, 0, 1, 0x61, 3, 4}; len(got) != 1 || !bytes.Equal(got[0], want) {
+		t.Errorf("% x, and not % x", got, want)
+	}
+}
+
 // Packets without end, none of which completes anything, keep a bounded number of others.
 func TestAssemblerGoesOn(t *testing.T) {
-	a := &assembler{frames: known[0].frames()}
+	a := newAssembler(known[0])
 	frames := 0
 	give := func([]byte, uint32) { frames++ }
 	a.push(9, Packet{Payload: []byte{0x10, 1}}, give)
@@ -100,7 +121,7 @@ func TestLostPaddingLosesNothing(t *testing.T) {
 		frames := pictures(120)
 		packets := c.packets()
 		var got [][]byte
-		a := &assembler{frames: c.frames()}
+		a := newAssembler(c)
 		give := func(frame []byte, _ uint32) { got = append(got, frame) }
 		type resent struct {
 			at, seq uint16

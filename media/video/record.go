@@ -73,7 +73,7 @@ func (r *Recorder) Write(c *Codec, seq uint16, p Packet) error {
 	return r.err
 }
 
-func (r *Recorder) begin() { r.build = &assembler{frames: r.codec.frames()} }
+func (r *Recorder) begin() { r.build = newAssembler(r.codec) }
 
 // take writes a frame.
 func (r *Recorder) take(frame []byte, timestamp uint32) {
