@@ -74,7 +74,13 @@ func OpenFile(path string) (*File, error) {
 	case ".ivf":
 		v.codec, v.r, err = newIVF(in)
 	case ".h264", ".264", ".avc":
-		v.codec, v.r, err = known[1], &annexB{in: in}, isAnnexB(in)
+		v.codec, v.r = known[1], &annexB{in: in}
+		if err = isAnnexB(in); err == nil {
+			if err = inOrder(in); err == nil {
+				_, err = f.Seek(0, io.SeekStart)
+				in.Reset(f)
+			}
+		}
 	default:
 		err = errors.New("the name ends in none of .ivf, .h264 and .264")
 	}
@@ -239,6 +245,33 @@ func isAnnexB(in *bufio.Reader) error {
 		return errors.New("this is no H264 in Annex B form")
 	}
 	return nil
+}
+
+// inOrder looks at the first second for B slices, which come in another order than they are shown in. The profile that is offered has
+// none (H.264 annex A.2.1), and not every decoder of calls can order them.
+func inOrder(in *bufio.Reader) error {
+	r := &annexB{in: in}
+	for range h264Rate {
+		fr, err := r.next()
+		if err != nil {
+			return nil // which playing it finds, too
+		}
+		if hasB(fr.data) {
+			return errors.New("it has B-frames, which a call is agreed without: encode it anew, with -bf 0 or -profile:v baseline of ffmpeg")
+		}
+	}
+	return nil
+}
+
+// hasB looks at the first slice of a picture: after first_mb_in_slice, which is 0 in one bit, stands slice_type (H.264 section 7.3.3),
+// of which 1 and 6 are B.
+func hasB(picture []byte) bool {
+	for u := range bytes.SplitSeq(picture, startCode) {
+		if len(u) > 1 && u[0]&0x1f >= 1 && u[0]&0x1f <= 5 && u[1]&0x80 != 0 {
+			return u[1]&0x70 == 0x20 || u[1]&0x7c == 0x1c
+		}
+	}
+	return false
 }
 
 func (r *annexB) next() (frame, error) {

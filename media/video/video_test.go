@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -274,6 +275,45 @@ func TestH264(t *testing.T) {
 			t.Errorf("%d bytes were recorded of %d", len(got), len(file))
 		}
 	})
+}
+
+// A film whose pictures are not sent in the order in which they are shown is refused before anybody is called.
+func TestBFrames(t *testing.T) {
+	// A first slice is the bit 1, for its first macroblock, and its type as an exponential Golomb code (H.264 sections 7.3.3 and 9.1).
+	for code, refused := range map[string]bool{
+		"1": false, "010": true, "011": false, "00100": false, "00101": false, // P B I SP SI
+		"00110": false, "00111": true, "0001000": false, "0001001": false, "0001010": false, // the same, for all slices of the picture
+	} {
+		for _, rest := range []string{"0000000", "1111111"} {
+			b, err := strconv.ParseUint(("1" + code + rest)[:8], 2, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var film []byte
+			for i := range 40 {
+				slice := byte(0xc0) // P
+				if i == 20 {
+					slice = byte(b)
+				}
+				film = append(film, 0, 0, 0, 1, 0x41, slice, 9, 0, 0, 1, 0x41, 0x7f, 9) // another slice of it
+			}
+			path := filepath.Join(t.TempDir(), "film.h264")
+			if err := os.WriteFile(path, film, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			v, err := OpenFile(path)
+			if (err != nil) != refused || refused && !strings.Contains(err.Error(), "B-frames") {
+				t.Errorf("slice type %s: %v", code, err)
+			}
+			if err != nil {
+				continue
+			}
+			if fr, err := v.r.next(); err != nil || !bytes.Equal(fr.data[:6], film[:6]) {
+				t.Errorf("it does not begin at its beginning: %x, %v", fr.data, err)
+			}
+			_ = v.Close()
+		}
+	}
 }
 
 func TestFileGoesBackToItsKeyFrame(t *testing.T) {
