@@ -159,3 +159,33 @@ func TestLostPaddingLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAssembler gives it packets of any numbers: it keeps a bounded number of them, and only what is between next and end.
+func FuzzAssembler(f *testing.F) {
+	f.Add([]byte{0, 0, 0x10, 1, 2, 0, 0x90, 9, 0xff, 0x80, 0x10, 200, 1, 0, 0x10, 3})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		for _, c := range known {
+			a := newAssembler(c)
+			for s := script[:min(len(script), 4<<10)]; len(s) >= 4; s = s[4:] {
+				seq := uint16(s[0])<<8 | uint16(s[1])
+				if s[3]&1 == 0 {
+					seq = a.end + uint16(s[1]&7) - 2
+				}
+				p := Packet{Payload: script[:min(len(script), int(s[2]))], Timestamp: uint32(s[3]) * 9000, Marker: s[3]&2 == 0}
+				a.push(seq, p, func(frame []byte, _ uint32) { c.IsKeyFrame(frame) })
+				there := 0
+				for _, s := range a.slots {
+					if s.there {
+						there++
+						if s.seq-a.next >= a.end-a.next {
+							t.Fatalf("%d is kept between %d and %d", s.seq, a.next, a.end)
+						}
+					}
+				}
+				if a.end-a.next > maxLate {
+					t.Fatalf("%d to %d are kept, %d packets", a.next, a.end, there)
+				}
+			}
+		}
+	})
+}
