@@ -137,11 +137,12 @@ func (a *actor) idle() {
 		}
 		acc.mu.Unlock()
 		acc.media.Wait() // the last event comes before the last goroutine has returned
+		// What has ended for people may have a stanza to read yet.
+		for end := time.Now().Add(20 * time.Second); acc.engine.Len()+len(acc.files.manager.Active()) > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
 		if n := acc.engine.Len(); n > 0 {
 			a.t.Errorf("%s: %d sessions are left", a.jid, n)
-		}
-		for end := time.Now().Add(20 * time.Second); len(acc.files.manager.Active()) > 0 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond) // the same
 		}
 		if n := len(acc.files.manager.Active()); n > 0 {
 			a.t.Errorf("%s: %d transfers are left in their manager", a.jid, n)
